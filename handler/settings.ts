@@ -1,0 +1,56 @@
+/**
+ * The environment contract of the refresh function, in both directions: the component (and the local run)
+ * write it with {@link toEnvironment}, the handler reads it with {@link parseEnvironment}.
+ */
+
+/** A schema-qualified name as it stands in the catalog: not quoted, not folded. */
+export interface QualifiedName {
+  schema: string;
+  name: string;
+}
+
+/** One materialized view of the group. */
+export interface ViewSettings extends QualifiedName {
+  /** A relation of one row, read in the refresh's own transaction; without one the view's rows are counted. */
+  statistics?: QualifiedName;
+  /** Whether a plain refresh, which blocks readers, may be used where a concurrent one cannot. */
+  allowBlocking: boolean;
+}
+
+/** How the function proves who it is: an IAM token, a Secrets Manager secret, or a password file (local). */
+export type DatabaseAuth = "iam" | "secret" | "password";
+
+/** `verify-full` checks certificate and host name; `disable` is for a server on this machine alone. */
+export type TlsMode = "verify-full" | "disable";
+
+/**
+ * Where the database is. `Text` is `string` in the handler; a deployment that creates its database knows some
+ * of these only later and puts its own deferred text there.
+ */
+export interface DatabaseSettings<Text = string> {
+  host: Text;
+  /** TCP port, as text. */
+  port: Text;
+  name: string;
+  /** Absent with `secret`: the secret names its user. */
+  user?: string;
+  auth: DatabaseAuth;
+  /** ARN of a secret of RDS's JSON shape (username, password); with `secret` only. */
+  secretArn?: Text;
+  /** File that holds the password alone; with `password` only. */
+  passwordFile?: string;
+  tls: TlsMode;
+  /** PEM file whose certificates are added to the root list, never instead of it. */
+  caFile?: string;
+}
+
+/** Everything the handler is told. */
+export interface HandlerSettings<Text = string> {
+  /** Name of the refresh group: the view's name when there is one. Dimension of every metric. */
+  group: string;
+  views: ViewSettings[];
+  database: DatabaseSettings<Text>;
+  logFormat: "text" | "json";
+  /** Rows of matview_refresh_history older than this are deleted by the run that notices them. */
+  historyRetentionDays: number;
+}
