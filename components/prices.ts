@@ -71,6 +71,8 @@ const regionSchema = z.strictObject({
 
 const tableSchema = z
   .strictObject({
+    /** The same everywhere; the regional price lists do not carry them. */
+    worldwide: z.partialRecord(priceIdSchema, priceSchema),
     regions: z.record(z.string(), regionSchema),
     /** Shared by all regions of an account, so not under a region. */
     freeTiers: z.partialRecord(priceIdSchema, allowanceSchema),
@@ -87,6 +89,7 @@ const tableSchema = z
         );
       }
     }
+    checkUnits(table.worldwide, ["worldwide"], context);
     checkUnits(table.freeTiers, ["freeTiers"], context);
   });
 
@@ -144,7 +147,7 @@ export function regionPrices(table: PriceTable, region: string): RegionPrices {
 
 /** @throws PriceUnknownError if the region is unknown or has no sourced price of this kind. */
 export function priceOf(table: PriceTable, region: string, id: PriceId): Price {
-  const price = regionPrices(table, region).prices[id];
+  const price = regionPrices(table, region).prices[id] ?? table.worldwide[id];
   if (price) return price;
   throw new PriceUnknownError(
     `No sourced price for ${id} (per ${priceUnits[id]}) in region "${region}". ` +
