@@ -1,42 +1,50 @@
-/**
- * The names of the metrics that the handler writes in embedded metric format. Alarms and dashboard read the
- * same constants, so a metric cannot be renamed on one side only. No import here: the handler's bundle, the
- * plan and the policies all load this file.
- */
+/** The metrics of a run in CloudWatch's embedded metric format: a line of JSON on stdout for each view. */
+import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics";
+import { qualifiedName } from "./names";
+import type { ViewOutcome } from "./refresh";
 
-/** CloudWatch namespace of every metric the handler writes. */
+/** Namespace of every metric below. Their dimensions are `group` and `view` (qualified name), always both. */
 export const METRIC_NAMESPACE = "MatviewRefresh";
 
-/** Dimensions of every metric: the refresh group and the schema-qualified view. */
-export const METRIC_DIMENSIONS = { group: "group", view: "view" } as const;
-
-/** The handler's metrics. Counts are written as 1 or 0 once per view and run. */
-export const METRICS = {
-  /** Seconds the REFRESH statement took; written for refreshed views only. */
+/** Names of the metrics, which alarms and dashboards quote. */
+export const METRIC = {
+  /** Seconds of the REFRESH statement; only where it succeeded. */
   refreshDuration: "RefreshDurationSeconds",
-  /** Age in seconds of the data that readers saw just before this run changed it. */
+  /** Age, at the end of the run, of the data readers saw until then; only where history tells. */
   staleness: "StalenessSeconds",
-  /** 1 when the view was refreshed. Never written as 0: the stale alarm counts on its absence. */
-  refreshSucceeded: "RefreshSucceeded",
-  /** 1 when the refresh of the view failed. */
-  refreshFailed: "RefreshFailed",
-  /** 1 when another run held the lock, so this one left the view alone. */
-  refreshSkipped: "RefreshSkipped",
+  /** 1 where the view was refreshed. */
+  succeeded: "RefreshSucceeded",
+  /** 1 where the refresh failed. */
+  failed: "RefreshFailed",
+  /** 1 where another run had the view, or a view it reads was not refreshed. */
+  skipped: "RefreshSkipped",
 } as const;
 
-/** Name of one of the handler's metrics. */
-export type MetricName = (typeof METRICS)[keyof typeof METRICS];
-
-/** The part of the handler's settings a view's dimension value is made of. */
-export interface MeasuredView {
-  schema: string;
-  name: string;
+/** Writes one line for each outcome. */
+export function publishMetrics(group: string, outcomes: ViewOutcome[]): void {
+  const metrics = new Metrics({ namespace: METRIC_NAMESPACE });
+  metrics.clearDefaultDimensions();
+  for (const outcome of outcomes) {
+    metrics.addDimensions({ group, view: qualifiedName(outcome.view) });
+    addOutcome(metrics, outcome);
+    metrics.publishStoredMetrics();
+  }
 }
 
-/** The dimension values of one view of one group, as the handler writes them and the alarms ask for them. */
-export function metricDimensions(group: string, view: MeasuredView): { group: string; view: string } {
-  return { [METRIC_DIMENSIONS.group]: group, [METRIC_DIMENSIONS.view]: `${view.schema}.${view.name}` } as {
-    group: string;
-    view: string;
-  };
+function addOutcome(metrics: Metrics, outcome: ViewOutcome): void {
+  if (outcome.stalenessSeconds !== undefined) {
+    metrics.addMetric(METRIC.staleness, MetricUnit.Seconds, outcome.stalenessSeconds);
+  }
+  switch (outcome.outcome) {
+    case "refreshed":
+      metrics.addMetric(METRIC.refreshDuration, MetricUnit.Seconds, outcome.durationSeconds);
+      metrics.addMetric(METRIC.succeeded, MetricUnit.Count, 1);
+      return;
+    case "skipped":
+      metrics.addMetric(METRIC.skipped, MetricUnit.Count, 1);
+      return;
+    case "failed":
+      metrics.addMetric(METRIC.failed, MetricUnit.Count, 1);
+      return;
+  }
 }

@@ -1,0 +1,135 @@
+/** One short-lived connection: opened by a run, used by it alone, closed at its end. */
+import { Socket } from "node:net";
+import { Client, type ClientConfig, type QueryResult } from "pg";
+import { credentialSource, type CredentialSource } from "./credentials";
+import type { Deadline } from "./deadline";
+import type { DatabaseSettings } from "./settings";
+import { verifiedTls, type TlsOptions } from "./tls";
+
+/** Opens sessions for one run. */
+export interface Connector {
+  /** `host:port/database`, for logs and remedies. */
+  readonly address: string;
+  /** How it authenticates, which decides what a refused password means. */
+  readonly auth: string;
+  open(deadline: Deadline): Promise<Session>;
+}
+
+const LONGEST_CONNECT_MS = 10_000;
+const CLOSE_PATIENCE_MS = 500;
+const KEEP_ALIVE_AFTER_MS = 5_000;
+
+/** An open connection that knows when it is gone, and that this side cuts when its time is up. */
+export class Session {
+  private isLost = false;
+  private readonly cutOff: NodeJS.Timeout;
+
+  private constructor(
+    private readonly client: Client,
+    private readonly socket: Socket,
+    deadline: Deadline,
+  ) {
+    client.on("error", () => (this.isLost = true));
+    client.on("end", () => (this.isLost = true));
+    // A server that went silent answers no statement_timeout either.
+    this.cutOff = setTimeout(
+      () => this.socket.destroy(timedOut("the server did not answer")),
+      deadline.cutOffMs(),
+    );
+  }
+
+  /** @throws the server's error, or a socket error; one with code ETIMEDOUT when the connect took too long. */
+  static async open(config: ClientConfig, deadline: Deadline): Promise<Session> {
+    const socket = new Socket();
+    // No timeouts among these: they would go out as startup parameters, and RDS Proxy refuses those.
+    const client = new Client({
+      application_name: "matview-refresh",
+      ...config,
+      stream: () => socket,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
+    });
+    const session = new Session(client, socket, deadline);
+    const patienceMs = Math.min(LONGEST_CONNECT_MS, deadline.workLeftMs());
+    const patience = setTimeout(
+      () => socket.destroy(timedOut(`no connection within ${patienceMs} ms`)),
+      patienceMs,
+    );
+    try {
+      await client.connect();
+      return session;
+    } catch (error) {
+      await session.close();
+      throw error;
+    } finally {
+      clearTimeout(patience);
+    }
+  }
+
+  /** Whether the connection has been closed by the server, the network or this side. */
+  get lost(): boolean {
+    return this.isLost;
+  }
+
+  /** Rows of one statement; several statements without values give the rows of the last that returned any. */
+  async query<Row extends object>(text: string, values?: unknown[]): Promise<Row[]> {
+    const result = await this.results(text, values);
+    return (result.at(-1)?.rows ?? []) as Row[];
+  }
+
+  /** The result of every statement in `text`, which may hold several where there are no values. */
+  async results(text: string, values?: unknown[]): Promise<QueryResult[]> {
+    const result = (await this.client.query(text, values)) as QueryResult | QueryResult[];
+    return Array.isArray(result) ? result : [result];
+  }
+
+  /** Says goodbye to the server, but waits for no answer that does not come. */
+  async close(): Promise<void> {
+    clearTimeout(this.cutOff);
+    const patience = setTimeout(() => this.socket.destroy(), CLOSE_PATIENCE_MS);
+    await this.client.end().catch(() => undefined);
+    clearTimeout(patience);
+    this.socket.destroy();
+  }
+}
+
+/** The connector of a function's settings. */
+export function connectorFor(database: DatabaseSettings): Connector {
+  const tls = database.tls === "disable" ? (): TlsOptions => false : () => verifiedTls(database.caFile);
+  return makeConnector(
+    { host: database.host, port: Number(database.port), database: database.name },
+    database.auth,
+    credentialSource(database),
+    tls,
+  );
+}
+
+/** A connector from its parts; `tls` is read at the first connect, so that its faults are the connection's. */
+export function makeConnector(
+  server: { host: string; port: number; database: string },
+  auth: string,
+  source: CredentialSource,
+  tls: () => TlsOptions,
+): Connector {
+  const openOnce = async (deadline: Deadline, refused: boolean): Promise<Session> => {
+    const credentials = await source.get(refused);
+    return Session.open({ ...server, ...credentials, ssl: tls() }, deadline);
+  };
+  return {
+    address: `${server.host}:${server.port}/${server.database}`,
+    auth,
+    async open(deadline) {
+      try {
+        return await openOnce(deadline, false);
+      } catch (error) {
+        const refused = (error as { code?: string }).code === "28P01";
+        if (!refused || !source.renewable) throw error;
+        return openOnce(deadline, true);
+      }
+    },
+  };
+}
+
+function timedOut(message: string): Error {
+  return Object.assign(new Error(message), { code: "ETIMEDOUT" });
+}

@@ -1,0 +1,81 @@
+/** Questions asked only when something is wrong, to say exactly what would mend it. */
+import { escapeIdentifier } from "pg";
+import { INDEX_COLUMNS } from "./catalog";
+import type { Session } from "./connect";
+import type { RefreshableFacts } from "./mode";
+
+const COLUMN_CANDIDATES = `
+SELECT coalesce(
+         (SELECT ${INDEX_COLUMNS} FROM pg_catalog.pg_index i
+           WHERE i.indrelid = $1 AND i.indisunique AND i.indexprs IS NULL
+           ORDER BY i.indexrelid LIMIT 1),
+         (SELECT pg_catalog.quote_ident(s.attname) FROM pg_catalog.pg_stats s
+            JOIN pg_catalog.pg_class c ON c.oid = $1 AND c.relname = s.tablename
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = s.attname
+           WHERE s.n_distinct = -1 AND s.null_frac = 0 ORDER BY a.attnum LIMIT 1),
+         (SELECT pg_catalog.quote_ident(a.attname) FROM pg_catalog.pg_attribute a
+           WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum LIMIT 1)
+       ) AS "columns",
+       ARRAY(SELECT t.relname::text FROM pg_catalog.pg_class v
+               JOIN pg_catalog.pg_class t ON t.relnamespace = v.relnamespace
+              WHERE v.oid = $1 AND t.relkind = 'i') AS "takenNames"`;
+
+/**
+ * The statement that gives a view the unique index it lacks. Its columns are, in this order: those of a unique index
+ * that cannot be used (partial or invalid), a column that the planner's statistics call unique, the first column.
+ */
+export async function suggestIndex(session: Session, facts: RefreshableFacts): Promise<string> {
+  const [row] = await session.query<{ columns: string | null; takenNames: string[] }>(COLUMN_CANDIDATES, [
+    facts.oid,
+  ]);
+  const columns = row?.columns ?? "…";
+  const indexName = nameIndex(facts.sqlName, columns, row?.takenNames ?? []);
+  return (
+    `CREATE UNIQUE INDEX CONCURRENTLY ${indexName}ON ${facts.sqlName} (${columns});` +
+    "  -- name the columns that tell every row from the others, and never hold NULL"
+  );
+}
+
+/** `job_progress_job_id_idx `, or nothing where the server had better find a name: taken, too long or to be quoted. */
+function nameIndex(viewSql: string, columns: string, taken: string[]): string {
+  const parts = [viewSql.split(".").at(-1) ?? "", ...columns.split(", ")];
+  const name = [...parts, "idx"].join("_");
+  const plain = parts.every((part) => /^[a-z_][a-z0-9_]*$/.test(part)) && name.length <= 63;
+  return plain && !taken.includes(name) ? `${name} ` : "";
+}
+
+const UNREADABLE_RELATIONS = `
+WITH used AS (
+  SELECT d.refobjid AS oid
+    FROM pg_catalog.pg_rewrite r
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+     AND d.refclassid = 'pg_catalog.pg_class'::regclass
+   WHERE r.ev_class = $1 AND d.refobjid <> $1
+)
+SELECT DISTINCT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS "relation",
+       pg_catalog.quote_ident(n.nspname) AS "schema",
+       pg_catalog.has_schema_privilege(m.relowner, n.oid, 'USAGE') AS "schemaUsable"
+  FROM used JOIN pg_catalog.pg_class c USING (oid)
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_class m ON m.oid = $1
+ WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f')
+   AND NOT (pg_catalog.has_any_column_privilege(m.relowner, c.oid, 'SELECT')
+            AND pg_catalog.has_schema_privilege(m.relowner, n.oid, 'USAGE'))
+ ORDER BY 1`;
+
+/**
+ * What a permission error in mid-refresh needs: the query runs as the view's owner, so it is the owner who must be
+ * able to read. Undefined when the relations are all readable and something else was refused.
+ */
+export async function suggestGrants(session: Session, facts: RefreshableFacts): Promise<string | undefined> {
+  const rows = await session.query<{ relation: string; schema: string; schemaUsable: boolean }>(
+    UNREADABLE_RELATIONS,
+    [facts.oid],
+  );
+  if (rows.length === 0) return undefined;
+  const owner = escapeIdentifier(facts.owner);
+  const schemas = new Set(rows.filter((row) => !row.schemaUsable).map((row) => row.schema));
+  const grants = [...schemas].map((schema) => `GRANT USAGE ON SCHEMA ${schema} TO ${owner};`);
+  return [...grants, ...rows.map((row) => `GRANT SELECT ON ${row.relation} TO ${owner};`)].join(" ");
+}

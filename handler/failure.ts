@@ -1,0 +1,133 @@
+/** What a failure is, whether another try can help, and what mends it: from SQLSTATE and facts, never from messages. */
+import { DatabaseError } from "pg";
+import { CredentialsError } from "./credentials";
+import { CONNECTION_RULES, SQLSTATE_RULES, type FailureContext, type Rule } from "./remedies";
+
+export type { FailureContext } from "./remedies";
+
+/** `transient` failures are tried again while time is left; `permanent` ones need somebody. */
+export type FailureKind = "transient" | "permanent";
+
+/** The parts of a failure, none of which holds a row's value, a password or a token. */
+export interface FailureParts {
+  kind: FailureKind;
+  /** SQLSTATE, or the errno or TLS code where the server never spoke. */
+  code: string;
+  problem: string;
+  /** A command or SQL that can be run as it stands. */
+  remedy: string;
+  /** The configured view, qualified; absent for a failure of the whole run. */
+  view?: string | undefined;
+}
+
+/** A refresh, or a whole run, that failed. Its message has the view, the code and the remedy. */
+export class RefreshFailure extends Error {
+  override readonly name = "RefreshFailure";
+  readonly kind: FailureKind;
+  readonly code: string;
+  readonly problem: string;
+  readonly remedy: string;
+  readonly view: string | undefined;
+
+  constructor(parts: FailureParts) {
+    const subject = parts.view === undefined ? "" : `${parts.view}: `;
+    const codeName = isSqlstate(parts.code) ? `SQLSTATE ${parts.code}` : parts.code;
+    super(`${subject}${parts.problem} (${codeName}). To mend it: ${parts.remedy}`);
+    this.kind = parts.kind;
+    this.code = parts.code;
+    this.problem = parts.problem;
+    this.remedy = parts.remedy;
+    this.view = parts.view;
+  }
+
+  /** The SQLSTATE for the history table; null where the server never gave one. */
+  get sqlstate(): string | null {
+    return isSqlstate(this.code) ? this.code : null;
+  }
+}
+
+/** Errnos have no digits, and one that is five letters long (EPIPE) must not pass for a SQLSTATE. */
+const isSqlstate = (code: string): boolean => /^(?=.*\d)[0-9A-Z]{5}$/.test(code);
+
+/*
+ * SQLSTATE classes whose messages name objects, limits or causes. Any other message (a cast that failed, a RAISE in
+ * a function of the view) may quote what is in a row, and is withheld.
+ */
+const CLASSES_WITHOUT_ROW_VALUES = new Set([
+  "08",
+  "0A",
+  "25",
+  "28",
+  "3D",
+  "3F",
+  "40",
+  "42",
+  "53",
+  "54",
+  "55",
+  "57",
+  "58",
+]);
+
+/** Classes that another try may get past, beside the codes that have a rule of their own. */
+const TRANSIENT_CLASSES = new Set(["08", "40"]);
+
+/** Turns whatever was thrown into a failure of `context.view`. A failure that is one already stays as it is. */
+export function classify(error: unknown, context: FailureContext): RefreshFailure {
+  if (error instanceof RefreshFailure) return error;
+  if (error instanceof DatabaseError && error.code !== undefined)
+    return fromServer(error, error.code, context);
+  if (error instanceof CredentialsError) return fromCredentials(error, context);
+  return fromConnection(error, context);
+}
+
+function fromServer(error: DatabaseError, sqlstate: string, context: FailureContext): RefreshFailure {
+  const sqlClass = sqlstate.slice(0, 2);
+  const message = CLASSES_WITHOUT_ROW_VALUES.has(sqlClass)
+    ? error.message
+    : "the server's message is withheld, since it may quote a row";
+  const fallback: Rule = {
+    kind: TRANSIENT_CLASSES.has(sqlClass) ? "transient" : "permanent",
+    problem: () => `the refresh failed: ${message}`,
+    remedy: ({ viewSql }) =>
+      `psql -c 'REFRESH MATERIALIZED VIEW ${viewSql ?? "…"}'  # shows the server's full error`,
+  };
+  return build(SQLSTATE_RULES[sqlstate] ?? fallback, sqlstate, {
+    ...context,
+    message,
+    constraint: error.constraint,
+  });
+}
+
+function fromCredentials(error: CredentialsError, context: FailureContext): RefreshFailure {
+  return build(CONNECTION_RULES.credentials, error.code, { ...context, message: error.message });
+}
+
+function fromConnection(error: unknown, context: FailureContext): RefreshFailure {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (!(error instanceof Error)) return fromConnection(new Error(String(error)), context);
+  // The client reports a connection that ended under it as a plain Error without a code.
+  if (code === undefined) {
+    const rule = context.connectionLost ? CONNECTION_RULES.lost : CONNECTION_RULES.unexpected;
+    return build(rule, context.connectionLost ? "ECONNRESET" : error.name, { ...context, message });
+  }
+  return build(connectionRule(code, context), code, { ...context, message });
+}
+
+function connectionRule(code: string, context: FailureContext): Rule {
+  if (code === "ENOTFOUND") return CONNECTION_RULES.unknownHost;
+  if (code === "ENOENT" && !context.connected) return CONNECTION_RULES.missingFile;
+  if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code))
+    return CONNECTION_RULES.certificate;
+  return context.connected ? CONNECTION_RULES.lost : CONNECTION_RULES.unreachable;
+}
+
+function build(rule: Rule, code: string, context: FailureContext): RefreshFailure {
+  return new RefreshFailure({
+    kind: rule.kind,
+    code,
+    problem: rule.problem(context),
+    remedy: rule.remedy(context),
+    view: context.view,
+  });
+}

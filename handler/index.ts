@@ -1,0 +1,48 @@
+/** The Lambda function: environment and event in, response out, failures thrown. */
+import type { Context } from "aws-lambda";
+import { connectorFor } from "./connect";
+import { Deadline } from "./deadline";
+import { parseEvent } from "./event";
+import { publishMetrics } from "./metrics";
+import { jsonReport, textReport, type Report } from "./report";
+import { respond, type RefreshResponse } from "./response";
+import { runRefresh } from "./run";
+import { parseEnvironment, type HandlerSettings } from "./settings";
+
+/** What the function uses of Lambda's context. */
+export type InvocationContext = Pick<Context, "awsRequestId" | "getRemainingTimeInMillis"> & Partial<Context>;
+
+/**
+ * Refreshes the views the environment names, or the one of them that a manual event names.
+ * @throws SettingsError, EventError, or an Error with the view, SQLSTATE and remedy of whatever failed.
+ */
+export async function handler(event: unknown, context: InvocationContext): Promise<RefreshResponse> {
+  const settings = parseEnvironment(process.env);
+  const trigger = parseEvent(event, settings.views);
+  const outcomes = await runRefresh({
+    views: trigger.views,
+    configuredViews: settings.views,
+    connector: connectorFor(settings.database),
+    waitForLock: trigger.kind === "manual",
+    deadline: new Deadline(context.getRemainingTimeInMillis()),
+    historyRetentionDays: settings.historyRetentionDays,
+    runId: context.awsRequestId,
+    report: await reportFor(settings, context),
+  });
+  publishMetrics(settings.group, outcomes);
+  return respond(outcomes);
+}
+
+async function reportFor(settings: HandlerSettings, context: InvocationContext): Promise<Report> {
+  if (settings.logFormat === "text") return textReport((line) => void process.stdout.write(`${line}\n`));
+  const { Logger } = await import("@aws-lambda-powertools/logger");
+  const logger = new Logger({
+    serviceName: "matview-refresh",
+    persistentKeys: { group: settings.group, request_id: context.awsRequestId },
+  });
+  return jsonReport({
+    info: (message, facts = {}) => logger.info(message, facts),
+    warn: (message, facts = {}) => logger.warn(message, facts),
+    error: (message, facts = {}) => logger.error(message, facts),
+  });
+}

@@ -1,0 +1,36 @@
+/** How names of relations are written: for SQL, for people, and compared with what an event asks for. */
+import { escapeIdentifier } from "pg";
+import type { QualifiedName } from "./settings";
+
+/** `"public"."job_progress"`: always quoted, so that no name can end the identifier it stands in. */
+export function quotedName(name: QualifiedName): string {
+  return `${escapeIdentifier(name.schema)}.${escapeIdentifier(name.name)}`;
+}
+
+/** `job_progress` for a view in public, `reporting.job_progress` for any other. For logs, never for SQL. */
+export function displayName(name: QualifiedName): string {
+  return name.schema === "public" ? name.name : qualifiedName(name);
+}
+
+/** `public.job_progress`: both parts as they stand in the catalog. For logs, metrics and comparison. */
+export function qualifiedName(name: QualifiedName): string {
+  return `${name.schema}.${name.name}`;
+}
+
+/**
+ * The configured view an event or a command line asks for: by qualified name, by quoted name, or by its bare
+ * name where only one schema has it.
+ * @throws Error naming the configured views when the name fits none of them or several.
+ */
+export function chooseView<View extends QualifiedName>(asked: string, views: View[]): View {
+  const exact = views.filter((view) => qualifiedName(view) === asked || quotedName(view) === asked);
+  const matching = exact.length > 0 ? exact : views.filter((view) => view.name === asked);
+  const [chosen] = matching;
+  if (chosen !== undefined && matching.length === 1) return chosen;
+  const known = views.map(qualifiedName).join(", ");
+  throw new Error(
+    matching.length > 1
+      ? `view "${asked}" is in several configured schemas; name one of: ${known}`
+      : `view "${asked}" is not configured; the configured views are: ${known}`,
+  );
+}

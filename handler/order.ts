@@ -1,0 +1,63 @@
+/** The order of several views: whatever a view reads comes before it. */
+import type { Session } from "./connect";
+import { qualifiedName } from "./names";
+import type { ViewSettings } from "./settings";
+
+/** One configured view that reads another, directly or through views and materialized views between them. */
+export interface Dependency {
+  /** Qualified name of the view that reads. */
+  reader: string;
+  /** Qualified name of the view that is read. */
+  source: string;
+}
+
+const DEPENDENCIES = `
+WITH RECURSIVE configured AS (
+  SELECT c.oid, v.schema || '.' || v.name AS qualified
+    FROM pg_catalog.unnest($1::text[], $2::text[]) AS v (schema, name)
+    JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema
+    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name AND c.relkind = 'm'
+), reads (reader, source) AS (
+  SELECT oid, oid FROM configured
+  UNION
+  SELECT reads.reader, used.oid
+    FROM reads
+    JOIN pg_catalog.pg_rewrite r ON r.ev_class = reads.source
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+     AND d.refclassid = 'pg_catalog.pg_class'::regclass
+    JOIN pg_catalog.pg_class used ON used.oid = d.refobjid AND used.relkind IN ('v', 'm')
+)
+SELECT reader.qualified AS "reader", source.qualified AS "source"
+  FROM reads
+  JOIN configured reader ON reader.oid = reads.reader
+  JOIN configured source ON source.oid = reads.source
+ WHERE reads.reader <> reads.source`;
+
+/** All dependencies among the views, indirect ones too. Views that do not exist have none. */
+export async function readDependencies(session: Session, views: ViewSettings[]): Promise<Dependency[]> {
+  if (views.length < 2) return [];
+  return session.query<Dependency>(DEPENDENCIES, [
+    views.map((view) => view.schema),
+    views.map((view) => view.name),
+  ]);
+}
+
+/** The views with every source before its readers, otherwise in the order of the settings. */
+export function orderViews(views: ViewSettings[], dependencies: Dependency[]): ViewSettings[] {
+  const waiting = [...views];
+  const ordered: ViewSettings[] = [];
+  while (waiting.length > 0) {
+    const names = new Set(waiting.map(qualifiedName));
+    const isReady = (view: ViewSettings): boolean =>
+      !dependencies.some((each) => each.reader === qualifiedName(view) && names.has(each.source));
+    // PostgreSQL lets no view read itself, so some view is always ready.
+    const [next] = waiting.splice(Math.max(0, waiting.findIndex(isReady)), 1);
+    if (next !== undefined) ordered.push(next);
+  }
+  return ordered;
+}
+
+/** Qualified names of the configured views that a view reads. */
+export function sourcesOf(view: ViewSettings, dependencies: Dependency[]): string[] {
+  return dependencies.filter((each) => each.reader === qualifiedName(view)).map((each) => each.source);
+}

@@ -1,0 +1,248 @@
+/** One view, one transaction: lock, catalog, REFRESH, history, statistics, commit. */
+import { readFacts, tryLock, waitForLock, type ViewFacts } from "./catalog";
+import type { Session } from "./connect";
+import type { Deadline } from "./deadline";
+import { suggestIndex } from "./diagnose";
+import { lastAsOf, recordOutcome } from "./history";
+import { assertRefreshable, chooseMode, type Mode, type RefreshableFacts, type RefreshType } from "./mode";
+import { displayName, qualifiedName } from "./names";
+import { RefreshFailure } from "./failure";
+import type { Report } from "./report";
+import type { QualifiedName, ViewSettings } from "./settings";
+import { readStatistics, type Statistics } from "./statistics";
+
+/** What one view of a run came to. */
+export type ViewOutcome = RefreshedView | SkippedView | FailedView;
+
+export interface RefreshedView {
+  view: ViewSettings;
+  outcome: "refreshed";
+  refreshType: RefreshType;
+  /** Seconds of the REFRESH statement itself. */
+  durationSeconds: number;
+  /** Time of the data, ISO 8601; undefined where a view it reads has no known one. */
+  asOf: string | undefined;
+  /** Age of what readers saw until this refresh; undefined where history does not tell. */
+  stalenessSeconds: number | undefined;
+  statistics: Statistics;
+}
+
+export interface SkippedView {
+  view: ViewSettings;
+  outcome: "skipped";
+  reason: string;
+  stalenessSeconds: number | undefined;
+}
+
+export interface FailedView {
+  view: ViewSettings;
+  outcome: "failed";
+  failure: RefreshFailure;
+  stalenessSeconds: number | undefined;
+}
+
+/** A configured view that this one reads. */
+export interface Source {
+  view: QualifiedName;
+  /** Time of its data where this run has just refreshed it; otherwise history is asked. */
+  asOf: string | undefined;
+}
+
+/** One try at one view, and what it has learnt so far, for whoever must explain its failure. */
+export interface Attempt {
+  view: ViewSettings;
+  /** Wait for a refresh that is running already, or leave the view to it. */
+  waitForLock: boolean;
+  sources: Source[];
+  runId: string;
+  deadline: Deadline;
+  report: Report;
+  facts?: ViewFacts;
+  mode?: Mode;
+  /** What the statement under way may take, and since when (performance.now). */
+  statementTimeoutMs?: number;
+  statementStartedMs?: number;
+  isWaitingForLock?: boolean;
+}
+
+/*
+ * A plain refresh in the queue for its lock keeps every new reader behind it. A concurrent one does not, but its
+ * snapshot is as old as its wait, so that neither waits long: they are tried again.
+ */
+const LOCK_TIMEOUT_MS: Record<RefreshType, number> = { concurrent: 5_000, regular: 1_000 };
+const SHORTEST_STATEMENT_TIMEOUT_MS = 100;
+const CONNECTION_CHECK_MS = 1_000;
+
+/**
+ * Refreshes the view, or finds that another session is doing so.
+ * @throws the server's or the connection's error, or a RefreshFailure; the transaction is then still open.
+ */
+export async function refreshView(session: Session, attempt: Attempt): Promise<RefreshedView | SkippedView> {
+  const { view } = attempt;
+  await begin(session, attempt);
+  const locked = await lockView(session, attempt);
+  const facts = await readFacts(session, view);
+  attempt.facts = facts;
+  if (locked === "taken") {
+    await session.query("ROLLBACK");
+    return {
+      view,
+      outcome: "skipped",
+      reason: "another refresh of it is running",
+      stalenessSeconds: undefined,
+    };
+  }
+  assertRefreshable(view, facts);
+  if (locked !== facts.oid) throw replacedMeanwhile(view);
+  const mode = chooseMode(view, facts, await indexRemedy(session, facts));
+  attempt.mode = mode;
+  const asOf = await oldestSource(session, attempt, facts);
+  const durationSeconds = await runRefresh(session, attempt, facts, mode);
+  return finish(session, attempt, facts, { refreshType: mode.type, durationSeconds, asOf });
+}
+
+/**
+ * The isolation level is said aloud, since a role may default to REPEATABLE READ, in which a concurrent refresh
+ * fails and a plain one goes back in time; so is READ WRITE. Timeouts are set in here and not at connect, because
+ * RDS Proxy refuses them as startup parameters.
+ */
+async function begin(session: Session, attempt: Attempt): Promise<void> {
+  const watch = `
+    SELECT pg_catalog.set_config('client_connection_check_interval', '${CONNECTION_CHECK_MS}', true)
+      FROM pg_catalog.pg_settings
+     WHERE name = 'client_connection_check_interval'
+       AND pg_catalog.version() ~* '(linux|darwin|freebsd)'`;
+  await session.results(
+    `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${timeouts(attempt, LOCK_TIMEOUT_MS.regular)}; ${watch}`,
+  );
+}
+
+/** SQL that bounds the statements to come by the time that is left now. */
+function timeouts(attempt: Attempt, lockTimeoutMs: number): string {
+  const statementTimeoutMs = Math.max(
+    SHORTEST_STATEMENT_TIMEOUT_MS,
+    Math.floor(attempt.deadline.workLeftMs()),
+  );
+  attempt.statementTimeoutMs = statementTimeoutMs;
+  return (
+    `SELECT pg_catalog.set_config('statement_timeout', '${statementTimeoutMs}', true), ` +
+    `pg_catalog.set_config('lock_timeout', '${lockTimeoutMs}', true)`
+  );
+}
+
+/** @returns the oid that is locked, `taken` when somebody else has it, or null when there is no such view. */
+async function lockView(session: Session, attempt: Attempt): Promise<number | "taken" | null> {
+  const found = await tryLock(session, attempt.view);
+  if (found === undefined) return null;
+  if (found.locked) return found.oid;
+  if (!attempt.waitForLock) return "taken";
+  attempt.report.waiting(attempt.view);
+  // No lock_timeout here: a manual refresh waits for the other one as long as it has time.
+  await session.query(timeouts(attempt, 0));
+  attempt.isWaitingForLock = true;
+  attempt.statementStartedMs = performance.now();
+  await waitForLock(session, found.oid);
+  attempt.isWaitingForLock = false;
+  return found.oid;
+}
+
+async function indexRemedy(session: Session, facts: RefreshableFacts): Promise<string | undefined> {
+  return facts.populated && facts.usableIndexes.length === 0 ? suggestIndex(session, facts) : undefined;
+}
+
+/**
+ * The time of the data this refresh will show: its own, or that of the oldest view it reads, so that a chain never
+ * claims to be fresher than its sources.
+ */
+async function oldestSource(
+  session: Session,
+  attempt: Attempt,
+  facts: ViewFacts,
+): Promise<string | undefined> {
+  let oldest: string | undefined = facts.clock;
+  for (const source of attempt.sources) {
+    const asOf = source.asOf ?? (facts.history.maySelect ? await lastAsOf(session, source.view) : undefined);
+    if (asOf === undefined) return undefined;
+    if (oldest > asOf) oldest = asOf;
+  }
+  return oldest;
+}
+
+/** @returns seconds the statement took. */
+async function runRefresh(
+  session: Session,
+  attempt: Attempt,
+  facts: RefreshableFacts,
+  mode: Mode,
+): Promise<number> {
+  await session.query(timeouts(attempt, LOCK_TIMEOUT_MS[mode.type]));
+  attempt.report.refreshing(attempt.view);
+  if (mode.reason !== undefined) attempt.report.fallingBack(attempt.view, mode.reason, mode.remedy);
+  attempt.statementStartedMs = performance.now();
+  await session.query(
+    `REFRESH MATERIALIZED VIEW ${mode.type === "concurrent" ? "CONCURRENTLY " : ""}${facts.sqlName}`,
+  );
+  return (performance.now() - attempt.statementStartedMs) / 1_000;
+}
+
+async function finish(
+  session: Session,
+  attempt: Attempt,
+  facts: RefreshableFacts,
+  done: { refreshType: RefreshType; durationSeconds: number; asOf: string | undefined },
+): Promise<RefreshedView> {
+  const { view, runId } = attempt;
+  const stalenessSeconds = facts.history.mayInsert
+    ? await recordOutcome(session, facts.history, {
+        view,
+        oid: facts.oid,
+        outcome: "refreshed",
+        refreshType: done.refreshType,
+        asOf: done.asOf ?? null,
+        startedAt: facts.clock,
+        durationSeconds: done.durationSeconds,
+        sqlstate: null,
+        reason: attempt.mode?.reason ?? null,
+        runId,
+      })
+    : undefined;
+  const statistics = await statisticsOrNone(session, attempt, facts);
+  await session.query("COMMIT");
+  return { view, outcome: "refreshed", ...done, stalenessSeconds, statistics };
+}
+
+async function statisticsOrNone(
+  session: Session,
+  attempt: Attempt,
+  facts: RefreshableFacts,
+): Promise<Statistics> {
+  const { view, report } = attempt;
+  const isReadable = view.statistics === undefined ? facts.viewReadable : facts.statisticsReadable;
+  const relation = view.statistics ?? view;
+  if (!isReadable) {
+    report.note(
+      `no statistics: role ${facts.currentUser} cannot read ${displayName(relation)}, or it is not there`,
+    );
+    return {};
+  }
+  try {
+    return await readStatistics(session, view);
+  } catch (error) {
+    if (session.lost) throw error;
+    report.note(
+      `no statistics: reading ${displayName(relation)} failed (${(error as { code?: string }).code})`,
+    );
+    return {};
+  }
+}
+
+/** Dropped and made again between the lock and the catalog check: the next try finds the new one. */
+function replacedMeanwhile(view: ViewSettings): RefreshFailure {
+  return new RefreshFailure({
+    kind: "transient",
+    code: "40001",
+    problem: "the view was replaced while its refresh began",
+    remedy: "npm run refresh",
+    view: qualifiedName(view),
+  });
+}

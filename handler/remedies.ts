@@ -1,0 +1,226 @@
+/** The table of failures that concern a refresh: kind, what happened, and the command or SQL that mends it. */
+import type { FailureKind } from "./failure";
+
+/** What is known where something failed. */
+export interface FailureContext {
+  /** `host:port/database`. */
+  address: string;
+  /** How the connection authenticates: iam, secret or password. */
+  auth: string;
+  /** Whether a session had been opened. */
+  connected: boolean;
+  connectionLost: boolean;
+  view?: string;
+  /** The view's name as SQL. */
+  viewSql?: string;
+  user?: string;
+  /** Unique indexes of the view, as SQL with their columns. */
+  usableIndexes?: string[];
+  /** Set where the statement ran into its own statement_timeout, as the clock tells and not the SQLSTATE. */
+  timedOutAfterSeconds?: number;
+  /** Set while a manual refresh waited for another one. */
+  waitingForLock?: boolean;
+  /** What {@link RefreshFailure} may say of the server's message. */
+  message?: string;
+  /** The constraint or index a duplicate key ran into. */
+  constraint?: string | undefined;
+}
+
+/** One row of the table. */
+export interface Rule {
+  kind: FailureKind;
+  problem(context: FailureContext): string;
+  remedy(context: FailureContext): string;
+}
+
+/** SQL that lists what the `views` setting may name. */
+export const LIST_VIEWS =
+  "SELECT schemaname, matviewname FROM pg_matviews;  -- then correct the setting `views`";
+
+const viewOf = (context: FailureContext): string => context.viewSql ?? "the view";
+
+/** `SELECT …` for psql that runs the view's own query and shows which keys come twice. */
+function findDuplicates(context: FailureContext): string {
+  const index = context.usableIndexes?.find((each) => each.startsWith(`${context.constraint} `));
+  const columns = /\((.*)\)$/s.exec(index ?? context.usableIndexes?.[0] ?? "")?.[1] ?? "1";
+  const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+  const query = `SELECT ${columns.replaceAll("%", "%%")}, count(*) FROM (%s) AS q GROUP BY ${columns.replaceAll("%", "%%")} HAVING count(*) > 1`;
+  return (
+    "in psql, find the keys that the view's query gives twice and mend the query or the data: " +
+    `SELECT format(${literal(query)}, rtrim(pg_get_viewdef(${literal(viewOf(context))}::regclass), ';')) \\gexec`
+  );
+}
+
+function duplicateProblem(context: FailureContext): string {
+  const index = context.constraint ?? context.usableIndexes?.join(", ");
+  return `the view's query gives rows that are equal in a unique index${index === undefined ? "" : `: ${index}`}`;
+}
+
+function authenticationRemedy({ auth, user }: FailureContext): string {
+  const role = user === undefined ? "<user>" : `"${user}"`;
+  switch (auth) {
+    case "iam":
+      return `GRANT rds_iam TO ${role};  -- and allow rds-db:connect on this user in the function's role`;
+    case "secret":
+      return "aws secretsmanager get-secret-value --secret-id <arn>  # its username and password must be the role's";
+    default:
+      return `ALTER ROLE ${role} PASSWORD '…';  -- or correct the password that the environment names`;
+  }
+}
+
+const blockers = (context: FailureContext): string =>
+  "SELECT a.pid, a.state, a.query FROM pg_locks l JOIN pg_stat_activity a USING (pid) " +
+  `WHERE l.relation = '${viewOf(context).replaceAll("'", "''")}'::regclass;  -- end what holds the lock, or wait`;
+
+const restarted: Rule = {
+  kind: "transient",
+  problem: ({ message }) => `the server ended the connection: ${message}`,
+  remedy: () =>
+    "SELECT pg_postmaster_start_time();  -- a restart or failover passes; an administrator may have ended it",
+};
+
+const tooManyConnections: Rule = {
+  kind: "transient",
+  problem: ({ message }) => `the server has no connection free: ${message}`,
+  remedy: () =>
+    "SELECT usename, state, count(*) FROM pg_stat_activity GROUP BY 1, 2;  -- or connect through RDS Proxy",
+};
+
+/** By SQLSTATE. Codes that are ambiguous by themselves are reached only after the catalog has been asked. */
+export const SQLSTATE_RULES: Partial<Record<string, Rule>> = {
+  "42P01": {
+    kind: "permanent",
+    problem: () => "the materialized view does not exist",
+    remedy: ({ view }) =>
+      view === "public.job_progress" ? "npm run migrate -- 002_optimize_for_scale.sql" : LIST_VIEWS,
+  },
+  "3F000": {
+    kind: "permanent",
+    problem: () => "the view's schema does not exist",
+    remedy: () => LIST_VIEWS,
+  },
+  "0A000": { kind: "permanent", problem: ({ message }) => message ?? "", remedy: () => LIST_VIEWS },
+  "42809": { kind: "permanent", problem: () => "it is not a materialized view", remedy: () => LIST_VIEWS },
+  "21000": { kind: "permanent", problem: duplicateProblem, remedy: findDuplicates },
+  "23505": { kind: "permanent", problem: duplicateProblem, remedy: findDuplicates },
+  "55P03": {
+    kind: "transient",
+    problem: (context) => `something else holds a lock on ${viewOf(context)}`,
+    remedy: blockers,
+  },
+  "40P01": {
+    kind: "transient",
+    problem: () => "a deadlock was broken by ending this refresh",
+    remedy: blockers,
+  },
+  "40001": {
+    kind: "transient",
+    problem: ({ message }) => `the refresh met a concurrent change: ${message}`,
+    remedy: blockers,
+  },
+  "57014": {
+    kind: "permanent",
+    problem: ({ timedOutAfterSeconds, waitingForLock }) => {
+      if (timedOutAfterSeconds === undefined) return "somebody cancelled the refresh";
+      const seconds = timedOutAfterSeconds.toFixed(1);
+      return waitingForLock === true
+        ? `another refresh of the view was still running after ${seconds}s`
+        : `the refresh was not done after ${seconds}s, all the time it had`;
+    },
+    remedy: ({ timedOutAfterSeconds }) =>
+      timedOutAfterSeconds === undefined
+        ? "npm run refresh"
+        : "pulumi config set matview-refresh:timeoutSeconds <more> && pulumi up  # or make the view's query faster",
+  },
+  "57P01": restarted,
+  "57P02": restarted,
+  "57P03": restarted,
+  "57P05": restarted,
+  "53300": tooManyConnections,
+  "53100": {
+    kind: "permanent",
+    problem: () => "the server's disk is full",
+    remedy: () =>
+      "aws rds modify-db-instance --db-instance-identifier <id> --allocated-storage <more> --apply-immediately",
+  },
+  "53200": {
+    kind: "permanent",
+    problem: () => "the server ran out of memory",
+    remedy: () => "SHOW work_mem;  -- lower it for the role, or take a larger instance",
+  },
+  "53400": {
+    kind: "permanent",
+    problem: ({ message }) => `a limit of the server was reached: ${message}`,
+    remedy: () => "SHOW temp_file_limit;  -- raise it, or raise work_mem so that the query spills less",
+  },
+  "25006": {
+    kind: "permanent",
+    problem: () => "the server takes no writes: it is a standby or a reader endpoint",
+    remedy: () => "SELECT pg_is_in_recovery();  -- name the writer endpoint in the setting `database`",
+  },
+  "28P01": {
+    kind: "permanent",
+    problem: ({ auth }) => `the server refused the ${auth === "iam" ? "token" : "password"}`,
+    remedy: authenticationRemedy,
+  },
+  "28000": {
+    kind: "permanent",
+    problem: ({ message }) => `the server does not let this role connect: ${message}`,
+    remedy: authenticationRemedy,
+  },
+  "3D000": {
+    kind: "permanent",
+    problem: ({ address }) => `there is no such database: ${address}`,
+    remedy: () =>
+      "SELECT datname FROM pg_database;  -- then correct the database's name in the setting `database`",
+  },
+};
+
+const checkTheWay = ({ address }: FailureContext): string => {
+  const [server = address] = address.split("/");
+  const colon = server.lastIndexOf(":");
+  const reach = `pg_isready -h ${server.slice(0, colon)} -p ${server.slice(colon + 1)}`;
+  return `${reach}  # check the endpoint, the security group (does it allow the function's?) and the subnets' routes`;
+};
+
+/** What happens before the server speaks, or without its saying anything. */
+export const CONNECTION_RULES = {
+  unreachable: {
+    kind: "transient",
+    problem: ({ address, message }) => `could not connect to ${address}: ${message}`,
+    remedy: checkTheWay,
+  },
+  lost: {
+    kind: "transient",
+    problem: ({ address }) => `the connection to ${address} was lost`,
+    remedy: checkTheWay,
+  },
+  unknownHost: {
+    kind: "permanent",
+    problem: ({ address }) => `no such host: ${address}`,
+    remedy: () =>
+      "aws rds describe-db-proxies --query 'DBProxies[].Endpoint'  # or describe-db-instances; correct `database`",
+  },
+  certificate: {
+    kind: "permanent",
+    problem: ({ address, message }) => `the certificate of ${address} is not trusted: ${message}`,
+    remedy: () =>
+      "curl -o ca.pem https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem  # and name it as the CA file",
+  },
+  missingFile: {
+    kind: "permanent",
+    problem: ({ message }) => `a file the connection needs is missing: ${message}`,
+    remedy: () => "ls -l <the file>  # correct the setting that names it",
+  },
+  credentials: {
+    kind: "permanent",
+    problem: ({ message }) => message ?? "",
+    remedy: () =>
+      "aws sts get-caller-identity  # who asks; then check that its policy allows this, and the network to the endpoint",
+  },
+  unexpected: {
+    kind: "permanent",
+    problem: ({ message }) => `unexpected: ${message}`,
+    remedy: () => "npm run refresh -- --dry-run",
+  },
+} satisfies Record<string, Rule>;

@@ -1,0 +1,116 @@
+/** What a run says while it goes: the guide's lines, or the same facts as structured JSON. */
+import type { RefreshFailure } from "./failure";
+import { displayName, qualifiedName } from "./names";
+import type { ViewOutcome } from "./refresh";
+import type { QualifiedName } from "./settings";
+import type { Statistics } from "./statistics";
+
+/** Told of everything that happens. No method is ever given a password, a token or a row's value. */
+export interface Report {
+  connecting(): void;
+  refreshing(view: QualifiedName): void;
+  /** A plain refresh will be used; `remedy` makes the next one concurrent. */
+  fallingBack(view: QualifiedName, reason: string, remedy: string | undefined): void;
+  /** A manual refresh waits for another one. */
+  waiting(view: QualifiedName): void;
+  retrying(failure: RefreshFailure, attempt: number): void;
+  finished(outcome: ViewOutcome): void;
+  note(message: string): void;
+}
+
+const LABELS: Record<string, string> = {
+  total_jobs: "Jobs",
+  total_objects: "Total objects",
+  processed_objects: "Processed",
+  active_jobs: "Active jobs",
+  total_rows: "Rows",
+};
+
+/** `[2025-11-09 10:00:00]`, in UTC as CloudWatch has it. */
+const stamp = (now: Date): string => `[${now.toISOString().slice(0, 19).replace("T", " ")}]`;
+
+function statisticsLines(statistics: Statistics): string[] {
+  return Object.entries(statistics).map(([column, value]) => {
+    const words = column.replaceAll("_", " ");
+    const label = LABELS[column] ?? words.charAt(0).toUpperCase() + words.slice(1);
+    const shown =
+      typeof value === "number" ? value.toLocaleString("en-US") : BigInt(value).toLocaleString("en-US");
+    return `  ${label}: ${shown}`;
+  });
+}
+
+/** The guide's log, a line to each call of `write`; continuation lines are indented and have no time. */
+export function textReport(write: (line: string) => void): Report {
+  const say = (message: string): void => write(`${stamp(new Date())} ${message}`);
+  return {
+    connecting: () => say("Connecting to database..."),
+    refreshing: (view) => say(`Refreshing ${displayName(view)} materialized view...`),
+    fallingBack(_view, reason, remedy) {
+      say(`falling back to regular refresh: ${reason}`);
+      if (remedy !== undefined) write(`  To mend it: ${remedy}`);
+    },
+    waiting: (view) => say(`Waiting for the refresh of ${displayName(view)} that is running...`),
+    retrying: (failure, attempt) => say(`Attempt ${attempt} failed, trying again: ${failure.message}`),
+    finished(outcome) {
+      switch (outcome.outcome) {
+        case "refreshed":
+          say(`✓ Refresh completed in ${outcome.durationSeconds.toFixed(2)}s (${outcome.refreshType})`);
+          for (const line of statisticsLines(outcome.statistics)) write(line);
+          return;
+        case "skipped":
+          say(`Skipped ${displayName(outcome.view)}: ${outcome.reason}`);
+          return;
+        case "failed":
+          say(`✗ Refresh failed: ${outcome.failure.message}`);
+          return;
+      }
+    },
+    note: (message) => say(message),
+  };
+}
+
+/** What is used of the Powertools logger. */
+export interface StructuredLogger {
+  info(message: string, facts?: Record<string, unknown>): void;
+  warn(message: string, facts?: Record<string, unknown>): void;
+  error(message: string, facts?: Record<string, unknown>): void;
+}
+
+/** The same facts as one JSON object a line. */
+export function jsonReport(logger: StructuredLogger): Report {
+  const of = (view: QualifiedName): { view: string } => ({ view: qualifiedName(view) });
+  return {
+    connecting: () => logger.info("Connecting to database"),
+    refreshing: (view) => logger.info("Refreshing materialized view", of(view)),
+    fallingBack: (view, reason, remedy) =>
+      logger.warn(`falling back to regular refresh: ${reason}`, { ...of(view), reason, remedy }),
+    waiting: (view) => logger.info("Waiting for the refresh that is running", of(view)),
+    retrying: (failure, attempt) => logger.warn("Trying again", { ...failureFacts(failure), attempt }),
+    finished(outcome) {
+      const facts = { ...of(outcome.view), staleness_seconds: outcome.stalenessSeconds };
+      switch (outcome.outcome) {
+        case "refreshed":
+          logger.info("Refresh completed", {
+            ...facts,
+            refresh_type: outcome.refreshType,
+            duration_seconds: outcome.durationSeconds,
+            as_of: outcome.asOf,
+            statistics: outcome.statistics,
+          });
+          return;
+        case "skipped":
+          logger.info("Refresh skipped", { ...facts, reason: outcome.reason });
+          return;
+        case "failed":
+          logger.error("Refresh failed", { ...facts, ...failureFacts(outcome.failure) });
+          return;
+      }
+    },
+    note: (message) => logger.warn(message),
+  };
+}
+
+function failureFacts(failure: RefreshFailure): Record<string, string | undefined> {
+  const { view, code, kind, problem, remedy } = failure;
+  return { view, code, kind, problem, remedy };
+}

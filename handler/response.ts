@@ -1,0 +1,93 @@
+/** What an invocation answers, or throws. */
+import { RefreshFailure } from "./failure";
+import { qualifiedName } from "./names";
+import type { FailedView, ViewOutcome } from "./refresh";
+import type { Statistics } from "./statistics";
+
+/** The response of a run without failures. `body` is JSON text: {@link ResponseBody}. */
+export interface RefreshResponse {
+  statusCode: 200;
+  body: string;
+}
+
+/** `skipped` where another run was refreshing the view. */
+export type ReportedType = "concurrent" | "regular" | "skipped";
+
+/** What is said of one view. */
+export interface ViewReport {
+  success: true;
+  duration_seconds: number;
+  refresh_type: ReportedType;
+  statistics: Statistics;
+  /** Why it was skipped. */
+  reason?: string;
+}
+
+/**
+ * With one view, its report. With several: `duration_seconds` is their sum, `refresh_type` the least welcome of
+ * theirs that changed a view (regular before concurrent; skipped only if all were), `statistics` those of the first
+ * view that was refreshed, and `views` has the report of each by name.
+ */
+export interface ResponseBody extends ViewReport {
+  views?: ({ view: string } & ViewReport)[];
+}
+
+/**
+ * @throws Error with every failure's view, code and remedy: Lambda counts as an error what is thrown, and nothing
+ * that is returned.
+ */
+export function respond(outcomes: ViewOutcome[]): RefreshResponse {
+  throwFailures(outcomes);
+  return { statusCode: 200, body: JSON.stringify(responseBody(outcomes)) };
+}
+
+/** @throws the failure, or one Error that names them all. */
+export function throwFailures(outcomes: ViewOutcome[]): void {
+  const failures = outcomes
+    .filter((each): each is FailedView => each.outcome === "failed")
+    .map((each) => each.failure);
+  const [first] = failures;
+  if (first === undefined) return;
+  const isSame = failures.every((each) => each.code === first.code && each.problem === first.problem);
+  if (failures.length === 1) throw first;
+  const views = failures.map((each) => each.view).join(", ");
+  if (isSame) throw new RefreshFailure({ ...partsOf(first), view: views });
+  throw new Error(
+    `${failures.length} of ${outcomes.length} views failed. ${failures.map((each) => each.message).join(" | ")}`,
+  );
+}
+
+function partsOf({ kind, code, problem, remedy }: RefreshFailure) {
+  return { kind, code, problem, remedy };
+}
+
+/** The body of a run in which nothing failed. */
+export function responseBody(outcomes: ViewOutcome[]): ResponseBody {
+  const reports = outcomes.map((outcome) => ({ view: qualifiedName(outcome.view), ...viewReport(outcome) }));
+  const changed = reports.filter((report) => report.refresh_type !== "skipped");
+  const shown = changed.find((report) => report.refresh_type === "regular") ?? changed[0] ?? reports[0];
+  return {
+    success: true,
+    duration_seconds: toMilliseconds(reports.reduce((sum, report) => sum + report.duration_seconds, 0)),
+    refresh_type: shown?.refresh_type ?? "skipped",
+    statistics: changed[0]?.statistics ?? {},
+    ...(reports.length === 1 && shown?.reason !== undefined ? { reason: shown.reason } : {}),
+    ...(reports.length > 1 ? { views: reports } : {}),
+  };
+}
+
+function viewReport(outcome: ViewOutcome): ViewReport {
+  if (outcome.outcome === "refreshed") {
+    return {
+      success: true,
+      duration_seconds: toMilliseconds(outcome.durationSeconds),
+      refresh_type: outcome.refreshType,
+      statistics: outcome.statistics,
+    };
+  }
+  const reason = outcome.outcome === "skipped" ? outcome.reason : outcome.failure.problem;
+  return { success: true, duration_seconds: 0, refresh_type: "skipped", statistics: {}, reason };
+}
+
+/** Seconds with three decimals. */
+const toMilliseconds = (seconds: number): number => Math.round(seconds * 1_000) / 1_000;
