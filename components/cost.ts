@@ -30,6 +30,8 @@ export interface CostUsage {
   queueMessagesPerMonth?: number;
   /** Metrics that alarms read: 1 for a plain alarm, the number of metrics for one on metric math. */
   alarmMetrics?: number;
+  /** The same for alarms whose period is under a minute. */
+  highResolutionAlarmMetrics?: number;
   compositeAlarms?: number;
   dashboards?: number;
   /** Distinct custom metrics (name and dimensions) the function's logs yield. */

@@ -113,11 +113,18 @@ function queueItems(usage: CostUsage): CostItem[] {
 }
 
 function watchItems(usage: CostUsage): CostItem[] {
-  const { alarmMetrics = 0, compositeAlarms = 0, dashboards = 0, customMetrics = 0 } = usage;
+  const { alarmMetrics = 0, highResolutionAlarmMetrics = 0, compositeAlarms = 0 } = usage;
+  const { dashboards = 0, customMetrics = 0 } = usage;
   const { logBytesPerInvocation = 0, logRetentionDays = 0, emailNotificationsPerMonth = 0 } = usage;
   const logGb = (logBytesPerInvocation * usage.invocationsPerMonth) / BYTES_PER_GB;
   return [
     { id: "alarms", description: "CloudWatch alarms", quantity: alarmMetrics, price: "alarmMetric" },
+    {
+      id: "high-resolution-alarms",
+      description: "CloudWatch alarms with a period under a minute",
+      quantity: highResolutionAlarmMetrics,
+      price: "highResolutionAlarmMetric",
+    },
     {
       id: "composite-alarms",
       description: "CloudWatch composite alarms",

@@ -14,6 +14,7 @@ export const priceUnits = {
   scheduledRule: "rule-month",
   sqsRequest: "request",
   alarmMetric: "metric in an alarm",
+  highResolutionAlarmMetric: "metric in an alarm",
   compositeAlarm: "alarm-month",
   dashboard: "dashboard-month",
   customMetric: "metric-month",
