@@ -1,0 +1,55 @@
+import type { Client, ClientBase } from "pg";
+import type { Migration } from "./source";
+
+/** What is recorded of a migration that was applied. */
+export interface LedgerEntry {
+  name: string;
+  /** SHA-256 of the file as it was applied. */
+  checksum: string;
+  appliedAt: Date;
+  durationSeconds: number;
+}
+
+const ledgerTable = "public.matview_refresh_migrations";
+
+/** Creates the table of applied migrations where it is missing. */
+export async function createLedger(client: ClientBase): Promise<void> {
+  // Asked first: IF NOT EXISTS would send a notice on every run, and needs CREATE on the schema every time.
+  if (await ledgerExists(client)) return;
+  await client.query(`
+    CREATE TABLE ${ledgerTable} (
+      name text PRIMARY KEY,
+      checksum text NOT NULL,
+      applied_at timestamptz NOT NULL DEFAULT now(),
+      duration_seconds double precision NOT NULL
+    )`);
+}
+
+/** Everything that was applied to this database, by name; nothing when there is no ledger yet. */
+export async function readLedger(client: ClientBase): Promise<Map<string, LedgerEntry>> {
+  if (!(await ledgerExists(client))) return new Map();
+  const { rows } = await client.query<LedgerEntry>(`
+    SELECT name, checksum, applied_at AS "appliedAt", duration_seconds AS "durationSeconds"
+      FROM ${ledgerTable} ORDER BY name`);
+  return new Map(rows.map((row) => [row.name, row]));
+}
+
+/** Records a migration in the transaction that is open, or in one of its own. */
+export async function recordMigration(
+  client: Client,
+  migration: Migration,
+  durationSeconds: number,
+): Promise<void> {
+  await client.query(`INSERT INTO ${ledgerTable} (name, checksum, duration_seconds) VALUES ($1, $2, $3)`, [
+    migration.name,
+    migration.checksum,
+    durationSeconds,
+  ]);
+}
+
+async function ledgerExists(client: ClientBase): Promise<boolean> {
+  const { rows } = await client.query<{ found: boolean }>(
+    `SELECT to_regclass('${ledgerTable}') IS NOT NULL AS found`,
+  );
+  return rows[0]?.found === true;
+}

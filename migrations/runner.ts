@@ -1,0 +1,240 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { Client, type ClientConfig } from "pg";
+import { MigrationError as UmzugError, Umzug } from "umzug";
+import { MigrationFailedError, MigrationRefusedError, UnknownMigrationError } from "./errors";
+import { createLedger, readLedger, recordMigration, type LedgerEntry } from "./ledger";
+import { readMigrations, type Migration, type MigrationSource } from "./source";
+
+export { MigrationFailedError, MigrationRefusedError, UnknownMigrationError };
+export type { MigrationFile, MigrationSource } from "./source";
+
+/** How to reach the database: settings, or a function that returns a connected client (which is ended here). */
+export type Connection = ClientConfig | (() => Promise<Client>);
+
+/** What to apply, and who is told about it. */
+export type MigrateOptions = MigrationSource & {
+  /** Apply this one file. Refused when an earlier one is not applied. */
+  only?: string;
+  /** How long to wait for another run that is migrating the same database; 120 unless given. */
+  lockWaitSeconds?: number;
+  /** Told before and after each file, and of each notice the server sends. */
+  onEvent?: (event: MigrationEvent) => void;
+};
+
+/** What happens during a run. */
+export type MigrationEvent =
+  | { type: "applying"; name: string }
+  | { type: "applied"; name: string; durationSeconds: number }
+  | { type: "waiting" }
+  | { type: "notice"; message: string };
+
+/** What a run did. */
+export interface MigrationResult {
+  /** The files applied by this run, in order. */
+  applied: { name: string; durationSeconds: number }[];
+  /** The files that had been applied before. */
+  alreadyApplied: string[];
+}
+
+/**
+ * One file and its state. `changed`: applied, but with another text than the file has now. `unknown`: recorded as
+ * applied, but there is no such file here.
+ */
+export interface MigrationStatus {
+  name: string;
+  state: "applied" | "pending" | "changed" | "unknown";
+  appliedAt: Date | undefined;
+  durationSeconds: number | undefined;
+}
+
+/** Session advisory lock of one database: one run at a time. */
+const migrationLockKey = "5183472906617384402";
+const lockRetryMilliseconds = 200;
+
+/**
+ * Applies what is pending, in order, each file in a transaction of its own together with its record (unless the file
+ * opts out). Two runs at once are safe: the second waits for the first and finds nothing left to do.
+ *
+ * @throws UnknownMigrationError when `only` names no file.
+ * @throws MigrationRefusedError when an applied file has changed, an earlier file is pending, or the wait was too long.
+ * @throws MigrationFailedError when a file fails; the files before it stay applied.
+ */
+export async function migrate(connection: Connection, options: MigrateOptions): Promise<MigrationResult> {
+  const migrations = await readMigrations(options);
+  return withClient(connection, async (client) => {
+    client.on("notice", (notice) => options.onEvent?.({ type: "notice", message: notice.message ?? "" }));
+    await takeLock(client, options);
+    await createLedger(client);
+    const ledger = await readLedger(client);
+    refuseChanged(migrations, ledger);
+    if (options.only !== undefined) refuseOutOfOrder(migrations, ledger, options.only);
+    return applyPending(client, migrations, options);
+  });
+}
+
+/** The state of every file, and of what is recorded without one. Changes nothing. */
+export async function status(connection: Connection, source: MigrationSource): Promise<MigrationStatus[]> {
+  const migrations = await readMigrations(source);
+  const ledger = await withClient(connection, readLedger);
+  const here = migrations.map(({ name, checksum }): MigrationStatus => {
+    const entry = ledger.get(name);
+    const state = entry === undefined ? "pending" : entry.checksum === checksum ? "applied" : "changed";
+    return { name, state, appliedAt: entry?.appliedAt, durationSeconds: entry?.durationSeconds };
+  });
+  const names = new Set(migrations.map(({ name }) => name));
+  const gone = [...ledger.values()]
+    .filter(({ name }) => !names.has(name))
+    .map(({ name, appliedAt, durationSeconds }) => ({
+      name,
+      state: "unknown" as const,
+      appliedAt,
+      durationSeconds,
+    }));
+  return [...here, ...gone].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+async function applyPending(
+  client: Client,
+  migrations: Migration[],
+  options: MigrateOptions,
+): Promise<MigrationResult> {
+  const durations = new Map<string, number>();
+  const umzug = new Umzug({
+    migrations: migrations.map((migration) => ({
+      name: migration.name,
+      up: async () => void durations.set(migration.name, await apply(client, migration)),
+    })),
+    storage: {
+      executed: async () => [...(await readLedger(client)).keys()],
+      // The record is written by apply(), in the transaction of the migration itself.
+      logMigration: () => Promise.resolve(),
+      unlogMigration: () => Promise.reject(new Error("Migrations are not undone: write a further one.")),
+    },
+    logger: undefined,
+  });
+  const durationOf = (name: string): number => durations.get(name) ?? 0;
+  umzug.on("migrating", ({ name }) => options.onEvent?.({ type: "applying", name }));
+  umzug.on("migrated", ({ name }) =>
+    options.onEvent?.({ type: "applied", name, durationSeconds: durationOf(name) }),
+  );
+  const before = (await umzug.executed()).map(({ name }) => name);
+  const applied = await umzug
+    .up(options.only === undefined ? {} : { migrations: [options.only], rerun: "SKIP" })
+    .catch((error: unknown) => {
+      throw error instanceof UmzugError ? error.cause : error;
+    });
+  return {
+    applied: applied.map(({ name }) => ({ name, durationSeconds: durationOf(name) })),
+    alreadyApplied: before,
+  };
+}
+
+/** Applies and records one migration; returns the seconds it took. */
+async function apply(client: Client, migration: Migration): Promise<number> {
+  const started = performance.now();
+  const secondsSoFar = (): number => (performance.now() - started) / 1000;
+  if (migration.statements) {
+    await runStatements(client, migration.name, migration.statements);
+    const durationSeconds = secondsSoFar();
+    await recordMigration(client, migration, durationSeconds);
+    return durationSeconds;
+  }
+  await client.query("BEGIN");
+  try {
+    await client.query(migration.sql);
+    const durationSeconds = secondsSoFar();
+    await recordMigration(client, migration, durationSeconds);
+    await client.query("COMMIT");
+    return durationSeconds;
+  } catch (error) {
+    // When the connection is gone the server has rolled back by itself.
+    await client.query("ROLLBACK").catch(() => undefined);
+    throw new MigrationFailedError(
+      migration.name,
+      { sql: migration.sql, firstLine: 1, inTransaction: true },
+      error,
+    );
+  }
+}
+
+async function runStatements(client: Client, name: string, statements: string[]): Promise<void> {
+  let firstLine = 1;
+  for (const sql of statements) {
+    // A simple query of several statements is one transaction for the server, which is what this file must not
+    // have. In the extended protocol the server takes a single statement and refuses more.
+    const query = { text: sql, queryMode: "extended" };
+    await client.query(query).catch((error: unknown) => {
+      throw new MigrationFailedError(name, { sql, firstLine, inTransaction: false }, error);
+    });
+    firstLine += sql.split("\n").length - 1;
+  }
+}
+
+function refuseChanged(migrations: Migration[], ledger: Map<string, LedgerEntry>): void {
+  const changed = migrations.filter(
+    ({ name, checksum }) => (ledger.get(name)?.checksum ?? checksum) !== checksum,
+  );
+  if (changed.length === 0) return;
+  const names = changed.map(({ name }) => `${name} (applied ${ledger.get(name)?.appliedAt.toISOString()})`);
+  throw new MigrationRefusedError(
+    `Changed since it was applied: ${names.join(", ")}. Nothing was done. ` +
+      `Bring the file back as it was, and put the change into a further migration.`,
+  );
+}
+
+function refuseOutOfOrder(migrations: Migration[], ledger: Map<string, LedgerEntry>, only: string): void {
+  const index = migrations.findIndex(({ name }) => name === only);
+  if (index < 0) {
+    const names = migrations.map(({ name }) => name).join(", ");
+    throw new UnknownMigrationError(`There is no migration ${only}. There are: ${names}`);
+  }
+  if (ledger.has(only)) return;
+  const pending = migrations.slice(0, index).filter(({ name }) => !ledger.has(name));
+  if (pending.length === 0) return;
+  throw new MigrationRefusedError(
+    `${only} needs ${pending.map(({ name }) => name).join(", ")} first. Nothing was done. ` +
+      `Run all that is pending: npm run migrate`,
+  );
+}
+
+/**
+ * Polls instead of waiting in pg_advisory_lock: a session that waits inside a statement holds a snapshot, and CREATE
+ * INDEX CONCURRENTLY in the run that has the lock waits for every older snapshot. The two would wait for each other.
+ */
+async function takeLock(client: Client, options: MigrateOptions): Promise<void> {
+  const waitSeconds = options.lockWaitSeconds ?? 120;
+  const deadline = performance.now() + waitSeconds * 1000;
+  for (let attempt = 0; ; attempt += 1) {
+    const { rows } = await client.query<{ taken: boolean }>("SELECT pg_try_advisory_lock($1) AS taken", [
+      migrationLockKey,
+    ]);
+    if (rows[0]?.taken) return;
+    if (attempt === 0) options.onEvent?.({ type: "waiting" });
+    if (performance.now() > deadline) {
+      throw new MigrationRefusedError(
+        `Another run has been migrating this database for more than ${waitSeconds} s. Nothing was done. ` +
+          `Try again when it is over.`,
+      );
+    }
+    await delay(lockRetryMilliseconds);
+  }
+}
+
+/** The session's end frees its lock too. */
+async function withClient<T>(connection: Connection, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = await open(connection);
+  // A lost connection also rejects the query that is running; without a listener it would end the process.
+  client.on("error", () => undefined);
+  try {
+    return await work(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+async function open(connection: Connection): Promise<Client> {
+  if (typeof connection === "function") return connection();
+  const client = new Client(connection);
+  await client.connect();
+  return client;
+}
