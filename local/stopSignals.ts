@@ -1,0 +1,37 @@
+/** Ctrl-C, a request to end, and a terminal that was closed. */
+const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** Turns the first signal into an abort and the second into an end without goodbye. */
+export class StopSignals {
+  private readonly controller = new AbortController();
+  private readonly forced: (() => void)[] = [];
+  private readonly listener = (name: NodeJS.Signals): void => this.receive(name);
+  private readonly onBrokenPipe = (): void => this.controller.abort("the output was closed");
+
+  constructor() {
+    for (const signal of signals) process.on(signal, this.listener);
+    // `npm start | head`: nobody reads on, so the run ends as if it had been asked to.
+    process.stdout.on("error", this.onBrokenPipe);
+  }
+
+  /** Aborted by the first signal; the reason is its name. */
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  /** Something to end at once, without waiting, when a second signal comes. */
+  onForce(end: () => void): void {
+    this.forced.push(end);
+  }
+
+  /** Gives the signals back their usual effect. */
+  release(): void {
+    for (const signal of signals) process.off(signal, this.listener);
+  }
+
+  private receive(name: NodeJS.Signals): void {
+    if (!this.controller.signal.aborted) return this.controller.abort(name);
+    for (const end of this.forced) end();
+    process.exit(name === "SIGTERM" ? 143 : 130);
+  }
+}
