@@ -1,7 +1,7 @@
 /** One short-lived connection: opened by a run, used by it alone, closed at its end. */
 import { Socket } from "node:net";
 import { Client, type ClientConfig, type QueryResult } from "pg";
-import { credentialSource, type CredentialSource } from "./credentials";
+import { credentialSource, CredentialsError, type CredentialSource } from "./credentials";
 import type { Deadline } from "./deadline";
 import type { DatabaseSettings } from "./settings";
 import { verifiedTls, type TlsOptions } from "./tls";
@@ -112,8 +112,15 @@ export function makeConnector(
   tls: () => TlsOptions,
 ): Connector {
   const openOnce = async (deadline: Deadline, refused: boolean): Promise<Session> => {
-    const credentials = await source.get(refused);
-    return Session.open({ ...server, ...credentials, ssl: tls() }, deadline);
+    const { user, password } = await source.get(refused);
+    try {
+      // As a function, or the client would look for an absent password in places of its own.
+      return await Session.open({ ...server, user, password: () => password, ssl: tls() }, deadline);
+    } catch (error) {
+      const isServersOrNetworks = (error as { code?: string }).code !== undefined;
+      if (password !== "" || isServersOrNetworks) throw error;
+      throw new CredentialsError("the server asks for a password, and none is set", "28P01");
+    }
   };
   return {
     address: `${server.host}:${server.port}/${server.database}`,

@@ -100,7 +100,10 @@ function fromServer(error: DatabaseError, sqlstate: string, context: FailureCont
 }
 
 function fromCredentials(error: CredentialsError, context: FailureContext): RefreshFailure {
-  return build(CONNECTION_RULES.credentials, error.code, { ...context, message: error.message });
+  return build(SQLSTATE_RULES[error.code] ?? CONNECTION_RULES.credentials, error.code, {
+    ...context,
+    message: error.message,
+  });
 }
 
 function fromConnection(error: unknown, context: FailureContext): RefreshFailure {

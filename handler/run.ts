@@ -22,7 +22,8 @@ export interface Run {
   /** Wait for a view that is being refreshed by another run (by hand), or skip it (on schedule). */
   waitForLock: boolean;
   deadline: Deadline;
-  historyRetentionDays: number;
+  /** Rows of history older than this are deleted; undefined leaves them to the schedule. */
+  historyRetentionDays?: number;
   /** Written to history: the Lambda request, or a name for a run by hand. */
   runId: string;
   report: Report;
@@ -269,9 +270,10 @@ function noteFreshnessTracking(run: Run, sessions: SessionKeeper, { view, facts 
 }
 
 async function prune(run: Run, sessions: SessionKeeper): Promise<void> {
-  if (!sessions.isOpen || !sessions.mayPrune) return;
+  const { historyRetentionDays } = run;
+  if (historyRetentionDays === undefined || !sessions.isOpen || !sessions.mayPrune) return;
   try {
-    await pruneHistory(await sessions.get(), run.historyRetentionDays);
+    await pruneHistory(await sessions.get(), historyRetentionDays);
   } catch (error) {
     run.report.note(`history: old rows were not deleted (${(error as { code?: string }).code})`);
   }

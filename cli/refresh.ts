@@ -1,0 +1,158 @@
+/** `refresh`: the function's own run, by hand and from here. */
+import { Command, InvalidArgumentError } from "commander";
+import type { Connector } from "../handler/connect";
+import { Deadline } from "../handler/deadline";
+import { RefreshFailure } from "../handler/failure";
+import { displayName, qualifiedName } from "../handler/names";
+import { previewRun } from "../handler/preview";
+import { textReport } from "../handler/report";
+import { responseBody, throwFailures } from "../handler/response";
+import { runRefresh } from "../handler/run";
+import type { QualifiedName, ViewSettings } from "../handler/settings";
+import { ConnectionFaults, connectionFromEnvironment } from "./connection";
+
+/** Exit codes of the command. */
+export const EXIT = { refreshed: 0, failed: 1, badUsage: 2 } as const;
+
+interface Options {
+  view: QualifiedName[];
+  json: boolean;
+  dryRun: boolean;
+  timeout: number;
+}
+
+const DEFAULT_VIEW: QualifiedName = { schema: "public", name: "job_progress" };
+const DEFAULT_TIMEOUT_SECONDS = 300;
+
+/** The `refresh` subcommand. It exits with 0 when all was refreshed, 1 when something failed, 2 for bad usage. */
+export function refreshCommand(): Command {
+  return new Command("refresh")
+    .description("refresh materialized views now, waiting for a refresh that is running")
+    .option("--view <name>", "a view, qualified unless it is in public; may be repeated", collectView, [])
+    .option("--json", "print the result as JSON on stdout, and the log on stderr", false)
+    .option("--dry-run", "print the refresh each view would get and why; change nothing", false)
+    .option("--timeout <seconds>", "give up after this time", parseSeconds, DEFAULT_TIMEOUT_SECONDS)
+    .addHelpText("after", ENVIRONMENT_HELP)
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.refreshed : EXIT.badUsage))
+    .action(async (options: Options) => {
+      process.exitCode = await refresh(options);
+    });
+}
+
+const ENVIRONMENT_HELP = `
+The database comes from the environment, from the first of these that is set:
+  RDS_PROXY_ENDPOINT, RDS_USERNAME, RDS_PASSWORD, RDS_DATABASE (scanner_db), RDS_PORT (5432)
+  DATABASE_URL
+  PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD or the file PGPASSFILE (~/.pgpass)
+TLS: PGSSLMODE and PGSSLROOTCERT as in libpq. Without PGSSLMODE: none on this machine, verify-full elsewhere.`;
+
+async function refresh(options: Options): Promise<number> {
+  let connector: Connector;
+  try {
+    connector = connectionFromEnvironment(process.env);
+  } catch (error) {
+    if (!(error instanceof ConnectionFaults)) throw error;
+    for (const fault of error.faults) process.stderr.write(`${fault}\n`);
+    return EXIT.badUsage;
+  }
+  const views = (options.view.length > 0 ? options.view : [DEFAULT_VIEW]).map(viewSettings);
+  const deadline = new Deadline(options.timeout * 1_000);
+  try {
+    await (options.dryRun ? preview : run)(connector, views, deadline, options.json);
+    return EXIT.refreshed;
+  } catch (error) {
+    if (options.json) printJson({ success: false, ...errorFacts(error) });
+    return EXIT.failed;
+  }
+}
+
+/** The configuration of a view asked for by hand; job_progress has its statistics as in the deployed settings. */
+function viewSettings(view: QualifiedName): ViewSettings {
+  const isDefault = qualifiedName(view) === qualifiedName(DEFAULT_VIEW);
+  return {
+    ...view,
+    allowBlocking: true,
+    ...(isDefault ? { statistics: { schema: "public", name: "job_progress_statistics" } } : {}),
+  };
+}
+
+async function run(
+  connector: Connector,
+  views: ViewSettings[],
+  deadline: Deadline,
+  json: boolean,
+): Promise<void> {
+  const log = json ? process.stderr : process.stdout;
+  const outcomes = await runRefresh({
+    views,
+    configuredViews: views,
+    connector,
+    waitForLock: true,
+    deadline,
+    runId: "manual",
+    report: textReport((line) => log.write(`${line}\n`)),
+  });
+  throwFailures(outcomes);
+  if (json) printJson(responseBody(outcomes));
+}
+
+async function preview(
+  connector: Connector,
+  views: ViewSettings[],
+  deadline: Deadline,
+  json: boolean,
+): Promise<void> {
+  const previews = await previewRun(connector, views, deadline).catch((error: unknown) => {
+    if (!json && error instanceof Error) process.stdout.write(`${error.message}\n`);
+    throw error;
+  });
+  const planned = previews.flatMap((each) => (each.outcome === "planned" ? [each] : []));
+  const failed = previews.flatMap((each) => (each.outcome === "failed" ? [each] : []));
+  if (!json) {
+    for (const { view, mode, facts } of planned) {
+      const why = mode.reason ?? `unique index ${facts.usableIndexes.join(", ")}`;
+      process.stdout.write(`${displayName(view)} would be refreshed (${mode.type}): ${why}\n`);
+      if (mode.remedy !== undefined) process.stdout.write(`  To mend it: ${mode.remedy}\n`);
+    }
+    for (const { failure } of failed) process.stdout.write(`${failure.message}\n`);
+  }
+  throwFailures(failed);
+  if (json) {
+    const reports = planned.map(({ view, mode, facts }) => ({
+      view: qualifiedName(view),
+      refresh_type: mode.type,
+      reason: mode.reason,
+      remedy: mode.remedy,
+      unique_indexes: facts.usableIndexes,
+    }));
+    printJson({ success: true, dry_run: true, views: reports });
+  }
+}
+
+function errorFacts(error: unknown): Record<string, string | undefined> {
+  if (!(error instanceof RefreshFailure)) return { error: (error as Error).message };
+  const { view, code, problem, remedy } = error;
+  return { error: error.message, view, code, problem, remedy };
+}
+
+function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+const NAME_PART = String.raw`(?:"((?:[^"]|"")+)"|([^".]+))`;
+const VIEW_NAME = new RegExp(`^(?:${NAME_PART}\\.)?${NAME_PART}$`, "s");
+
+/** `job_progress`, `reporting.totals` or `"odd.schema"."odd name"`; letters are taken as they are. */
+function collectView(text: string, views: QualifiedName[]): QualifiedName[] {
+  const match = VIEW_NAME.exec(text);
+  if (match === null) throw new InvalidArgumentError('write it as name, schema.name or "schema"."name".');
+  const part = (quoted: string | undefined, bare: string | undefined): string | undefined =>
+    quoted?.replaceAll('""', '"') ?? bare;
+  return [...views, { schema: part(match[1], match[2]) ?? "public", name: part(match[3], match[4]) ?? "" }];
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds >= 1 && seconds <= 86_400)) throw new InvalidArgumentError("write seconds from 1 to 86400.");
+  return seconds;
+}
