@@ -5,6 +5,7 @@
 import type { ViewSettings } from "../handler/settings";
 import type { Schedule } from "./schedule";
 
+export { parseSettings } from "./parseSettings";
 export { SettingsFaults, type Fault, type Purpose } from "./settingsFaults";
 
 /** Processor of the function. */
@@ -45,8 +46,8 @@ export interface ExistingDatabase {
   secretArn?: string;
   /** Customer key the secret is encrypted with, where it is not the account's own. */
   secretKmsKeyArn?: string;
-  /** ARN of the RDS Proxy that `host` is the endpoint of. */
-  proxyArn?: string;
+  /** Whether `host` is the endpoint of an RDS Proxy. */
+  isProxy: boolean;
 }
 
 /** A small database made with the stack. */
@@ -79,7 +80,7 @@ export interface ExistingNetwork {
   /** A security group for the function, instead of one made by the stack. */
   securityGroupId?: string;
   /** Whether `secret` mode makes a Secrets Manager endpoint here: not where one or a NAT is there already. */
-  createSecretsEndpoint: boolean;
+  secretsEndpoint: boolean;
 }
 
 /** A network made with the stack. */

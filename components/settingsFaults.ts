@@ -3,8 +3,11 @@
  * limit, and the command that mends it.
  */
 
-/** Who the values are for: a Pulumi stack, or the run on this machine. */
-export type Purpose = "deploy" | "local";
+/**
+ * Who the values are for: a Pulumi stack, the run on this machine, or a program that uses the component. A
+ * component's places may be known only later, so none of them is required of it.
+ */
+export type Purpose = "deploy" | "local" | "component";
 
 /** One thing wrong with the settings. */
 export interface Fault {
@@ -55,19 +58,62 @@ export function quoteValue(value: unknown): string {
 export const CONFIG_NAMESPACE = "matview-refresh";
 
 /**
- * The command that gives a key a value. A key inside an object takes `--path`; `example` undefined removes the
- * key.
+ * The command that gives a key a value. A key inside an object takes `--path`, and a list or object is set part
+ * by part, since the CLI would store JSON as one text.
  */
 export function setCommand(purpose: Purpose, key: string, example: unknown): string {
-  if (purpose === "local") {
-    return example === undefined
-      ? `edit Pulumi.local.yaml: remove ${CONFIG_NAMESPACE}:${key}`
-      : `edit Pulumi.local.yaml: ${CONFIG_NAMESPACE}:${key}: ${inlineText(example)}`;
+  switch (purpose) {
+    case "local":
+      return `edit Pulumi.local.yaml: ${CONFIG_NAMESPACE}:${key}: ${inlineText(example)}`;
+    case "component":
+      return `in the program: ${key}: ${JSON.stringify(example)}`;
+    case "deploy":
+      return scalars(key, example)
+        .map(([path, value]) =>
+          value === undefined
+            ? unsetCommand(purpose, path)
+            : `pulumi config set ${configName(path)} ${shellQuote(value)}`,
+        )
+        .join(" && ");
   }
+}
+
+/** The single values inside an example, with their paths; an empty list or object means taking the key away. */
+function scalars(key: string, example: unknown): [string, string | undefined][] {
+  if (typeof example !== "object" || example === null) return [[key, inlineText(example)]];
+  const parts = Array.isArray(example)
+    ? example.map((value, index) => scalars(`${key}[${index}]`, value))
+    : Object.entries(example).map(([name, value]) => scalars(`${key}.${name}`, value));
+  return parts.length === 0 ? [[key, undefined]] : parts.flat();
+}
+
+/** The command that takes a key away. */
+export function unsetCommand(purpose: Purpose, key: string): string {
+  switch (purpose) {
+    case "local":
+      return `edit Pulumi.local.yaml: remove ${CONFIG_NAMESPACE}:${key}`;
+    case "component":
+      return `in the program: remove ${key}`;
+    case "deploy":
+      return `pulumi config rm ${configName(key)}`;
+  }
+}
+
+/** The commands that give a mistyped key its right name. */
+export function renameCommand(purpose: Purpose, from: string, to: string, value: unknown): string {
+  if (purpose === "local") return `edit Pulumi.local.yaml: write ${to} for ${from}`;
+  if (purpose === "component") return `in the program: write ${to} for ${from}`;
+  const isSecret = SECRET_KEY.test(from);
+  const newValue = isSecret ? "<value>" : inlineText(value);
+  return `${unsetCommand(purpose, from)} && ${setCommand(purpose, to, newValue)}`;
+}
+
+/** Keys under which somebody may have put a secret; their values are never shown. */
+export const SECRET_KEY = /pass|secret|token|credential/i;
+
+function configName(key: string): string {
   const path = /[.[]/.test(key) ? "--path " : "";
-  const name = shellQuote(`${CONFIG_NAMESPACE}:${key}`);
-  if (example === undefined) return `pulumi config rm ${path}${name}`;
-  return `pulumi config set ${path}${name} ${shellQuote(inlineText(example))}`;
+  return path + shellQuote(`${CONFIG_NAMESPACE}:${key}`);
 }
 
 function inlineText(example: unknown): string {

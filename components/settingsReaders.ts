@@ -27,7 +27,7 @@ export function readBy<Value>(
   read: (value: unknown) => Value | WrongValue,
 ): z.ZodType<Value> {
   return z.unknown().transform((value, context): Value => {
-    const result = read(value);
+    const result = value === undefined ? wrong("is missing") : read(value);
     if (!(result instanceof WrongValue)) return result;
     const params: FaultHint = { limit, example, ...result.hint };
     context.issues.push({ code: "custom", message: result.problem, input: value, params: { ...params } });

@@ -93,6 +93,17 @@ const alarms = z.strictObject({
   errors: errorsAlarm.optional(),
 });
 
+const proxy = readBy<boolean | string>(`true, false, or ${PROXY_ARN.limit}`, true, (value) => {
+  if (value === true || value === "true") return true;
+  if (value === false || value === "false") return false;
+  return typeof value === "string" && PROXY_ARN.pattern.test(value) ? value : wrong(PROXY_ARN.problem);
+});
+
+const retention = readBy(`one of ${LOG_RETENTION_DAYS.join(", ")}`, 14, (value) => {
+  const days = LOG_RETENTION_DAYS.find((candidate) => String(candidate) === String(value));
+  return days ?? wrong("is not a period that CloudWatch Logs knows");
+});
+
 const database = z.strictObject({
   host: matching(HOST).optional(),
   port: whole(1, 65_535, 5_432).optional(),
@@ -102,7 +113,7 @@ const database = z.strictObject({
   resourceId: matching(RESOURCE_ID).optional(),
   secretArn: matching(SECRET_ARN).optional(),
   secretKmsKeyArn: matching(KMS_KEY_ARN).optional(),
-  proxy: z.union([matching(PROXY_ARN), flag()]).optional(),
+  proxy: proxy.optional(),
   create: z
     .strictObject({
       instanceClass: text(
@@ -207,9 +218,7 @@ export const SETTING_SHAPES = {
   alarmTopicArns: { shape: list(matching(TOPIC_ARN), "SNS topics", [TOPIC_ARN.example]).default([]) },
   okActionArns: { shape: list(matching(ALARM_ACTION_ARN), "SNS topics", [TOPIC_ARN.example]).default([]) },
   runbookUrl: { shape: runbookUrl.optional(), absent: [""] },
-  logRetentionDays: {
-    shape: choice(LOG_RETENTION_DAYS.map(String)).transform(Number).default(14),
-  },
+  logRetentionDays: { shape: retention.default(14) },
   logFormat: { shape: choice(["json", "text"]).default("json") },
   logGroupName: { shape: logGroupName.optional(), absent: [""] },
   historyRetentionDays: { shape: whole(1, 3_650, 30).default(30) },
@@ -221,6 +230,16 @@ export const SETTING_SHAPES = {
 
 /** A known settings key. */
 export type SettingKey = keyof typeof SETTING_SHAPES;
+
+/** Known keys inside objects, by the object's path with list positions left out; for finding the nearest. */
+export const NESTED_KEYS: Record<string, string[]> = {
+  views: Object.keys(viewObject.shape),
+  alarms: Object.keys(alarms.shape),
+  "alarms.errors": ["threshold", "periodSeconds", "evaluationPeriods", "datapointsToAlarm"],
+  database: Object.keys(database.shape),
+  "database.create": ["instanceClass", "storageGb", "proxy"],
+  network: Object.keys(network.shape),
+};
 
 /** What the shapes make of the values, key by key. */
 export type ShapedSettings = { [Key in SettingKey]: z.output<(typeof SETTING_SHAPES)[Key]["shape"]> };
