@@ -52,6 +52,10 @@ const products: Record<string, FixtureProduct[]> = {
     product("SQSFIFO", "API Request", "USW2-Requests-FIFO-Tier1", flat("0.0000005000"), {
       queueType: "FIFO (first-in, first-out)",
     }),
+    product("SQSFREE", "API Request", "Global-Requests", flat("0.0000003000"), {
+      regionCode: "",
+      queueType: "Standard",
+    }),
     product("SQSFAIR", "API Request", "USW2-Requests-Fair-Tier1", flat("0.0000001000"), {
       queueType: "Fair",
     }),
