@@ -4,20 +4,24 @@
  */
 
 /**
- * What is kept back from the function's time, in milliseconds, to cancel the statement, roll back, write the
- * log and the metrics, and return: the failure is then reported by the handler and not by a killed process.
+ * What is kept back from the function's time at the most, in milliseconds, to cancel the statement, roll back,
+ * write the log and the metrics, and return: the failure is then reported by the handler and not by a killed
+ * process.
  */
 export const STATEMENT_MARGIN_MS = 2_000;
 
-/** A statement that would get less than this many milliseconds is not begun. */
-export const SHORTEST_STATEMENT_MS = 500;
+/** Of a short timeout only this share is kept back. */
+const STATEMENT_MARGIN_SHARE = 0.05;
+
+/** Milliseconds kept back from an invocation that has `totalMs` in all. */
+export function statementMarginMs(totalMs: number): number {
+  return Math.min(STATEMENT_MARGIN_MS, totalMs * STATEMENT_MARGIN_SHARE);
+}
 
 /**
- * The `statement_timeout` in whole milliseconds for a statement that begins with `remainingMs` of the
- * invocation left, or `undefined` when too little is left to begin one. Never 0, which Postgres reads as
- * "no limit".
+ * The most that a statement may take, in whole milliseconds, when `remainingMs` of `totalMs` are left. 0 means
+ * that none may begin; it must not reach Postgres, which reads a `statement_timeout` of 0 as "no limit".
  */
-export function statementTimeoutMs(remainingMs: number): number | undefined {
-  const availableMs = Math.floor(remainingMs - STATEMENT_MARGIN_MS);
-  return availableMs >= SHORTEST_STATEMENT_MS ? availableMs : undefined;
+export function statementTimeoutMs(remainingMs: number, totalMs: number): number {
+  return Math.max(0, Math.floor(remainingMs - statementMarginMs(totalMs)));
 }
