@@ -1,4 +1,4 @@
-import type { Client, ClientBase } from "pg";
+import type { MigrationSession } from "./session";
 import type { Migration } from "./source";
 
 /** What is recorded of a migration that was applied. */
@@ -13,10 +13,10 @@ export interface LedgerEntry {
 const ledgerTable = "public.matview_refresh_migrations";
 
 /** Creates the table of applied migrations where it is missing. */
-export async function createLedger(client: ClientBase): Promise<void> {
+export async function createLedger(session: MigrationSession): Promise<void> {
   // Asked first: IF NOT EXISTS would send a notice on every run, and needs CREATE on the schema every time.
-  if (await ledgerExists(client)) return;
-  await client.query(`
+  if (await ledgerExists(session)) return;
+  await session.query(`
     CREATE TABLE ${ledgerTable} (
       name text PRIMARY KEY,
       checksum text NOT NULL,
@@ -26,9 +26,9 @@ export async function createLedger(client: ClientBase): Promise<void> {
 }
 
 /** Everything that was applied to this database, by name; nothing when there is no ledger yet. */
-export async function readLedger(client: ClientBase): Promise<Map<string, LedgerEntry>> {
-  if (!(await ledgerExists(client))) return new Map();
-  const { rows } = await client.query<LedgerEntry>(`
+export async function readLedger(session: MigrationSession): Promise<Map<string, LedgerEntry>> {
+  if (!(await ledgerExists(session))) return new Map();
+  const rows = await session.query<LedgerEntry>(`
     SELECT name, checksum, applied_at AS "appliedAt", duration_seconds AS "durationSeconds"
       FROM ${ledgerTable} ORDER BY name`);
   return new Map(rows.map((row) => [row.name, row]));
@@ -36,20 +36,20 @@ export async function readLedger(client: ClientBase): Promise<Map<string, Ledger
 
 /** Records a migration in the transaction that is open, or in one of its own. */
 export async function recordMigration(
-  client: Client,
+  session: MigrationSession,
   migration: Migration,
   durationSeconds: number,
 ): Promise<void> {
-  await client.query(`INSERT INTO ${ledgerTable} (name, checksum, duration_seconds) VALUES ($1, $2, $3)`, [
+  await session.query(`INSERT INTO ${ledgerTable} (name, checksum, duration_seconds) VALUES ($1, $2, $3)`, [
     migration.name,
     migration.checksum,
     durationSeconds,
   ]);
 }
 
-async function ledgerExists(client: ClientBase): Promise<boolean> {
-  const { rows } = await client.query<{ found: boolean }>(
+async function ledgerExists(session: MigrationSession): Promise<boolean> {
+  const [row] = await session.query<{ found: boolean }>(
     `SELECT to_regclass('${ledgerTable}') IS NOT NULL AS found`,
   );
-  return rows[0]?.found === true;
+  return row?.found === true;
 }

@@ -1,15 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Client, type ClientConfig } from "pg";
 import { MigrationError as UmzugError, Umzug } from "umzug";
 import { MigrationFailedError, MigrationRefusedError, UnknownMigrationError } from "./errors";
 import { createLedger, readLedger, recordMigration, type LedgerEntry } from "./ledger";
+import { withSession, type Connection, type MigrationSession } from "./session";
 import { readMigrations, type Migration, type MigrationSource } from "./source";
 
 export { MigrationFailedError, MigrationRefusedError, UnknownMigrationError };
+export type { Connection, MigrationSession };
 export type { MigrationFile, MigrationSource } from "./source";
-
-/** How to reach the database: settings, or a function that returns a connected client (which is ended here). */
-export type Connection = ClientConfig | (() => Promise<Client>);
 
 /** What to apply, and who is told about it. */
 export type MigrateOptions = MigrationSource & {
@@ -61,21 +59,21 @@ const lockRetryMilliseconds = 200;
  */
 export async function migrate(connection: Connection, options: MigrateOptions): Promise<MigrationResult> {
   const migrations = await readMigrations(options);
-  return withClient(connection, async (client) => {
-    client.on("notice", (notice) => options.onEvent?.({ type: "notice", message: notice.message ?? "" }));
-    await takeLock(client, options);
-    await createLedger(client);
-    const ledger = await readLedger(client);
+  return withSession(connection, async (session) => {
+    session.onNotice?.((message) => options.onEvent?.({ type: "notice", message }));
+    await takeLock(session, options);
+    await createLedger(session);
+    const ledger = await readLedger(session);
     refuseChanged(migrations, ledger);
     if (options.only !== undefined) refuseOutOfOrder(migrations, ledger, options.only);
-    return applyPending(client, migrations, options);
+    return applyPending(session, migrations, options);
   });
 }
 
 /** The state of every file, and of what is recorded without one. Changes nothing. */
 export async function status(connection: Connection, source: MigrationSource): Promise<MigrationStatus[]> {
   const migrations = await readMigrations(source);
-  const ledger = await withClient(connection, readLedger);
+  const ledger = await withSession(connection, readLedger);
   const here = migrations.map(({ name, checksum }): MigrationStatus => {
     const entry = ledger.get(name);
     const state = entry === undefined ? "pending" : entry.checksum === checksum ? "applied" : "changed";
@@ -94,7 +92,7 @@ export async function status(connection: Connection, source: MigrationSource): P
 }
 
 async function applyPending(
-  client: Client,
+  session: MigrationSession,
   migrations: Migration[],
   options: MigrateOptions,
 ): Promise<MigrationResult> {
@@ -102,10 +100,10 @@ async function applyPending(
   const umzug = new Umzug({
     migrations: migrations.map((migration) => ({
       name: migration.name,
-      up: async () => void durations.set(migration.name, await apply(client, migration)),
+      up: async () => void durations.set(migration.name, await apply(session, migration)),
     })),
     storage: {
-      executed: async () => [...(await readLedger(client)).keys()],
+      executed: async () => [...(await readLedger(session)).keys()],
       // The record is written by apply(), in the transaction of the migration itself.
       logMigration: () => Promise.resolve(),
       unlogMigration: () => Promise.reject(new Error("Migrations are not undone: write a further one.")),
@@ -130,25 +128,25 @@ async function applyPending(
 }
 
 /** Applies and records one migration; returns the seconds it took. */
-async function apply(client: Client, migration: Migration): Promise<number> {
+async function apply(session: MigrationSession, migration: Migration): Promise<number> {
   const started = performance.now();
   const secondsSoFar = (): number => (performance.now() - started) / 1000;
   if (migration.statements) {
-    await runStatements(client, migration.name, migration.statements);
+    await runStatements(session, migration.name, migration.statements);
     const durationSeconds = secondsSoFar();
-    await recordMigration(client, migration, durationSeconds);
+    await recordMigration(session, migration, durationSeconds);
     return durationSeconds;
   }
-  await client.query("BEGIN");
+  await session.query("BEGIN");
   try {
-    await client.query(migration.sql);
+    await session.query(migration.sql);
     const durationSeconds = secondsSoFar();
-    await recordMigration(client, migration, durationSeconds);
-    await client.query("COMMIT");
+    await recordMigration(session, migration, durationSeconds);
+    await session.query("COMMIT");
     return durationSeconds;
   } catch (error) {
     // When the connection is gone the server has rolled back by itself.
-    await client.query("ROLLBACK").catch(() => undefined);
+    await session.query("ROLLBACK").catch(() => undefined);
     throw new MigrationFailedError(
       migration.name,
       { sql: migration.sql, firstLine: 1, inTransaction: true },
@@ -157,13 +155,10 @@ async function apply(client: Client, migration: Migration): Promise<number> {
   }
 }
 
-async function runStatements(client: Client, name: string, statements: string[]): Promise<void> {
+async function runStatements(session: MigrationSession, name: string, statements: string[]): Promise<void> {
   let firstLine = 1;
   for (const sql of statements) {
-    // A simple query of several statements is one transaction for the server, which is what this file must not
-    // have. In the extended protocol the server takes a single statement and refuses more.
-    const query = { text: sql, queryMode: "extended" };
-    await client.query(query).catch((error: unknown) => {
+    await session.query(sql).catch((error: unknown) => {
       throw new MigrationFailedError(name, { sql, firstLine, inTransaction: false }, error);
     });
     firstLine += sql.split("\n").length - 1;
@@ -201,14 +196,14 @@ function refuseOutOfOrder(migrations: Migration[], ledger: Map<string, LedgerEnt
  * Polls instead of waiting in pg_advisory_lock: a session that waits inside a statement holds a snapshot, and CREATE
  * INDEX CONCURRENTLY in the run that has the lock waits for every older snapshot. The two would wait for each other.
  */
-async function takeLock(client: Client, options: MigrateOptions): Promise<void> {
+async function takeLock(session: MigrationSession, options: MigrateOptions): Promise<void> {
   const waitSeconds = options.lockWaitSeconds ?? 120;
   const deadline = performance.now() + waitSeconds * 1000;
   for (let attempt = 0; ; attempt += 1) {
-    const { rows } = await client.query<{ taken: boolean }>("SELECT pg_try_advisory_lock($1) AS taken", [
+    const [row] = await session.query<{ taken: boolean }>("SELECT pg_try_advisory_lock($1) AS taken", [
       migrationLockKey,
     ]);
-    if (rows[0]?.taken) return;
+    if (row?.taken) return;
     if (attempt === 0) options.onEvent?.({ type: "waiting" });
     if (performance.now() > deadline) {
       throw new MigrationRefusedError(
@@ -218,23 +213,4 @@ async function takeLock(client: Client, options: MigrateOptions): Promise<void> 
     }
     await delay(lockRetryMilliseconds);
   }
-}
-
-/** The session's end frees its lock too. */
-async function withClient<T>(connection: Connection, work: (client: Client) => Promise<T>): Promise<T> {
-  const client = await open(connection);
-  // A lost connection also rejects the query that is running; without a listener it would end the process.
-  client.on("error", () => undefined);
-  try {
-    return await work(client);
-  } finally {
-    await client.end().catch(() => undefined);
-  }
-}
-
-async function open(connection: Connection): Promise<Client> {
-  if (typeof connection === "function") return connection();
-  const client = new Client(connection);
-  await client.connect();
-  return client;
 }

@@ -57,7 +57,7 @@ function toMigration(file: MigrationFile): Migration {
 
 /**
  * Statements of a file without a transaction stand apart by a line of their own, so no guess at SQL's quoting is
- * needed here; the server itself refuses a part that holds more than one statement.
+ * needed here. Sent together they would be one transaction to the server, and it refuses there what needs none.
  */
 function splitAtMarkers(sql: string): string[] {
   return sql.split(separatorLine);

@@ -1,0 +1,158 @@
+/** `migrate`: applies the files of migrations/ to the database the environment names. */
+import path from "node:path";
+import { Command } from "commander";
+import type { Connector } from "../handler/connect";
+import { Deadline } from "../handler/deadline";
+import { classify } from "../handler/failure";
+import {
+  migrate,
+  status,
+  UnknownMigrationError,
+  type MigrationEvent,
+  type MigrationSession,
+  type MigrationStatus,
+} from "../migrations/runner";
+import { ConnectionFaults, connectionFromEnvironment } from "./connection";
+import { renderTable } from "./table";
+
+/** Exit codes of the command. */
+export const EXIT = { done: 0, failed: 1, badUsage: 2 } as const;
+
+interface Options {
+  status: boolean;
+  json: boolean;
+}
+
+const migrationsDirectory = path.join(__dirname, "..", "migrations");
+/** Building an index on a large table takes hours; a session is cut at the end of its time. */
+const longestRunMilliseconds = 24 * 60 * 60 * 1000;
+
+/** The `migrate` subcommand. It exits with 0 when all is applied, 1 when something failed, 2 for bad usage. */
+export function migrateCommand(): Command {
+  return new Command("migrate")
+    .description("apply the database migrations that are pending")
+    .argument("[file]", "apply this one alone, such as 002_optimize_for_scale.sql")
+    .option("--status", "list the migrations and what is applied; change nothing", false)
+    .option("--json", "print the result as JSON on stdout", false)
+    .addHelpText("after", environmentHelp)
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.done : EXIT.badUsage))
+    .action(async (file: string | undefined, options: Options) => {
+      process.exitCode = await run(file, options);
+    });
+}
+
+const environmentHelp = `
+The database comes from the environment, as for refresh: RDS_PROXY_ENDPOINT with RDS_USERNAME and RDS_PASSWORD, or
+DATABASE_URL, or PGHOST and its like.`;
+
+async function run(file: string | undefined, options: Options): Promise<number> {
+  if (file !== undefined && options.status) {
+    process.stderr.write("error: --status lists all migrations: leave the file out\n");
+    return EXIT.badUsage;
+  }
+  try {
+    const connector = connectionFromEnvironment(process.env);
+    const connect = (): Promise<MigrationSession> => openSession(connector);
+    if (options.status) await showStatus(connect, options.json);
+    else await applyPending(connect, file && path.basename(file), options.json);
+    return EXIT.done;
+  } catch (error) {
+    return reportError(error, options.json);
+  }
+}
+
+async function openSession(connector: Connector): Promise<MigrationSession> {
+  const { address, auth } = connector;
+  return connector.open(new Deadline(longestRunMilliseconds)).catch((error: unknown) => {
+    throw classify(error, { address, auth, connected: false, connectionLost: false });
+  });
+}
+
+async function applyPending(
+  connect: () => Promise<MigrationSession>,
+  only: string | undefined,
+  json: boolean,
+): Promise<void> {
+  const log = json ? process.stderr : process.stdout;
+  const result = await migrate(connect, {
+    directory: migrationsDirectory,
+    ...(only === undefined ? {} : { only }),
+    onEvent: (event) => log.write(eventLine(event)),
+  });
+  if (json) {
+    const applied = result.applied.map(({ name, durationSeconds }) => ({
+      name,
+      duration_seconds: roundToMs(durationSeconds),
+    }));
+    printJson({ success: true, applied, already_applied: result.alreadyApplied });
+  } else if (result.applied.length === 0) {
+    process.stdout.write(
+      `Nothing to do: ${only === undefined ? `all ${result.alreadyApplied.length} migrations were` : `${only} was`} applied before\n`,
+    );
+  }
+}
+
+function eventLine(event: MigrationEvent): string {
+  switch (event.type) {
+    case "applying":
+      return `Applying ${event.name}...\n`;
+    case "applied":
+      return `✓ Applied ${event.name} in ${event.durationSeconds.toFixed(2)}s\n`;
+    case "waiting":
+      return "Waiting for another migration of this database to end...\n";
+    case "notice":
+      return `  ${event.message}\n`;
+  }
+}
+
+async function showStatus(connect: () => Promise<MigrationSession>, json: boolean): Promise<void> {
+  const migrations = await status(connect, { directory: migrationsDirectory });
+  if (json) printJson({ success: true, migrations: migrations.map(statusFacts) });
+  else process.stdout.write(statusTable(migrations, process.stdout.isTTY));
+}
+
+function statusFacts({ name, state, appliedAt, durationSeconds }: MigrationStatus): object {
+  return {
+    name,
+    state,
+    applied_at: appliedAt?.toISOString() ?? null,
+    duration_seconds: durationSeconds === undefined ? null : roundToMs(durationSeconds),
+  };
+}
+
+const stateWords: Record<MigrationStatus["state"], string> = {
+  applied: "applied",
+  pending: "pending",
+  changed: "changed since it was applied",
+  unknown: "applied, file not here",
+};
+
+function statusTable(migrations: MigrationStatus[], isDecorated: boolean): string {
+  const rows = migrations.map(({ name, state, appliedAt, durationSeconds }) => [
+    name,
+    stateWords[state],
+    appliedAt?.toISOString() ?? "-",
+    durationSeconds?.toFixed(2) ?? "-",
+  ]);
+  return renderTable(["migration", "state", "applied at", "seconds"], rows, {
+    isDecorated,
+    rightAligned: [3],
+  });
+}
+
+function reportError(error: unknown, json: boolean): number {
+  if (!(error instanceof Error)) throw error;
+  if (json) printJson({ success: false, error: error.message });
+  else process.stderr.write(`${error.message}\n`);
+  return error instanceof ConnectionFaults || error instanceof UnknownMigrationError
+    ? EXIT.badUsage
+    : EXIT.failed;
+}
+
+function roundToMs(seconds: number): number {
+  return Math.round(seconds * 1000) / 1000;
+}
+
+function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}

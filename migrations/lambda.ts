@@ -1,0 +1,49 @@
+/**
+ * The migration function: applies the migrations that lie beside its bundle and makes sure that the refresh user
+ * exists. It is invoked once an update, when a migration changed; what it throws fails that update.
+ */
+import path from "node:path";
+import type { Context } from "aws-lambda";
+import { connectorFor } from "../handler/connect";
+import { Deadline } from "../handler/deadline";
+import { parseEnvironment } from "../handler/settings";
+import { ensureRefreshUser } from "./refreshUser";
+import { migrate } from "./runner";
+
+/** What the update's log shows of a run. */
+export interface MigrationResponse {
+  applied: string[];
+  alreadyApplied: string[];
+}
+
+/** Environment variable with the name of the user the refresh function logs in as. */
+export const REFRESH_USER_VARIABLE = "MATVIEW_REFRESH_USER";
+
+/** Folder of the migration files, beside the bundle. */
+export const MIGRATIONS_FOLDER = "migrations";
+
+/**
+ * Applies what is pending.
+ * @throws SettingsError for a wrong environment, a connection's error, or the runner's errors.
+ */
+export async function handler(
+  _event: unknown,
+  context: Pick<Context, "getRemainingTimeInMillis">,
+): Promise<MigrationResponse> {
+  const refreshUser = process.env[REFRESH_USER_VARIABLE];
+  if (refreshUser === undefined || refreshUser === "") throw new Error(`${REFRESH_USER_VARIABLE} is not set`);
+  const connector = connectorFor(parseEnvironment(process.env).database);
+  const deadline = new Deadline(context.getRemainingTimeInMillis());
+  const result = await migrate(() => connector.open(deadline), {
+    directory: path.join(__dirname, MIGRATIONS_FOLDER),
+    lockWaitSeconds: Math.floor(deadline.workLeftMs() / 1_000),
+    onEvent: (event) => console.log(JSON.stringify(event)),
+  });
+  const session = await connector.open(deadline);
+  try {
+    await ensureRefreshUser(session, refreshUser);
+  } finally {
+    await session.close();
+  }
+  return { applied: result.applied.map(({ name }) => name), alreadyApplied: result.alreadyApplied };
+}
