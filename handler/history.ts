@@ -10,7 +10,7 @@ export interface HistoryEntry {
   oid: number | null;
   outcome: "refreshed" | "skipped" | "failed";
   refreshType: RefreshType | null;
-  /** How old the data is at most; null unless refreshed. */
+  /** The time the data is of; null unless refreshed. */
   asOf: string | null;
   /** Null where the server's clock was never read: the row then starts when it is written. */
   startedAt: string | null;
@@ -23,7 +23,8 @@ export interface HistoryEntry {
 
 const LAST_AS_OF = `
 (SELECT before.as_of FROM ${HISTORY_TABLE} before
-  WHERE before.view_oid = $3 AND before.outcome = 'refreshed' ORDER BY before.id DESC LIMIT 1)`;
+  WHERE before.view_schema = $1 AND before.view_name = $2 AND before.outcome = 'refreshed' AND before.view_oid = $3
+  ORDER BY before.id DESC LIMIT 1)`;
 
 /**
  * Writes the row, in the refresh's own transaction when it succeeded.
@@ -59,11 +60,14 @@ export async function recordOutcome(
   return row?.stalenessSeconds ?? undefined;
 }
 
-/** The last known time of a view's data, as ISO 8601 text; undefined where history has none. */
+/** The last known time of a view's data, as ISO 8601 text; undefined where history has none of this very view. */
 export async function lastAsOf(session: Session, view: QualifiedName): Promise<string | undefined> {
   const [row] = await session.query<{ asOf: string | null }>(
     `SELECT ${isoTime("h.as_of")} AS "asOf" FROM ${HISTORY_TABLE} h
-      WHERE h.view_schema = $1 AND h.view_name = $2 AND h.outcome = 'refreshed' ORDER BY h.id DESC LIMIT 1`,
+       JOIN pg_catalog.pg_class c ON c.oid = h.view_oid AND c.relname = $2
+       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = $1
+      WHERE h.view_schema = $1 AND h.view_name = $2 AND h.outcome = 'refreshed'
+      ORDER BY h.id DESC LIMIT 1`,
     [view.schema, view.name],
   );
   return row?.asOf ?? undefined;

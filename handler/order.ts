@@ -14,7 +14,7 @@ export interface Dependency {
 const DEPENDENCIES = `
 WITH RECURSIVE configured AS (
   SELECT c.oid, v.schema || '.' || v.name AS qualified
-    FROM pg_catalog.unnest($1::text[], $2::text[]) AS v (schema, name)
+    FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS v (schema, name)
     JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema
     JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name AND c.relkind = 'm'
 ), reads (reader, source) AS (

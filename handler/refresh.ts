@@ -162,7 +162,13 @@ async function oldestSource(
   let oldest: string | undefined = facts.clock;
   for (const source of attempt.sources) {
     const asOf = source.asOf ?? (facts.history.maySelect ? await lastAsOf(session, source.view) : undefined);
-    if (asOf === undefined) return undefined;
+    if (asOf === undefined) {
+      const [reader, read] = [displayName(attempt.view), displayName(source.view)];
+      attempt.report.note(
+        `freshness of ${reader} is untracked: no refresh of ${read}, which it reads, is recorded`,
+      );
+      return undefined;
+    }
     if (oldest > asOf) oldest = asOf;
   }
   return oldest;
@@ -192,13 +198,16 @@ async function finish(
   done: { refreshType: RefreshType; durationSeconds: number; asOf: string | undefined },
 ): Promise<RefreshedView> {
   const { view, runId } = attempt;
-  const stalenessSeconds = facts.history.mayInsert
+  const { asOf } = done;
+  // Without a time for its data the row would have to claim one. Left out, the view counts as old as it was before.
+  const isTracked = facts.history.mayInsert && asOf !== undefined;
+  const stalenessSeconds = isTracked
     ? await recordOutcome(session, facts.history, {
         view,
         oid: facts.oid,
         outcome: "refreshed",
         refreshType: done.refreshType,
-        asOf: done.asOf ?? null,
+        asOf,
         startedAt: facts.clock,
         durationSeconds: done.durationSeconds,
         sqlstate: null,
