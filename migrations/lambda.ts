@@ -7,6 +7,7 @@ import type { Context } from "aws-lambda";
 import { connectorFor } from "../handler/connect";
 import { Deadline } from "../handler/deadline";
 import { parseEnvironment } from "../handler/settings";
+import { MIGRATIONS_FOLDER, REFRESH_USER_VARIABLE } from "./contract";
 import { ensureRefreshUser } from "./refreshUser";
 import { migrate } from "./runner";
 
@@ -15,12 +16,6 @@ export interface MigrationResponse {
   applied: string[];
   alreadyApplied: string[];
 }
-
-/** Environment variable with the name of the user the refresh function logs in as. */
-export const REFRESH_USER_VARIABLE = "MATVIEW_REFRESH_USER";
-
-/** Folder of the migration files, beside the bundle. */
-export const MIGRATIONS_FOLDER = "migrations";
 
 /**
  * Applies what is pending.

@@ -81,9 +81,7 @@ export class SandboxDatabase extends pulumi.ComponentResource {
       child,
     );
 
-    const proxy = args.proxy
-      ? createProxy(name, args, { instance, securityGroup }, child)
-      : undefined;
+    const proxy = args.proxy ? createProxy(name, args, { instance, securityGroup }, child) : undefined;
 
     this.instanceHost = instance.address;
     this.host = proxy ? proxy.endpoint : instance.address;

@@ -1,0 +1,160 @@
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+
+/** Where the function may connect to. */
+export interface SecurityGroupRequest {
+  /** Name of the group in AWS. */
+  name: string;
+  vpcId: pulumi.Input<string>;
+  databaseSecurityGroupId: pulumi.Input<string>;
+  databasePort: pulumi.Input<number>;
+  /** Whether the function fetches a secret, which it reaches by HTTPS. */
+  reachesSecretsManager: boolean;
+  /** Security group of the Secrets Manager endpoint, when the stack makes one; else HTTPS goes to any address. */
+  endpointSecurityGroupId?: pulumi.Input<string>;
+  tags: Record<string, string>;
+}
+
+const HTTPS_PORT = 443;
+
+/**
+ * The function's security group: out to the database's port and nothing else (and to Secrets Manager where the
+ * password is a secret), and the one rule on the database's group that lets it in. Returns the group's id.
+ */
+export function createSecurityGroup(
+  logicalName: string,
+  request: SecurityGroupRequest,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.Output<string> {
+  const group = new aws.ec2.SecurityGroup(
+    logicalName,
+    {
+      name: request.name,
+      description: "Materialized view refresh: out to the database only",
+      vpcId: request.vpcId,
+      tags: request.tags,
+    },
+    opts,
+  );
+  const databasePort = { ipProtocol: "tcp", fromPort: request.databasePort, toPort: request.databasePort };
+  new aws.vpc.SecurityGroupEgressRule(
+    `${logicalName}-to-database`,
+    {
+      securityGroupId: group.id,
+      referencedSecurityGroupId: request.databaseSecurityGroupId,
+      ...databasePort,
+      description: "Refresh function to the database",
+      tags: request.tags,
+    },
+    opts,
+  );
+  new aws.vpc.SecurityGroupIngressRule(
+    `${logicalName}-into-database`,
+    {
+      securityGroupId: request.databaseSecurityGroupId,
+      referencedSecurityGroupId: group.id,
+      ...databasePort,
+      description: "Refresh function to the database",
+      tags: request.tags,
+    },
+    opts,
+  );
+  if (request.reachesSecretsManager) {
+    new aws.vpc.SecurityGroupEgressRule(
+      `${logicalName}-to-secrets-manager`,
+      {
+        securityGroupId: group.id,
+        ...(request.endpointSecurityGroupId === undefined
+          ? { cidrIpv4: "0.0.0.0/0" }
+          : { referencedSecurityGroupId: request.endpointSecurityGroupId }),
+        ipProtocol: "tcp",
+        fromPort: HTTPS_PORT,
+        toPort: HTTPS_PORT,
+        description: "Refresh function to Secrets Manager",
+        tags: request.tags,
+      },
+      opts,
+    );
+  }
+  return group.id;
+}
+
+/** A Secrets Manager endpoint for subnets that have no way out. */
+export interface SecretsEndpointRequest {
+  vpcId: pulumi.Input<string>;
+  subnetIds: pulumi.Input<pulumi.Input<string>[]>;
+  region: pulumi.Input<string>;
+  secretArn: pulumi.Input<string>;
+  tags: Record<string, string>;
+}
+
+/** The endpoint's security group and the endpoint, which clients must wait for. */
+export interface SecretsEndpoint {
+  securityGroupId: pulumi.Output<string>;
+  endpoint: aws.ec2.VpcEndpoint;
+}
+
+/** An interface endpoint through which one secret can be read and nothing else. Billed by the hour and zone. */
+export function createSecretsEndpoint(
+  logicalName: string,
+  request: SecretsEndpointRequest,
+  opts: pulumi.CustomResourceOptions,
+): SecretsEndpoint {
+  const group = new aws.ec2.SecurityGroup(
+    logicalName,
+    {
+      description: "Secrets Manager endpoint of the materialized view refresh",
+      vpcId: request.vpcId,
+      tags: request.tags,
+    },
+    opts,
+  );
+  const endpoint = new aws.ec2.VpcEndpoint(
+    logicalName,
+    {
+      vpcId: request.vpcId,
+      subnetIds: request.subnetIds,
+      serviceName: pulumi.interpolate`com.amazonaws.${request.region}.secretsmanager`,
+      vpcEndpointType: "Interface",
+      privateDnsEnabled: true,
+      securityGroupIds: [group.id],
+      policy: pulumi.jsonStringify({
+        Version: "2012-10-17",
+        Statement: [
+          {
+            Effect: "Allow",
+            Principal: "*",
+            Action: "secretsmanager:GetSecretValue",
+            Resource: request.secretArn,
+          },
+        ],
+      }),
+      tags: request.tags,
+    },
+    opts,
+  );
+  return { securityGroupId: group.id, endpoint };
+}
+
+/** Lets clients of one security group reach the endpoint by HTTPS. */
+export function admitToEndpoint(
+  logicalName: string,
+  endpoint: SecretsEndpoint,
+  clientSecurityGroupId: pulumi.Input<string>,
+  tags: Record<string, string>,
+  opts: pulumi.CustomResourceOptions,
+): void {
+  new aws.vpc.SecurityGroupIngressRule(
+    logicalName,
+    {
+      securityGroupId: endpoint.securityGroupId,
+      referencedSecurityGroupId: clientSecurityGroupId,
+      ipProtocol: "tcp",
+      fromPort: HTTPS_PORT,
+      toPort: HTTPS_PORT,
+      description: "Clients of the endpoint",
+      tags,
+    },
+    opts,
+  );
+}

@@ -1,0 +1,197 @@
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+import { bundleHandler } from "../components/bundle";
+import type { FunctionPlan, StatementPlan } from "../components/planTypes";
+import { createFunction } from "../components/resources/function";
+import { createLogGroup } from "../components/resources/logGroup";
+import { admitToEndpoint, createSecretsEndpoint, createSecurityGroup } from "../components/resources/network";
+import { createRole } from "../components/resources/role";
+import { MIGRATIONS_FOLDER, REFRESH_USER_VARIABLE } from "../migrations/contract";
+
+/** What {@link SandboxMigrations} is told. */
+export interface SandboxMigrationsArgs {
+  /** Name of the function; its log group and role are named after it. */
+  functionName: string;
+  region: string;
+  runtime: string;
+  architecture: "arm64" | "x86_64";
+  vpcId: pulumi.Input<string>;
+  subnetIds: pulumi.Output<string[]>;
+  databaseSecurityGroupId: pulumi.Input<string>;
+  databasePort: pulumi.Input<number>;
+  /** Secret of the database's master user. */
+  masterSecretArn: pulumi.Output<string>;
+  /** The handler's environment for a connection with that secret. */
+  environment: Record<string, pulumi.Input<string>>;
+  /** Database user of the refresh function. */
+  refreshUser: string;
+  logRetentionDays: number;
+  tags: Record<string, string>;
+}
+
+const REPOSITORY = path.resolve(__dirname, "..");
+const MIGRATIONS = path.join(REPOSITORY, "migrations");
+
+/** Migrations of a small database take seconds; what takes minutes is not for a deployment to wait for. */
+const TIMEOUT_SECONDS = 300;
+const MEMORY_MB = 256;
+
+/**
+ * Applies the migrations during `pulumi up`, from inside the VPC: a function with the migration files beside its
+ * code, invoked whenever one of them changes. A migration that fails fails the update.
+ */
+export class SandboxMigrations extends pulumi.ComponentResource {
+  /** What the last run answered: the names of the migrations it applied. */
+  public readonly result: pulumi.Output<string>;
+
+  constructor(name: string, args: SandboxMigrationsArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("matview-refresh:sandbox:Migrations", name, {}, opts);
+    const child = { parent: this };
+    const logicalName = `${name}-migrate`;
+    const files = migrationFiles();
+
+    // One zone is enough for a call a deployment; every zone is billed.
+    const endpoint = createSecretsEndpoint(
+      `${logicalName}-secrets`,
+      {
+        vpcId: args.vpcId,
+        subnetIds: args.subnetIds.apply((subnetIds) => subnetIds.slice(0, 1)),
+        region: args.region,
+        secretArn: args.masterSecretArn,
+        tags: args.tags,
+      },
+      child,
+    );
+    const securityGroupId = createSecurityGroup(
+      logicalName,
+      {
+        name: args.functionName,
+        vpcId: args.vpcId,
+        databaseSecurityGroupId: args.databaseSecurityGroupId,
+        databasePort: args.databasePort,
+        reachesSecretsManager: true,
+        endpointSecurityGroupId: endpoint.securityGroupId,
+        tags: args.tags,
+      },
+      child,
+    );
+    admitToEndpoint(`${logicalName}-secrets-in`, endpoint, securityGroupId, args.tags, child);
+    const logs = createLogGroup(
+      logicalName,
+      { name: `/aws/lambda/${args.functionName}`, retentionDays: args.logRetentionDays, isGiven: false },
+      args.tags,
+      child,
+    );
+    const role = createRole(
+      logicalName,
+      {
+        name: args.functionName,
+        plan: { rolePath: "/", managedPolicyArns: [NETWORK_POLICY_ARN], statements: [] },
+        statements: statementsFor(logs.resource!.arn, args.masterSecretArn),
+        tags: args.tags,
+      },
+      child,
+    );
+    const fn = createFunction(
+      logicalName,
+      {
+        plan: functionPlan(args),
+        code: archive(files),
+        roleArn: role.arn,
+        logGroupName: logs.name,
+        environment: { ...args.environment, [REFRESH_USER_VARIABLE]: args.refreshUser },
+        subnetIds: args.subnetIds,
+        securityGroupId,
+        tags: args.tags,
+      },
+      { ...child, dependsOn: [...role.grants, endpoint.endpoint] },
+    );
+    const invocation = new aws.lambda.Invocation(
+      logicalName,
+      {
+        functionName: fn.name,
+        input: JSON.stringify({ source: "pulumi-up" }),
+        triggers: { migrations: digestOf(files), refreshUser: args.refreshUser },
+      },
+      child,
+    );
+    this.result = invocation.result;
+    this.registerOutputs({ result: this.result });
+  }
+}
+
+/** AWS's own policy for a function's network interfaces: describing them takes no resource. */
+const NETWORK_POLICY_ARN = "arn:aws:iam::aws:policy/service-role/AWSLambdaENIManagementAccess";
+
+function statementsFor(
+  logGroupArn: pulumi.Output<string>,
+  secretArn: pulumi.Output<string>,
+): pulumi.Output<StatementPlan[]> {
+  return pulumi.all([logGroupArn, secretArn]).apply(([logGroup, secret]) => [
+    {
+      sid: "WriteItsOwnLog",
+      reason: "what the migrations did",
+      actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
+      resources: [`${logGroup}:*`],
+    },
+    {
+      sid: "ReadTheMasterSecret",
+      reason: "migrations make tables and roles",
+      actions: ["secretsmanager:GetSecretValue"],
+      resources: [secret],
+    },
+  ]);
+}
+
+function functionPlan(args: SandboxMigrationsArgs): FunctionPlan {
+  return {
+    name: args.functionName,
+    description: "Applies the migrations of the sandbox database; run by pulumi up",
+    handler: "index.handler",
+    runtime: args.runtime,
+    architecture: args.architecture,
+    timeoutSeconds: TIMEOUT_SECONDS,
+    memoryMb: MEMORY_MB,
+    asyncRetries: 0,
+    eventAgeSeconds: 60,
+    statementTimeoutMs: TIMEOUT_SECONDS * 1_000,
+  };
+}
+
+/** Names of the migration files, in order. */
+function migrationFiles(): string[] {
+  return readdirSync(MIGRATIONS)
+    .filter((file) => file.endsWith(".sql"))
+    .sort();
+}
+
+/** Changes when a file's name or content does, and only then. */
+function digestOf(files: string[]): string {
+  const hash = createHash("sha256");
+  for (const file of files)
+    hash
+      .update(file)
+      .update("\0")
+      .update(readFileSync(path.join(MIGRATIONS, file)));
+  return hash.digest("hex");
+}
+
+/** The bundle with the migration files beside it. */
+function archive(files: string[]): pulumi.Output<pulumi.asset.AssetArchive> {
+  const bundle = bundleHandler("migrations/lambda.ts", "dist/migrate");
+  const beside = Object.fromEntries(
+    files.map((file) => [
+      `${MIGRATIONS_FOLDER}/${file}`,
+      new pulumi.asset.FileAsset(path.join(MIGRATIONS, file)),
+    ]),
+  );
+  return pulumi
+    .output(bundle)
+    .apply(
+      ({ file }) =>
+        new pulumi.asset.AssetArchive({ "index.js": new pulumi.asset.FileAsset(file), ...beside }),
+    );
+}
