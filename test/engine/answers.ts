@@ -34,9 +34,9 @@ export interface ResourceContext {
   inputs: Properties;
   world: World;
   /** Hexadecimal digits that differ per resource and stay the same from run to run. */
-  hex(length: number): string;
+  hex: (length: number) => string;
   /** The ARN of a thing of this service in this world: `arn:aws:<service>:<region>:<account>:<rest>`. */
-  arn(service: string, rest: string): string;
+  arn: (service: string, rest: string) => string;
 }
 
 /** How one resource type behaves. */
@@ -56,13 +56,13 @@ export interface ResourceAnswer {
   /** The resource belongs to no region (IAM), so it has no `region`. */
   global?: boolean;
   /** The provider's id. */
-  id(context: ResourceContext): string;
+  id: (context: ResourceContext) => string;
   /** Outputs that AWS gives, beyond the inputs. An input of the same name wins. */
-  computed?(context: ResourceContext): Properties;
+  computed?: (context: ResourceContext) => Properties;
   /** Outputs that an update changes, each with the inputs that change it ("*" is any). */
   changesWith?: Record<string, string[] | "*">;
   /** Throws when AWS would refuse to create the resource. */
-  refuse?(context: ResourceContext): void;
+  refuse?: (context: ResourceContext) => void;
 }
 
 /** The id and all outputs of a resource after AWS has made it. */

@@ -170,7 +170,6 @@ const observationAnswers: Record<string, ResourceAnswer> = {
   },
   "aws:cloudwatch/metricAlarm:MetricAlarm": {
     nameProperty: "name",
-    required: ["comparisonOperator", "evaluationPeriods"],
     tagged: true,
     defaults: { actionsEnabled: true, treatMissingData: "missing" },
     replaceOn: ["name"],

@@ -105,7 +105,8 @@ export class RunRecord {
     const { resourcePreEvent, summaryEvent, diagnosticEvent, policyEvent } = event;
     if (resourcePreEvent) this.steps.push(stepOf(resourcePreEvent.metadata));
     if (summaryEvent) this.summary = summaryEvent.resourceChanges;
-    if (diagnosticEvent) {
+    // The engine also sends its debug messages, whatever the SDK's type of the severity says.
+    if (diagnosticEvent && (diagnosticEvent.severity as string) !== "debug") {
       const { severity, message, urn } = diagnosticEvent;
       this.messages.push({ severity, message: plainText(message).trim(), ...(urn && { urn }) });
     }

@@ -1,5 +1,7 @@
 /** One stack of a copied program: its values, its runs and its state. */
+import { execFile } from "node:child_process";
 import * as fs from "node:fs/promises";
+import { promisify } from "node:util";
 import * as path from "node:path";
 import { LocalWorkspace, type OutputMap, type PulumiCommand, type Stack } from "@pulumi/pulumi/automation";
 import { parseDocument } from "yaml";
@@ -101,10 +103,18 @@ export class EngineStack {
     return this.stack.outputs();
   }
 
-  /** The state as `pulumi stack export` prints it: secrets encrypted. */
+  /**
+   * The state as `pulumi stack export` prints it: secrets encrypted. (The Automation API's own export would decrypt
+   * them, and so could not show that they are.)
+   */
   async exportState(): Promise<EngineState> {
-    const { deployment } = await this.stack.exportStack();
-    return deployment as EngineState;
+    const { command } = this.place.pulumiCommand;
+    const { stdout } = await promisify(execFile)(command, ["stack", "export", "--stack", this.stack.name], {
+      cwd: this.place.directory,
+      env: { ...process.env, PULUMI_HOME: this.place.home, ...this.stack.workspace.envVars },
+      maxBuffer: 2 ** 26,
+    });
+    return (JSON.parse(stdout) as { deployment: EngineState }).deployment;
   }
 
   private async run(

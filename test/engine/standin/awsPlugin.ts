@@ -30,7 +30,7 @@ function answering<Request, Response>(
 }
 
 function plain(struct: Struct | undefined): Properties {
-  return (struct?.toJavaScript() ?? {}) as Properties;
+  return struct?.toJavaScript() ?? {};
 }
 
 function struct(properties: Properties): Struct {

@@ -105,7 +105,7 @@ const provider: Provider = {
     }
     const providers = (opts.providers ?? {}) as Record<string, pulumi.ProviderResource>;
     const { names } = await aws.getAvailabilityZones({ state: "available" }, { provider: providers.aws });
-    const network = new Network(name, inputs as Properties, names, opts);
+    const network = new Network(name, inputs, names, opts);
     return { urn: network.urn, state: network.state };
   },
 };
