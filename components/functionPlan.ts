@@ -97,10 +97,7 @@ export function mostEventAgeSeconds(schedule: Schedule): number {
 /** The function without what other resources give it. */
 export function planFunction(settings: Settings, names: NamesPlan): FunctionPlan {
   const { timeoutSeconds, memoryMb, architecture, runtime, reservedConcurrency } = settings;
-  const longestStatementMs = statementTimeoutMs(timeoutSeconds * 1_000);
-  if (longestStatementMs === undefined) {
-    throw new RangeError(`a timeout of ${timeoutSeconds} s leaves no time for a statement`);
-  }
+  const timeoutMs = timeoutSeconds * 1_000;
   const viewNames = settings.views.map((view) => `${view.schema}.${view.name}`).join(", ");
   const description = `Refreshes ${viewNames} ${settings.schedule.description}`;
   return {
@@ -113,7 +110,7 @@ export function planFunction(settings: Settings, names: NamesPlan): FunctionPlan
     memoryMb,
     asyncRetries: ASYNC_RETRIES,
     eventAgeSeconds: settings.eventAgeSeconds,
-    statementTimeoutMs: longestStatementMs,
+    statementTimeoutMs: statementTimeoutMs(timeoutMs, timeoutMs),
     ...(reservedConcurrency === undefined ? {} : { reservedConcurrency }),
     ...(settings.kmsKeyArn === undefined ? {} : { kmsKeyArn: settings.kmsKeyArn }),
     ...(settings.failureDestinationArn === undefined

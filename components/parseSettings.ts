@@ -69,7 +69,7 @@ function shapeAll(
     }
     for (const issue of result.error.issues) faults.push(...issueFaults(key, given, issue, purpose));
   }
-  return shaped as Partial<ShapedSettings>;
+  return shaped;
 }
 
 function isAbsent(key: SettingKey, value: unknown): boolean {

@@ -32,7 +32,7 @@ export function readBy<Value>(
     const params: FaultHint = { limit, example, ...result.hint };
     context.issues.push({ code: "custom", message: result.problem, input: value, params: { ...params } });
     return z.NEVER;
-  }) as unknown as z.ZodType<Value>;
+  });
 }
 
 /** Text of a pattern. */

@@ -71,3 +71,14 @@ export function resourceNamePart(text: string): string {
     .replace(/^-+|-+$/g, "")
     .toLowerCase();
 }
+
+/** An identifier in SQL, always quoted. */
+export function quoteIdentifier(text: string): string {
+  return `"${text.replaceAll('"', '""')}"`;
+}
+
+/** A text constant in SQL. */
+export function quoteText(text: string): string {
+  const quoted = `'${text.replaceAll("'", "''")}'`;
+  return text.includes("\\") ? `E${quoted.replaceAll("\\", "\\\\")}` : quoted;
+}

@@ -31,5 +31,7 @@ export function metricDimensions(group: string, view: QualifiedName): { group: s
 }
 
 function asciiOnly(text: string): string {
-  return text.replace(/[^\x20-\x24\x26-\x7e]+/g, (other) => encodeURIComponent(Buffer.from(other).toString()));
+  return text.replace(/[^\x20-\x24\x26-\x7e]+/g, (other) =>
+    encodeURIComponent(Buffer.from(other).toString()),
+  );
 }

@@ -1,0 +1,81 @@
+/** What a stack is expected to use in a month. Where no figure is known beforehand, the assumption is named. */
+import type { CostUsage } from "./cost";
+import { METRIC } from "../handler/metricNames";
+import type { AlarmPlan, Place, QueuePlan } from "./planTypes";
+import { DAYS_PER_MONTH, ticksPerMonth } from "./schedule";
+import type { Settings } from "./settings";
+
+/** The guide's assumption: a refresh takes a second. */
+const AVERAGE_DURATION_SECONDS = 1;
+
+/** The guide's figure for a cold start in a VPC. */
+const COLD_START_SECONDS = 0.5;
+
+/** Assumed: Lambda replaces a function's environment about every two hours, and drops one idle for ten minutes. */
+const REPLACEMENTS_PER_DAY = 12;
+const IDLE_LIMIT_SECONDS = 600;
+
+/** Lambda's own lines and the handler's JSON lines of one view, measured and rounded up; then each further view. */
+const LOG_BYTES_PER_RUN = 1_500;
+const LOG_BYTES_PER_VIEW = 1_000;
+
+/** An alarm with a period under a minute costs three times a standard one. */
+const HIGH_RESOLUTION_FACTOR = 3;
+
+export function planUsage(
+  settings: Settings,
+  place: Place,
+  queues: QueuePlan[],
+  alarms: AlarmPlan[],
+): CostUsage {
+  const { schedule, views, architecture, memoryMb, logRetentionDays } = settings;
+  const invocationsPerMonth = ticksPerMonth(schedule);
+  return {
+    region: place.region,
+    architecture,
+    memoryMb,
+    invocationsPerMonth,
+    averageDurationSeconds: AVERAGE_DURATION_SECONDS,
+    coldStartsPerMonth: coldStartsPerMonth(schedule.intervalSeconds, invocationsPerMonth),
+    coldStartSeconds: COLD_START_SECONDS,
+    queues: queues.length,
+    queueMessagesPerMonth: (invocationsPerMonth * queues.length) / schedule.offsetsSeconds.length,
+    alarmMetrics: alarms.reduce(
+      (count, alarm) => count + (alarm.isHighResolution ? HIGH_RESOLUTION_FACTOR : 1),
+      0,
+    ),
+    dashboards: 1,
+    customMetrics: views.length * Object.keys(METRIC).length,
+    logBytesPerInvocation: LOG_BYTES_PER_RUN + LOG_BYTES_PER_VIEW * views.length,
+    logRetentionDays,
+    ...placeUsage(settings, invocationsPerMonth),
+  };
+}
+
+function coldStartsPerMonth(intervalSeconds: number, invocationsPerMonth: number): number {
+  if (intervalSeconds >= IDLE_LIMIT_SECONDS) return invocationsPerMonth;
+  return Math.min(invocationsPerMonth, REPLACEMENTS_PER_DAY * DAYS_PER_MONTH);
+}
+
+/**
+ * Databases, secrets and endpoints. A database made with the stack brings the secret of its administrator and an
+ * endpoint through which the migration function reads it.
+ */
+function placeUsage({ database, network }: Settings, invocationsPerMonth: number): Partial<CostUsage> {
+  const zones =
+    network.kind === "create" ? network.zones : network.kind === "existing" ? network.subnetIds.length : 0;
+  if (database.kind === "create") {
+    const { instanceClass, storageGb, proxy } = database;
+    return {
+      database: { instanceClass, storageGb },
+      secrets: 1,
+      endpointZones: zones,
+      ...(proxy ? { proxyVcpus: 2 } : {}),
+    };
+  }
+  if (database.kind === "none" || database.auth !== "secret") return {};
+  return {
+    secretCallsPerMonth: invocationsPerMonth,
+    endpointZones: network.kind === "existing" && network.secretsEndpoint ? zones : 0,
+  };
+}
