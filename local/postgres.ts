@@ -179,7 +179,7 @@ async function ownWhenReady(
 ): Promise<Ownership | undefined> {
   for (;;) {
     if (server.hasEnded()) return undefined;
-    const answer = await Ownership.take(connectionTo(cluster, server)).catch(
+    const answer = await Ownership.take(connectionTo(cluster, server), () => server.hasEnded()).catch(
       (error: unknown) => error as Error,
     );
     if (answer instanceof Ownership) return answer;

