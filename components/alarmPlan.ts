@@ -56,7 +56,10 @@ function failingAlarm({ schedule, alarms }: Settings, names: NamesPlan): AlarmPl
   }
   const { periodSeconds, evaluationPeriods, datapointsToAlarm, errorsPerPeriod } = window;
   const mostPerPeriod = mostErrorsPerPeriod(schedule, periodSeconds, ASYNC_RETRIES);
-  const ticks = alarms.failedTicks === 1 ? "A tick" : `${alarms.failedTicks} ticks in a row`;
+  const inARow = alarms.failedTicks === 1 ? "A tick" : `${alarms.failedTicks} ticks in a row`;
+  const minutes = evaluationPeriods === 1 ? "a minute" : `each of ${evaluationPeriods} minutes`;
+  const ticks =
+    errorsPerPeriod === 1 ? inARow : `At least ${errorsPerPeriod} of ${mostPerPeriod} ticks in ${minutes}`;
   return {
     key: "failing",
     kind: "failing",
