@@ -2,7 +2,7 @@
  * What a stack costs a month, line by line: pure arithmetic over a usage and a price table. What a month is
  * stands in {@link file://./costItems.ts}, what things cost in prices.json.
  */
-import { costItems, type CostItem } from "./costItems";
+import { costItems, type CostItem, type CostPart } from "./costItems";
 import { databaseInstancePrice, priceOf, type Price, type PriceId, type PriceTable } from "./prices";
 
 /** A database the stack creates. */
@@ -65,8 +65,7 @@ export interface CostLine {
   source: string;
   /** The day the price was read or published, YYYY-MM-DD. */
   date: string;
-  /** Whether a server running cron would need this too (the database it refreshes). */
-  isNeededByCron: boolean;
+  part: CostPart;
 }
 
 /** A month's lines and their sums. Free tiers are the account's: other workloads may have used them up. */
@@ -115,7 +114,7 @@ function priceLine(
     monthlyWithFreeTierUsd: (item.quantity - freeQuantity) * price.usd,
     source: price.source,
     date: price.date,
-    isNeededByCron: item.isNeededByCron ?? false,
+    part: item.part,
   };
 }
 

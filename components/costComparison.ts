@@ -1,6 +1,6 @@
 /** The two comparisons of the original cost analysis, computed: its own sum, and a server running cron. */
 import { sumUsd, type CostEstimate, type CostUsage } from "./cost";
-import { HOURS_PER_MONTH } from "./costItems";
+import { HOURS_PER_MONTH, type CostPart } from "./costItems";
 import { priceOf, type PriceId, type PriceTable } from "./prices";
 
 /** Disk of the compared server: the size of Amazon Linux's default root volume. */
@@ -26,21 +26,31 @@ export interface ServerLine {
   date: string;
 }
 
-/** A t3.micro running cron against what the stack costs apart from the database, which both need. */
+/** What is saved against one of the two servers by one of the two readings of what takes its place. */
+export interface Saving {
+  /** The whole server, or its instance alone, as the original comparison had it. */
+  against: "server" | "instance";
+  /** The refresh alone, as in the original comparison, or with its alarms, dashboard, metrics and logs. */
+  stack: "refresh" | "refresh and monitoring";
+  stackUsd: number;
+  stackWithFreeTierUsd: number;
+  /** Share of the server's cost, in percent; negative where the stack costs more. */
+  savingPercent: number;
+  savingWithFreeTierPercent: number;
+}
+
+const countedParts: Record<Saving["stack"], CostPart[]> = {
+  refresh: ["refresh"],
+  "refresh and monitoring": ["refresh", "monitoring"],
+};
+
+/** A t3.micro running cron against the stack; the database, which both need, is on neither side. */
 export interface ServerComparison {
   /** Instance, its public address, its disk. */
   lines: ServerLine[];
   serverUsd: number;
-  /** The instance alone, as the original comparison had it. */
   instanceUsd: number;
-  stackUsd: number;
-  stackWithFreeTierUsd: number;
-  /** Share of `serverUsd` saved, in percent; negative where the stack costs more. */
-  savingPercent: number;
-  savingWithFreeTierPercent: number;
-  /** The same against `instanceUsd`. */
-  instanceSavingPercent: number;
-  instanceSavingWithFreeTierPercent: number;
+  savings: Saving[];
 }
 
 /** @throws PriceUnknownError as {@link estimateMonthlyCost} does. */
@@ -70,19 +80,29 @@ export function compareWithServer(estimate: CostEstimate, prices: PriceTable): S
     line("EBS gp3 volume", SERVER_DISK_GB, "volumeGbMonth"),
   ];
   const serverUsd = sumUsd(lines.map(({ monthlyUsd }) => monthlyUsd));
-  const compared = estimate.lines.filter(({ isNeededByCron }) => !isNeededByCron);
-  const stackUsd = sumUsd(compared.map(({ monthlyUsd }) => monthlyUsd));
-  const stackWithFreeTierUsd = sumUsd(compared.map(({ monthlyWithFreeTierUsd }) => monthlyWithFreeTierUsd));
+  const saving = (against: Saving["against"], stack: Saving["stack"], comparedUsd: number): Saving => {
+    const counted = estimate.lines.filter(({ part }) => countedParts[stack].includes(part));
+    const stackUsd = sumUsd(counted.map(({ monthlyUsd }) => monthlyUsd));
+    const stackWithFreeTierUsd = sumUsd(counted.map(({ monthlyWithFreeTierUsd }) => monthlyWithFreeTierUsd));
+    return {
+      against,
+      stack,
+      stackUsd,
+      stackWithFreeTierUsd,
+      savingPercent: savingPercent(stackUsd, comparedUsd),
+      savingWithFreeTierPercent: savingPercent(stackWithFreeTierUsd, comparedUsd),
+    };
+  };
   return {
     lines,
     serverUsd,
     instanceUsd: instance.monthlyUsd,
-    stackUsd,
-    stackWithFreeTierUsd,
-    savingPercent: savingPercent(stackUsd, serverUsd),
-    savingWithFreeTierPercent: savingPercent(stackWithFreeTierUsd, serverUsd),
-    instanceSavingPercent: savingPercent(stackUsd, instance.monthlyUsd),
-    instanceSavingWithFreeTierPercent: savingPercent(stackWithFreeTierUsd, instance.monthlyUsd),
+    savings: [
+      saving("server", "refresh", serverUsd),
+      saving("server", "refresh and monitoring", serverUsd),
+      saving("instance", "refresh", instance.monthlyUsd),
+      saving("instance", "refresh and monitoring", instance.monthlyUsd),
+    ],
   };
 }
 

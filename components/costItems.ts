@@ -31,6 +31,12 @@ const LEAST_PROXY_VCPUS = 2;
 /** One GetSecretValue over TLS, both ways, handshake included: an assumption, rounded up. */
 const BYTES_PER_SECRET_CALL = 10_000;
 
+/**
+ * What a billed thing is for: running the refresh, watching it, or the database it refreshes. A server running
+ * cron takes the first one's place only.
+ */
+export type CostPart = "refresh" | "monitoring" | "database";
+
 /** One billed thing before it is priced. */
 export interface CostItem {
   id: string;
@@ -40,8 +46,7 @@ export interface CostItem {
   price: PriceId | { instanceClass: string };
   /** Listed even though it costs nothing, since that is worth knowing. */
   isAlwaysListed?: boolean;
-  /** Whether a server running cron would need it too. */
-  isNeededByCron?: boolean;
+  part: CostPart;
 }
 
 /**
@@ -49,9 +54,16 @@ export interface CostItem {
  * @throws RangeError for a quantity that is negative or not finite.
  */
 export function costItems(usage: CostUsage): CostItem[] {
-  const items = [functionItems, queueItems, watchItems, secretItems, databaseItems].flatMap((list) =>
-    list(usage),
-  );
+  const items = [
+    ...partOf("refresh", [
+      ...functionItems(usage),
+      ...queueItems(usage),
+      ...secretItems(usage),
+      proxyItem(usage),
+    ]),
+    ...partOf("monitoring", watchItems(usage)),
+    ...partOf("database", databaseItems(usage)),
+  ];
   for (const { id, quantity } of items) {
     if (!Number.isFinite(quantity) || quantity < 0) {
       throw new RangeError(`The quantity of ${id} must be zero or more, not ${quantity}`);
@@ -60,7 +72,13 @@ export function costItems(usage: CostUsage): CostItem[] {
   return items.filter((item) => item.quantity > 0 || item.isAlwaysListed);
 }
 
-function functionItems(usage: CostUsage): CostItem[] {
+type BilledThing = Omit<CostItem, "part">;
+
+function partOf(part: CostPart, things: BilledThing[]): CostItem[] {
+  return things.map((thing) => ({ ...thing, part }));
+}
+
+function functionItems(usage: CostUsage): BilledThing[] {
   const { architecture, memoryMb, invocationsPerMonth, averageDurationSeconds } = usage;
   const { coldStartsPerMonth = 0, coldStartSeconds = 0 } = usage;
   const memoryGb = memoryMb / MB_PER_GB;
@@ -94,7 +112,7 @@ function functionItems(usage: CostUsage): CostItem[] {
   ];
 }
 
-function queueItems(usage: CostUsage): CostItem[] {
+function queueItems(usage: CostUsage): BilledThing[] {
   const { queues = 0, queueMessagesPerMonth = 0 } = usage;
   return [
     {
@@ -112,7 +130,7 @@ function queueItems(usage: CostUsage): CostItem[] {
   ];
 }
 
-function watchItems(usage: CostUsage): CostItem[] {
+function watchItems(usage: CostUsage): BilledThing[] {
   const { alarmMetrics = 0, highResolutionAlarmMetrics = 0, compositeAlarms = 0 } = usage;
   const { dashboards = 0, customMetrics = 0 } = usage;
   const { logBytesPerInvocation = 0, logRetentionDays = 0, emailNotificationsPerMonth = 0 } = usage;
@@ -159,7 +177,7 @@ function watchItems(usage: CostUsage): CostItem[] {
   ];
 }
 
-function secretItems(usage: CostUsage): CostItem[] {
+function secretItems(usage: CostUsage): BilledThing[] {
   const { secrets = 0, secretCallsPerMonth = 0, endpointZones = 0 } = usage;
   const callsThroughEndpoint = endpointZones > 0 ? secretCallsPerMonth : 0;
   return [
@@ -185,31 +203,31 @@ function secretItems(usage: CostUsage): CostItem[] {
   ];
 }
 
-function databaseItems(usage: CostUsage): CostItem[] {
-  const proxyVcpus = usage.proxyVcpus ? Math.max(LEAST_PROXY_VCPUS, usage.proxyVcpus) : 0;
-  const proxy: CostItem = {
+function proxyItem(usage: CostUsage): BilledThing {
+  const vcpus = usage.proxyVcpus ? Math.max(LEAST_PROXY_VCPUS, usage.proxyVcpus) : 0;
+  return {
     id: "database-proxy",
-    description: `RDS Proxy, ${proxyVcpus} vCPU x ${HOURS_PER_MONTH} h`,
-    quantity: proxyVcpus * HOURS_PER_MONTH,
+    description: `RDS Proxy, ${vcpus} vCPU x ${HOURS_PER_MONTH} h`,
+    quantity: vcpus * HOURS_PER_MONTH,
     price: "proxyVcpuHour",
   };
-  if (!usage.database) return [proxy];
-  const { instanceClass, storageGb } = usage.database;
+}
+
+function databaseItems({ database }: CostUsage): BilledThing[] {
+  if (!database) return [];
+  const { instanceClass, storageGb } = database;
   return [
-    proxy,
     {
       id: "database-instance",
       description: `RDS PostgreSQL ${instanceClass}, one zone x ${HOURS_PER_MONTH} h`,
       quantity: HOURS_PER_MONTH,
       price: { instanceClass },
-      isNeededByCron: true,
     },
     {
       id: "database-storage",
       description: "RDS gp3 storage",
       quantity: storageGb,
       price: "databaseStorageGbMonth",
-      isNeededByCron: true,
     },
   ];
 }

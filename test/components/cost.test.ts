@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { compareWithGuide, compareWithServer } from "../../components/costComparison";
+import { compareWithGuide, compareWithServer, type Saving } from "../../components/costComparison";
 import { estimateMonthlyCost, type CostEstimate, type CostUsage } from "../../components/cost";
 import { PriceUnknownError, recordedPrices } from "../../components/prices";
 
@@ -250,18 +250,32 @@ describe("compareWithServer", () => {
     assert.equal(serverUsd.toFixed(2), "11.88");
   });
 
+  function saving(usage: Partial<CostUsage>, against: Saving["against"], stack: Saving["stack"]): Saving {
+    const { savings } = compareWithServer(estimate(usage), recordedPrices);
+    const found = savings.find((one) => one.against === against && one.stack === stack);
+    assert.ok(found);
+    return found;
+  }
+
   it("states the saving against the server and against the instance alone", () => {
-    const comparison = compareWithServer(estimate({}), recordedPrices);
-    assertClose(comparison.savingPercent, 100 * (1 - comparison.stackUsd / comparison.serverUsd));
-    assert.equal(comparison.savingPercent.toFixed(1), "98.4");
-    assert.equal(comparison.instanceSavingPercent.toFixed(1), "97.5");
-    assert.equal(comparison.savingWithFreeTierPercent, 100);
+    const alarms = { alarmMetrics: 12 };
+    assert.equal(saving(alarms, "server", "refresh").savingPercent.toFixed(1), "98.4");
+    assert.equal(saving(alarms, "instance", "refresh").savingPercent.toFixed(1), "97.5");
+    assert.equal(saving(alarms, "instance", "refresh").savingWithFreeTierPercent, 100);
+    const watched = saving(alarms, "server", "refresh and monitoring");
+    assertClose(watched.stackUsd, estimate(alarms).totalUsd);
+    assertClose(watched.stackWithFreeTierUsd, 0.2);
+    assertClose(
+      watched.savingPercent,
+      100 * (1 - watched.stackUsd / (730 * 0.0104 + 730 * 0.005 + 8 * 0.08)),
+    );
   });
 
   it("leaves the database out, which cron needs too, and shows a loss as a loss", () => {
     const database = { instanceClass: "db.t4g.micro", storageGb: 20 };
-    const plain = compareWithServer(estimate({}), recordedPrices);
-    assertClose(compareWithServer(estimate({ database }), recordedPrices).stackUsd, plain.stackUsd);
-    assert.ok(compareWithServer(estimate({ endpointZones: 2 }), recordedPrices).savingPercent < 0);
+    for (const stack of ["refresh", "refresh and monitoring"] as const) {
+      assertClose(saving({ database }, "server", stack).stackUsd, saving({}, "server", stack).stackUsd);
+    }
+    assert.ok(saving({ endpointZones: 2 }, "server", "refresh").savingPercent < 0);
   });
 });

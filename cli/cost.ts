@@ -1,0 +1,79 @@
+/** `cost`: what a month costs, for a stack or for settings given on the command line. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { estimateMonthlyCost } from "../components/cost";
+import { makePlan } from "../components/plan";
+import { recordedPrices } from "../components/prices";
+import { parseSettings, type Settings } from "../components/settings";
+import { costReport, renderCost, type CostReport } from "./costText";
+import { readStack } from "./stackConfig";
+
+interface CostOptions {
+  stack?: string;
+  region?: string;
+  rate?: string;
+  memory?: string;
+  architecture?: string;
+  duration?: number;
+  freeTier: boolean;
+  json?: boolean;
+}
+
+const defaultRegion = "us-east-1";
+
+/**
+ * The `cost` subcommand. Exit code 0 with the estimate on standard output; 1 with a message on standard error
+ * when the stack or its settings cannot be read or a price is not known.
+ */
+export function costCommand(): Command {
+  const command = new Command("cost")
+    .description("estimate what a month costs, line by line, without an account")
+    .option("--stack <name>", "take the settings of Pulumi.<name>.yaml")
+    .option("--region <region>", `AWS region (default: the stack's aws:region, else ${defaultRegion})`)
+    .option("--rate <rate>", 'refreshRate, for instance "rate(30 seconds)"')
+    .option("--memory <mb>", "memoryMb")
+    .addOption(new Option("--architecture <name>", "architecture").choices(["arm64", "x86_64"]))
+    .option("--duration <seconds>", "average length of a run", positiveNumber)
+    .option("--no-free-tier", "show full prices only")
+    .option("--json", "print everything as JSON");
+  return command.action((options: CostOptions) => {
+    try {
+      const report = reportFor(options);
+      const style = { isDecorated: process.stdout.isTTY, hasFreeTier: options.freeTier };
+      const text = options.json ? `${JSON.stringify(report, null, 2)}\n` : renderCost(report, style);
+      command.configureOutput().writeOut?.(text);
+    } catch (error) {
+      command.error(`error: ${error instanceof Error ? error.message : String(error)}`, { exitCode: 1 });
+    }
+  });
+}
+
+function reportFor(options: CostOptions): CostReport {
+  const stack = options.stack === undefined ? undefined : readStack(options.stack);
+  const given = { refreshRate: options.rate, memoryMb: options.memory, architecture: options.architecture };
+  const values = {
+    ...stack?.settings,
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value)),
+  };
+  const settings = parseSettings(values, stack ? "deploy" : "local");
+  const region = options.region ?? stack?.region ?? defaultRegion;
+  const { costUsage } = makePlan(settings, { region });
+  const usage = {
+    ...costUsage,
+    averageDurationSeconds: options.duration ?? costUsage.averageDurationSeconds,
+  };
+  const estimate = estimateMonthlyCost(usage, recordedPrices);
+  const title = titleOf(settings, usage.averageDurationSeconds, region, options.stack);
+  return costReport(title, usage, estimate, recordedPrices, settings.monthlyBudgetUsd);
+}
+
+function titleOf(settings: Settings, durationSeconds: number, region: string, stack?: string): string {
+  const { schedule, memoryMb, architecture } = settings;
+  const what = stack === undefined ? "These settings" : `Stack ${stack}`;
+  return `${what} in ${region}, a month: ${schedule.refreshRate}, ${memoryMb} MB ${architecture}, runs of ${durationSeconds} s`;
+}
+
+function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isFinite(value) && value > 0) return value;
+  throw new InvalidArgumentError("A number above 0 is wanted, for instance 1.5.");
+}
