@@ -40,6 +40,7 @@ export async function runRefresh(run: Run): Promise<ViewOutcome[]> {
   const sessions = new SessionKeeper(run);
   try {
     const dependencies = await surveyDependencies(run, sessions);
+    if (dependencies instanceof RefreshFailure) return failAll(run, dependencies);
     const outcomes = new Map<string, ViewOutcome>();
     for (const view of orderViews(run.views, dependencies)) {
       const outcome = await runView(run, sessions, view, dependencies, outcomes);
@@ -48,16 +49,18 @@ export async function runRefresh(run: Run): Promise<ViewOutcome[]> {
     }
     await prune(run, sessions);
     return run.views.flatMap((view) => outcomes.get(qualifiedName(view)) ?? []);
-  } catch (error) {
-    // Nothing could be asked of the server, so that no view was even tried.
-    return run.views.map((view) => {
-      const outcome = failed(view, classify(error, context(run, sessions)));
-      run.report.finished(outcome);
-      return outcome;
-    });
   } finally {
     await sessions.close();
   }
+}
+
+/** Nothing could be asked of the server, so that no view was even tried. */
+function failAll(run: Run, failure: RefreshFailure): ViewOutcome[] {
+  return run.views.map((view) => {
+    const outcome = failed(view, failure);
+    run.report.finished(outcome);
+    return outcome;
+  });
 }
 
 /** The run's one session, opened again when the server or the network has taken it away. */
@@ -90,14 +93,20 @@ class SessionKeeper {
   }
 }
 
-async function surveyDependencies(run: Run, sessions: SessionKeeper): Promise<Dependency[]> {
-  return retrying(run, async () => {
+/** Connects for the first time. Whatever keeps it from that, or from asking, is the failure of every view. */
+async function surveyDependencies(run: Run, sessions: SessionKeeper): Promise<Dependency[] | RefreshFailure> {
+  const survey = async (): Promise<Dependency[]> => {
     try {
       return await readDependencies(await sessions.get(), run.configuredViews);
     } catch (error) {
       throw classify(error, context(run, sessions));
     }
-  });
+  };
+  try {
+    return await retrying(run, survey);
+  } catch (error) {
+    return classify(error, context(run, sessions));
+  }
 }
 
 async function runView(
@@ -308,5 +317,6 @@ function skip(view: ViewSettings, reason: string): SkippedView {
 }
 
 function failed(view: ViewSettings, failure: RefreshFailure): FailedView {
-  return { view, outcome: "failed", failure, stalenessSeconds: undefined };
+  const named = new RefreshFailure({ ...failure, view: qualifiedName(view) });
+  return { view, outcome: "failed", failure: named, stalenessSeconds: undefined };
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Client, escapeIdentifier, escapeLiteral } from "pg";
@@ -14,16 +15,29 @@ export interface TestRole {
   settings(): Partial<DatabaseSettings>;
 }
 
+const directories: string[] = [];
+
+/** A password file for one test; removed when the process ends. */
+export async function passwordFileWith(password: string): Promise<{ passwordFile: string }> {
+  const directory = await mkdtemp(path.join(tmpdir(), "matview-refresh-password-"));
+  directories.push(directory);
+  const passwordFile = path.join(directory, "password");
+  await writeFile(passwordFile, password, { mode: 0o600 });
+  return { passwordFile };
+}
+
+process.once("exit", () => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+
 /** Gives the surrounding `describe` a login role, dropped after its database. Call it after `useDatabase`. */
 export function useRole(database: TestDatabase): TestRole {
   const name = `role_${randomBytes(6).toString("hex")}`;
   const password = randomBytes(18).toString("base64url");
-  let directory = "";
-  const passwordFile = (): string => path.join(directory, "password");
+  let passwordFile = "";
 
   before(async () => {
-    directory = await mkdtemp(path.join(tmpdir(), "matview-refresh-role-"));
-    await writeFile(passwordFile(), password, { mode: 0o600 });
+    ({ passwordFile } = await passwordFileWith(password));
     const client = await database.connect();
     await client.query(`CREATE ROLE ${escapeIdentifier(name)} LOGIN PASSWORD ${escapeLiteral(password)}`);
   });
@@ -32,8 +46,7 @@ export function useRole(database: TestDatabase): TestRole {
     await client.connect();
     await client.query(`DROP ROLE ${escapeIdentifier(name)}`);
     await client.end();
-    await rm(directory, { recursive: true });
   });
 
-  return { name, password, settings: () => ({ user: name, passwordFile: passwordFile() }) };
+  return { name, password, settings: () => ({ user: name, passwordFile }) };
 }

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { useDatabase } from "../database";
+import { onlyFailure, onlyRefreshed, runViews, viewNamed } from "./harness";
+
+for (const majorVersion of [18, 15] as const) {
+  describe(`concurrent or plain, on PostgreSQL ${majorVersion}`, () => {
+    const database = useDatabase({ majorVersion });
+
+    /** Makes a view over three rows, with whatever indexes are given, and returns its name. */
+    async function makeView(name: string, indexes: string): Promise<string> {
+      const client = await database.connect();
+      await client.query(
+        `CREATE MATERIALIZED VIEW ${name} AS SELECT g AS id, 'n' || g AS label FROM generate_series(1, 3) g; ${indexes}`,
+      );
+      return name;
+    }
+
+    const unusable = {
+      "no index": "",
+      "an index that is not unique": "CREATE INDEX plain_idx ON % (id)",
+      "a partial unique index": "CREATE UNIQUE INDEX partial_idx ON % (id) WHERE id > 0",
+      "a unique index on an expression": "CREATE UNIQUE INDEX expression_idx ON % ((id + 1))",
+    };
+    for (const [index, [what, sql]] of Object.entries(unusable).entries()) {
+      it(`with ${what}, falls back and says why, or refuses with the index that is missing`, async () => {
+        const name = await makeView(`unusable_${index}`, sql.replace("%", `unusable_${index}`));
+        const run = await runViews(database, [viewNamed(name)]);
+        assert.equal(onlyRefreshed(run).refreshType, "regular");
+        assert.ok(
+          run.lines.some((line) =>
+            line.endsWith(
+              "falling back to regular refresh: it has no unique index on plain columns without a WHERE clause",
+            ),
+          ),
+        );
+
+        const failure = onlyFailure(await runViews(database, [viewNamed(name, { allowBlocking: false })]));
+        assert.deepEqual([failure.code, failure.kind], ["55000", "permanent"]);
+        const client = await database.connect();
+        await assert.rejects(client.query(`REFRESH MATERIALIZED VIEW CONCURRENTLY ${name}`), {
+          code: "55000",
+        });
+
+        assert.match(
+          failure.remedy,
+          new RegExp(`^CREATE UNIQUE INDEX CONCURRENTLY ${name}_id_idx ON public.${name} \\(id\\);`),
+        );
+        await client.query(failure.remedy.split("  --")[0] ?? "");
+        const mended = await runViews(database, [viewNamed(name, { allowBlocking: false })]);
+        assert.equal(onlyRefreshed(mended).refreshType, "concurrent");
+      });
+    }
+
+    it("suggests the columns of the unique index that cannot be used", async () => {
+      await makeView("hinted", "CREATE UNIQUE INDEX hinted_label_idx ON hinted (label) WHERE id > 0");
+      const failure = onlyFailure(await runViews(database, [viewNamed("hinted", { allowBlocking: false })]));
+      // hinted_label_idx is taken, so the server is left to find a name.
+      assert.match(failure.remedy, /^CREATE UNIQUE INDEX CONCURRENTLY ON public\.hinted \(label\);/);
+    });
+
+    it("populates a view that was never populated, even where blocking is forbidden", async () => {
+      const client = await database.connect();
+      await client.query(
+        "CREATE MATERIALIZED VIEW empty AS SELECT 1 AS id WITH NO DATA; CREATE UNIQUE INDEX ON empty (id)",
+      );
+      await assert.rejects(client.query("REFRESH MATERIALIZED VIEW CONCURRENTLY empty"), { code: "0A000" });
+      await assert.rejects(client.query("SELECT FROM empty"), { code: "55000" });
+      const strict = viewNamed("empty", { allowBlocking: false });
+      const first = await runViews(database, [strict]);
+      assert.equal(onlyRefreshed(first).refreshType, "regular");
+      assert.ok(
+        first.lines.some((line) => line.includes("falling back to regular refresh: the view has never")),
+      );
+      assert.equal(onlyRefreshed(await runViews(database, [strict])).refreshType, "concurrent");
+    });
+
+    it("goes concurrently with NULLs in the unique key", async () => {
+      const client = await database.connect();
+      await client.query(`
+        CREATE TABLE sparse (id integer); INSERT INTO sparse VALUES (1), (NULL), (NULL);
+        CREATE MATERIALIZED VIEW nulls AS SELECT id FROM sparse; CREATE UNIQUE INDEX ON nulls (id);
+        INSERT INTO sparse VALUES (NULL), (2)`);
+      assert.equal(onlyRefreshed(await runViews(database, [viewNamed("nulls")])).refreshType, "concurrent");
+      const { rows } = await client.query("SELECT id FROM nulls ORDER BY id");
+      assert.deepEqual(
+        rows.map((row: { id: number | null }) => row.id),
+        [1, 2, null, null, null],
+      );
+    });
+  });
+}

@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { orderViews, type Dependency } from "../../handler/order";
+import { respond, type ResponseBody } from "../../handler/response";
+import { useDatabase } from "../database";
+import { onlyRefreshed, runViews, viewNamed } from "./harness";
+
+for (const majorVersion of [18, 15] as const) {
+  describe(`several views on PostgreSQL ${majorVersion}`, () => {
+    const database = useDatabase({ majorVersion });
+    const [totals, daily, unrelated] = [viewNamed("totals"), viewNamed("daily"), viewNamed("unrelated")];
+
+    before(async () => {
+      const client = await database.connect();
+      await client.query(`
+        CREATE TABLE sales (day integer, amount integer); INSERT INTO sales VALUES (1, 10);
+        CREATE MATERIALIZED VIEW daily AS SELECT day, sum(amount) / min(amount) AS share, sum(amount) AS amount FROM sales GROUP BY day;
+        CREATE VIEW between_them AS SELECT amount FROM daily;
+        CREATE MATERIALIZED VIEW totals AS SELECT sum(amount) AS amount FROM between_them;
+        CREATE MATERIALIZED VIEW unrelated AS SELECT count(*) AS n FROM sales`);
+    });
+
+    const publishedTotal = async (): Promise<unknown> =>
+      (await (await database.connect()).query<{ amount: string }>("SELECT amount FROM totals")).rows[0]
+        ?.amount;
+
+    it("come in the order of what they read, through a plain view, whatever the settings' order", async () => {
+      await (await database.connect()).query("INSERT INTO sales VALUES (2, 32)");
+      const run = await runViews(database, [totals, unrelated, daily]);
+      assert.equal(await publishedTotal(), "42");
+      const refreshing = run.lines.flatMap((line) => /Refreshing (\w+) /.exec(line)?.[1] ?? []);
+      assert.deepEqual(refreshing, ["unrelated", "daily", "totals"]);
+
+      const body = JSON.parse(respond(run.outcomes).body) as ResponseBody;
+      assert.equal(body.refresh_type, "regular");
+      assert.deepEqual(
+        body.views?.map(({ view, refresh_type }) => [view, refresh_type]),
+        [
+          ["public.totals", "regular"],
+          ["public.unrelated", "regular"],
+          ["public.daily", "regular"],
+        ],
+      );
+    });
+
+    it("never claim to be fresher than what they read", async () => {
+      const run = await runViews(database, [totals, daily]);
+      const [asOfTotals, asOfDaily] = run.outcomes.map(
+        (outcome) => outcome.outcome === "refreshed" && outcome.asOf,
+      );
+      assert.equal(asOfTotals, asOfDaily);
+      const alone = onlyRefreshed(await runViews(database, [totals], { configuredViews: [totals, daily] }));
+      assert.equal(alone.asOf, asOfDaily);
+    });
+
+    it("leave the age of a view alone whose source has no known one", async () => {
+      const client = await database.connect();
+      await client.query("DELETE FROM matview_refresh_history WHERE view_name = 'daily'");
+      const { rows } = await client.query("SELECT as_of FROM matview_freshness WHERE view_name = 'totals'");
+      const run = await runViews(database, [totals], { configuredViews: [totals, daily] });
+      assert.equal(onlyRefreshed(run).asOf, undefined);
+      assert.ok(run.lines.some((line) => line.includes("no refresh of daily, which it reads, is recorded")));
+      const after = await client.query("SELECT as_of FROM matview_freshness WHERE view_name = 'totals'");
+      assert.deepEqual(after.rows, rows);
+    });
+
+    it("are not refreshed on top of a source that failed, and the unrelated ones are", async () => {
+      await (await database.connect()).query("INSERT INTO sales VALUES (3, 0)");
+      const run = await runViews(database, [totals, daily, unrelated]);
+      assert.deepEqual(
+        run.outcomes.map(({ outcome }) => outcome),
+        ["skipped", "failed", "refreshed"],
+      );
+      assert.ok(
+        run.lines.some((line) => line.endsWith("Skipped totals: daily, which it reads, was not refreshed")),
+      );
+      assert.throws(() => respond(run.outcomes), /^RefreshFailure: public\.daily: .*SQLSTATE 22012/);
+      const { rows } = await (
+        await database.connect()
+      ).query(
+        "SELECT outcome, reason FROM matview_refresh_history WHERE view_name = 'totals' ORDER BY id DESC LIMIT 1",
+      );
+      assert.deepEqual(rows, [{ outcome: "skipped", reason: "daily, which it reads, was not refreshed" }]);
+    });
+
+    it("fail together, each by name, when nothing can be reached", async () => {
+      const run = await runViews(database, [totals, daily], { database: { port: "1" }, timeoutMs: 1_000 });
+      assert.throws(
+        () => respond(run.outcomes),
+        /public\.totals, public\.daily: could not connect .*ECONNREFUSED/,
+      );
+    });
+  });
+}
+
+describe("the order of views", () => {
+  it("has every source before its readers, and loses no view", () => {
+    const graph = fc.integer({ min: 1, max: 8 }).chain((size) =>
+      fc.record({
+        names: fc.shuffledSubarray(
+          Array.from({ length: size }, (_, index) => String(index)),
+          { minLength: size },
+        ),
+        // A view reads only what has a lower number, as no view can read itself.
+        edges: fc.array(fc.tuple(fc.nat(size - 1), fc.nat(size - 1)), { maxLength: 20 }),
+      }),
+    );
+    fc.assert(
+      fc.property(graph, ({ names, edges }) => {
+        const dependencies: Dependency[] = edges
+          .filter(([reader, source]) => source < reader)
+          .map(([reader, source]) => ({ reader: `public.${reader}`, source: `public.${source}` }));
+        const ordered = orderViews(
+          names.map((name) => viewNamed(name)),
+          dependencies,
+        ).map(({ name }) => `public.${name}`);
+        assert.deepEqual([...ordered].sort(), names.map((name) => `public.${name}`).sort());
+        for (const { reader, source } of dependencies)
+          assert.ok(ordered.indexOf(source) < ordered.indexOf(reader));
+      }),
+    );
+  });
+});
