@@ -1,7 +1,6 @@
 /** One stack of a copied program: its values, its runs and its state. */
 import { execFile } from "node:child_process";
 import * as fs from "node:fs/promises";
-import { promisify } from "node:util";
 import * as path from "node:path";
 import { LocalWorkspace, type OutputMap, type PulumiCommand, type Stack } from "@pulumi/pulumi/automation";
 import { parseDocument } from "yaml";
@@ -108,13 +107,23 @@ export class EngineStack {
    * them, and so could not show that they are.)
    */
   async exportState(): Promise<EngineState> {
-    const { command } = this.place.pulumiCommand;
-    const { stdout } = await promisify(execFile)(command, ["stack", "export", "--stack", this.stack.name], {
-      cwd: this.place.directory,
-      env: { ...process.env, PULUMI_HOME: this.place.home, ...this.stack.workspace.envVars },
-      maxBuffer: 2 ** 26,
-    });
+    const { exitCode, stdout, stderr } = await this.pulumi("stack", "export");
+    if (exitCode !== 0) throw new Error(`pulumi stack export ended with ${exitCode}: ${stderr}`);
     return (JSON.parse(stdout) as { deployment: EngineState }).deployment;
+  }
+
+  /** Any other command of the CLI on this stack, such as `pulumi("stack", "output", "--json")`. */
+  async pulumi(...args: string[]): Promise<{ exitCode: number; stdout: string; stderr: string }> {
+    const env = { ...process.env, PULUMI_HOME: this.place.home, ...this.stack.workspace.envVars };
+    const { command } = this.place.pulumiCommand;
+    return new Promise((resolve, reject) => {
+      const options = { cwd: this.place.directory, env, maxBuffer: 2 ** 26 };
+      execFile(command, [...args, "--stack", this.stack.name], options, (error, stdout, stderr) => {
+        if (error && typeof error.code !== "number")
+          reject(new Error("pulumi did not run", { cause: error }));
+        else resolve({ exitCode: Number(error?.code ?? 0), stdout, stderr });
+      });
+    });
   }
 
   private async run(

@@ -61,13 +61,24 @@ describeEngine("engine harness", () => {
       const outputs = await stack.outputs();
       assert.equal(
         outputs.functionArn?.value,
-        "arn:aws:lambda:us-east-1:123456789012:function:harness-refresh",
+        "arn:aws:lambda:eu-west-1:123456789012:function:harness-refresh",
       );
       assert.match(
         String(outputs.ruleArn?.value),
-        /^arn:aws:events:us-east-1:123456789012:rule\/rule-[0-9a-f]{7}$/,
+        /^arn:aws:events:eu-west-1:123456789012:rule\/rule-[0-9a-f]{7}$/,
       );
       assert.equal(new Set(outputs.subnetIds?.value as string[]).size, 2);
+    });
+
+    it("follows the stack's region and default tags, in the network's children too", async () => {
+      const { resources = [] } = await stack.exportState();
+      const outputsOf = (type: string) => resources.find((resource) => resource.type === type)?.outputs;
+      const rule = outputsOf("aws:cloudwatch/eventRule:EventRule") as { tagsAll?: unknown } | undefined;
+      const subnet = outputsOf("aws:ec2/subnet:Subnet") as
+        { availabilityZone?: string; tagsAll?: object } | undefined;
+      assert.deepEqual(rule?.tagsAll, { team: "data" });
+      assert.match(subnet?.availabilityZone ?? "", /^eu-west-1[ab]$/);
+      assert.deepEqual(Object.keys(subnet?.tagsAll ?? {}).sort(), ["Name", "SubnetType", "team"]);
     });
 
     it("finds nothing to do the second time", async () => {
