@@ -54,6 +54,12 @@ describe("cost, for settings on the command line", () => {
     for (const line of lambda) assert.equal(line.monthlyWithFreeTierUsd, 0);
   });
 
+  it("follows the length of a run", async () => {
+    const { estimate } = await report(...guideCase, "--duration", "2.5");
+    const compute = estimate.lines.find(({ id }) => id === "lambda-compute");
+    assert.equal(compute?.quantity, 43_200 * 2.5 * 0.25);
+  });
+
   it("follows the rate: 30 seconds means twice the runs and a polled queue", async () => {
     const minute = await report(...guideCase);
     const halfMinute = await report(...guideCase, "--rate", "rate(30 seconds)");
