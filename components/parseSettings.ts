@@ -9,6 +9,7 @@ import {
   setCommand,
   SettingsFaults,
   unsetCommand,
+  writeStep,
   renameCommand,
   SECRET_KEY,
   type Fault,
@@ -87,7 +88,7 @@ function issueFaults(key: SettingKey, given: unknown, issue: z.core.$ZodIssue, p
     const known = NESTED_KEYS[parent.replaceAll(/\[\d+\]/g, "")] ?? [];
     return issue.keys.map((unknown) => {
       const inside = (value as Record<string, unknown> | undefined)?.[unknown];
-      return unknownKeyFault(unknown, inside, `${parent}.`, known, purpose);
+      return unknownKeyFault(unknown, inside, parent, known, purpose);
     });
   }
   const hint = (issue.code === "custom" ? (issue.params ?? {}) : {}) as FaultHint;
@@ -121,10 +122,7 @@ function article(expected: string): string {
 }
 
 function writePath(key: string, path: PropertyKey[]): string {
-  return path.reduce<string>(
-    (text, part) => (typeof part === "number" ? `${text}[${part}]` : `${text}.${String(part)}`),
-    key,
-  );
+  return path.reduce<string>((text, part) => text + writeStep(part), key);
 }
 
 /** The value at a path of what was given, where text is JSON. */
@@ -154,23 +152,21 @@ function unknownKeyFaults(values: Record<string, unknown>, purpose: Purpose): Fa
 function unknownKeyFault(
   key: string,
   value: unknown,
-  prefix: string,
+  parent: string,
   known: string[],
   purpose: Purpose,
 ): Fault {
-  const closest = nearestKey(key, known);
-  const path = prefix + key;
+  const within = (name: string): string => (parent === "" ? name : parent + writeStep(name));
+  const nearest = nearestKey(key, known);
+  const meant = nearest === undefined ? undefined : within(nearest);
+  const path = within(key);
   return {
     key: path,
     // Whoever mistypes a key may have put a password there.
     value: SECRET_KEY.test(key) ? "(not shown)" : quoteValue(value),
-    problem:
-      closest === undefined ? "is not a setting" : `is not a setting; perhaps ${prefix}${closest} is meant`,
+    problem: meant === undefined ? "is not a setting" : `is not a setting; perhaps ${meant} is meant`,
     limit: `one of ${known.join(", ")}`,
-    remedy:
-      closest === undefined
-        ? unsetCommand(purpose, path)
-        : renameCommand(purpose, path, `${prefix}${closest}`, value),
+    remedy: meant === undefined ? unsetCommand(purpose, path) : renameCommand(purpose, path, meant, value),
   };
 }
 

@@ -78,12 +78,19 @@ export function setCommand(purpose: Purpose, key: string, example: unknown): str
   }
 }
 
+/** One step of a path as Pulumi's `--path` reads it: `.name`, `[0]`, or `["a.b"]` for a name with signs in it. */
+export function writeStep(part: PropertyKey): string {
+  if (typeof part === "number") return `[${part}]`;
+  const name = String(part);
+  return /^[A-Za-z_]\w*$/.test(name) ? `.${name}` : `["${name}"]`;
+}
+
 /** The single values inside an example, with their paths; an empty list or object means taking the key away. */
 function scalars(key: string, example: unknown): [string, string | undefined][] {
   if (typeof example !== "object" || example === null) return [[key, inlineText(example)]];
   const parts = Array.isArray(example)
     ? example.map((value, index) => scalars(`${key}[${index}]`, value))
-    : Object.entries(example).map(([name, value]) => scalars(`${key}.${name}`, value));
+    : Object.entries(example).map(([name, value]) => scalars(key + writeStep(name), value));
   return parts.length === 0 ? [[key, undefined]] : parts.flat();
 }
 

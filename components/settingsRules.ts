@@ -19,7 +19,7 @@ import {
   RESERVED_VARIABLES,
 } from "./functionPlan";
 import { placeFaults } from "./placeRules";
-import { quoteValue, setCommand, unsetCommand, type Fault, type Purpose } from "./settingsFaults";
+import { quoteValue, setCommand, unsetCommand, writeStep, type Fault, type Purpose } from "./settingsFaults";
 import type { ShapedSettings } from "./settingsShapes";
 import { resourceNamePart, writeViewName } from "./viewNames";
 
@@ -69,11 +69,13 @@ const RULES: Rule[] = [
 function viewsOnce({ views = [] }: Shaped): RuleFault[] {
   const seen = new Set<string>();
   return views.flatMap(({ name }, index) => {
-    const written = writeViewName(name);
-    if (!seen.has(written)) {
-      seen.add(written);
+    // Compared as metrics have it: two views whose metrics were the same would hide each other's absence.
+    const measured = `${name.schema}.${name.name}`;
+    if (!seen.has(measured)) {
+      seen.add(measured);
       return [];
     }
+    const written = writeViewName(name);
     const key = `views[${index}]`;
     return [{ key, value: written, problem: "is listed twice", limit: "each view once", example: undefined }];
   });
@@ -243,7 +245,7 @@ function environmentNames({ environment = {} }: Shaped): RuleFault[] {
     if (isName && !isReserved) return [];
     return [
       {
-        key: `environment.${name}`,
+        key: `environment${writeStep(name)}`,
         value: "(not shown)",
         problem: isReserved ? "is set by Lambda or by this product" : "is not a name that Lambda takes",
         limit:
@@ -310,7 +312,7 @@ function tagFaults(name: string, value: string): RuleFault[] {
   const signs = /^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$/u;
   const limit =
     "a key of 1 to 128 and a value of up to 256 letters, digits, spaces and _ . : / = + - @; no key beginning with aws:";
-  const fault = { key: `tags["${name}"]`, value, limit, example: undefined };
+  const fault = { key: `tags${writeStep(name)}`, value, limit, example: undefined };
   if (name === "" || name.length > 128) return [{ ...fault, problem: `has a key ${name.length} long` }];
   if (/^aws:/i.test(name)) return [{ ...fault, problem: "has a key that AWS keeps for itself" }];
   if (value.length > 256) return [{ ...fault, problem: `has a value ${value.length} long` }];

@@ -138,9 +138,18 @@ const network = z.strictObject({
   zones: whole(2, 6, 2).optional(),
 });
 
+/** A text a name; numbers and truth values are taken as written, since `--path` makes them of text that looks so. */
+const texts = z.record(
+  z.string(),
+  readBy("text", "value", (value) =>
+    ["string", "number", "boolean"].includes(typeof value) ? String(value) : wrong("is not text"),
+  ),
+);
+
 const runbookUrl = readBy("an https address", "https://example.com/runbook", (value) => {
   const isUrl = typeof value === "string" && URL.canParse(value) && /^https?:\/\//.test(value);
-  return isUrl && !/[\s<>"]/.test(value) ? value : wrong("is not a web address");
+  if (!isUrl || /[\s<>"]/.test(value)) return wrong("is not a web address");
+  return value.length > 500 ? wrong(`is ${value.length} long`, { limit: "500 at most" }) : value;
 });
 
 const budget = readBy("above 0, in US dollars", 25, (value) => {
@@ -202,7 +211,7 @@ export const SETTING_SHAPES = {
   memoryMb: { shape: whole(128, 10_240, 256).default(256) },
   architecture: { shape: choice(["arm64", "x86_64"]).default("arm64") },
   runtime: { shape: choice(RUNTIMES).default("nodejs24.x") },
-  environment: { shape: object(z.record(z.string(), z.string()), {}).default({}) },
+  environment: { shape: object(texts, {}).default({}) },
   reservedConcurrency: { shape: whole(1, 1_000, 5).optional(), absent: ["", -1, "-1"] },
   eventPayload: {
     shape: object(z.record(z.string(), z.unknown()), {}).optional(),
@@ -225,7 +234,7 @@ export const SETTING_SHAPES = {
   database: { shape: object(database, {}).default({}) },
   network: { shape: object(network, {}).default({}) },
   monthlyBudgetUsd: { shape: budget.optional(), absent: ["", 0, "0"] },
-  tags: { shape: object(z.record(z.string(), z.string()), {}).default({}) },
+  tags: { shape: object(texts, {}).default({}) },
 } satisfies Record<string, { shape: z.ZodType; absent?: unknown[] }>;
 
 /** A known settings key. */
