@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Client, type ClientConfig } from "pg";
+import { Client, DatabaseError, type ClientConfig } from "pg";
 import { activeJobCount, jobName, seededRandom, skewedSize } from "./sampleJobs";
 import { insertJob, insertObjects } from "./workload";
 
@@ -56,7 +56,10 @@ export class BackgroundLoad {
     while (!stop.aborted) {
       const now = performance.now();
       const mostOwed = (this.objectsPerMinute / 60) * longestCatchUpSeconds;
-      this.owedObjects = Math.min(mostOwed, this.owedObjects + ((now - last) / 60_000) * this.objectsPerMinute);
+      this.owedObjects = Math.min(
+        mostOwed,
+        this.owedObjects + ((now - last) / 60_000) * this.objectsPerMinute,
+      );
       last = now;
       try {
         await this.step();
@@ -65,7 +68,7 @@ export class BackgroundLoad {
       } catch (error) {
         await this.disconnect();
         if (stop.aborted) break;
-        if (!paused) this.onState("paused", error instanceof Error ? error.message : String(error));
+        if (!paused) this.onState("paused", describePause(error));
         paused = true;
       }
       await sleep(paused ? retryMs : stepMs, undefined, { signal: stop }).catch(() => undefined);
@@ -125,10 +128,10 @@ export class BackgroundLoad {
     this.active.push({ jobId });
   }
 
-  /** A job that keeps one of the active places busy for some minutes, give or take a lot. */
+  /** A job that keeps one of the active places busy for about a minute, give or take a lot. */
   private async createJob(client: Client): Promise<string> {
-    const usual = this.objectsPerMinute / 6;
-    const objects = Math.round(Math.min(usual * 6, Math.max(50, usual * skewedSize(this.random, 0.9))));
+    const usual = this.objectsPerMinute / 15;
+    const objects = Math.round(Math.min(usual * 15, Math.max(50, usual * skewedSize(this.random, 0.9))));
     const counted = await client.query<{ next: string }>(
       "SELECT coalesce(max(job_id), 0) + 1 AS next FROM public.jobs",
     );
@@ -158,6 +161,11 @@ export class BackgroundLoad {
     await client.query("DELETE FROM public.jobs WHERE job_id = $1", [jobId]);
     this.totalObjects -= removed.rowCount ?? 0;
   }
+}
+
+/** The server's own words where it said any; a broken connection has none worth reading. */
+function describePause(error: unknown): string {
+  return error instanceof DatabaseError ? error.message : "no connection to the database";
 }
 
 /** @returns how many pending objects were left to take, up to `most` */

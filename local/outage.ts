@@ -1,4 +1,9 @@
-import { parseDurationSeconds } from "./duration";
+import { describeSeconds, parseDurationSeconds } from "./duration";
+import type { LocalPostgres } from "./postgres";
+import type { ServerGuard } from "./serverGuard";
+import type { Terminal } from "./terminal";
+import { sleepUntil } from "./ticker";
+import type { TickRunner } from "./tickRunner";
 
 /** A planned stop of the database under the run. */
 export interface Outage {
@@ -16,4 +21,28 @@ export function parseOutage(text: string): Outage {
   if (parts.length !== 2) throw new Error(`"${text}" is not an outage; write when,how long, such as 20s,15s`);
   const [afterSeconds, lastsSeconds] = parts.map(parseDurationSeconds) as [number, number];
   return { afterSeconds, lastsSeconds };
+}
+
+/** Stops the server as planned and starts it again; a run that ends meanwhile leaves it stopped. */
+export async function holdOutage(
+  outage: Outage,
+  startEpochMs: number,
+  server: LocalPostgres,
+  guard: ServerGuard,
+  ticks: TickRunner,
+  terminal: Terminal,
+  over: AbortSignal,
+): Promise<void> {
+  const beginEpochMs = startEpochMs + outage.afterSeconds * 1000;
+  await sleepUntil(beginEpochMs, over);
+  if (over.aborted) return;
+  terminal.event(`Outage: PostgreSQL is stopped for ${describeSeconds(outage.lastsSeconds)}`);
+  guard.pause();
+  ticks.beginOutage();
+  await server.stop();
+  await sleepUntil(beginEpochMs + outage.lastsSeconds * 1000, over);
+  if (over.aborted) return;
+  await server.restart();
+  guard.resume();
+  terminal.event("Outage over: PostgreSQL is back");
 }

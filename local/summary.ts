@@ -33,7 +33,10 @@ export function printSummary(terminal: Terminal, facts: RunFacts): void {
     ["Ticks", String(tally.ticks)],
     ["Refreshed", String(tally.counts.refreshed)],
     ["Skipped", `${tally.counts.skipped}${tally.counts.skipped > 0 ? " (another refresh was running)" : ""}`],
-    ["Errors", bad(describeFailures(tally), tally.failures > 0) + (expected > 0 ? `, ${expected} expected` : "")],
+    [
+      "Errors",
+      bad(describeFailures(tally), tally.failures > 0) + (expected > 0 ? `, ${expected} expected` : ""),
+    ],
     ["Refresh p50 / p99 / worst", describeSpread(tally.refreshes)],
     ["Whole run p50 / p99 / worst", describeSpread(tally.runs)],
     [

@@ -25,7 +25,9 @@ export function tickEvent(schedule: Schedule, tickEpochMs: number, place: EventP
   const offset = offsetSeconds(schedule, tickEpochMs);
   const ruleEpochMs = tickEpochMs - offset * 1000;
   const scheduled = scheduledEvent(ruleEpochMs, place);
-  return offset === 0 ? scheduled : queueEvent(JSON.stringify(scheduled), ruleEpochMs, tickEpochMs, offset, place);
+  return offset === 0
+    ? scheduled
+    : queueEvent(JSON.stringify(scheduled), ruleEpochMs, tickEpochMs, offset, place);
 }
 
 /** @see https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html */

@@ -84,7 +84,10 @@ export async function fill(
 }
 
 /** @returns the new job's id */
-export async function insertJob(client: Client, job: Omit<SampleJob, "objects" | "doneObjects">): Promise<string> {
+export async function insertJob(
+  client: Client,
+  job: Omit<SampleJob, "objects" | "doneObjects">,
+): Promise<string> {
   const { rows } = await client.query<{ job_id: string }>(
     `INSERT INTO public.jobs (name, status, created_at, started_at, finished_at)
      SELECT $1, $2::text, created, CASE WHEN $2 <> 'queued' THEN created + interval '20 seconds' END,

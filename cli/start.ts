@@ -1,0 +1,176 @@
+/** `start`: runs what is deployed, on this machine. */
+import { join } from "node:path";
+import { confirm } from "@inquirer/prompts";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { parseSettings, SettingsFaults, type Settings } from "../components/settings";
+import { parseDurationSeconds } from "../local/duration";
+import { readDatabaseUrl, type ExistingServer } from "../local/existingServer";
+import { loadRates, type LoadLevel } from "../local/load";
+import { parseOutage, type Outage } from "../local/outage";
+import { runLocally } from "../local/run";
+import { sampleJobCount } from "../local/sampleJobs";
+import { StopSignals } from "../local/stopSignals";
+import { openTerminal, type Terminal } from "../local/terminal";
+import { MigrationRefusedError } from "../migrations/runner";
+import { readStack } from "./stackConfig";
+
+/** Exit codes of the command. */
+export const EXIT = { done: 0, failed: 1, badUsage: 2 } as const;
+
+interface StartOptions {
+  for?: number;
+  stack: string;
+  objects: number;
+  load: LoadLevel;
+  outage?: Outage;
+  yes: boolean;
+  fresh: boolean;
+  data: string;
+}
+
+const defaultDataFolder = join(__dirname, "..", ".local", "postgres");
+
+const help = `
+DATABASE_URL makes it use a PostgreSQL server that is there already. What would be created there is shown first, and
+nothing is done without a yes or --yes. Tables named jobs and job_objects that are there already are never written to.
+
+Exit code: 0 when no refresh failed, 1 when one did or the run could not start, 2 for bad options or settings. With
+--outage, failures from the stop of the database until the next refresh are expected, and the code is 0 if there was
+such a refresh.
+
+Examples:
+  npm start
+  npm start -- --for 60s --load heavy
+  npm start -- --for 2m --outage 20s,30s
+  npm start -- --stack dev
+  npm start -- --fresh --objects 1250000`;
+
+/** The `start` subcommand. */
+export function startCommand(): Command {
+  return new Command("start")
+    .description(
+      "run the function on this machine, on its schedule, against a real PostgreSQL with a busy scanner",
+    )
+    .option("--for <duration>", "stop by itself after 60s, 5m, 2h", readBy(parseDurationSeconds))
+    .option("--stack <name>", "take the settings of Pulumi.<name>.yaml", "local")
+    .option("--objects <n>", "objects of the first fill", readBy(parseObjects), 100_000)
+    .addOption(
+      new Option("--load <level>", "objects processed a minute: 5k, 50k, 120k, or none")
+        .choices(
+          Object.keys(loadRates)
+            .filter((level) => level !== "off")
+            .concat("off"),
+        )
+        .default("medium"),
+    )
+    .option("--outage <at,for>", "stop the database: 20s,30s is after 20 s, for 30 s", readBy(parseOutage))
+    .option("--fresh", "drop the local database first and fill it anew", false)
+    .option("--data <folder>", "folder of the local database, kept between runs", defaultDataFolder)
+    .option("--yes", "use the server of DATABASE_URL without asking", false)
+    .addHelpText("after", help)
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.done : EXIT.badUsage))
+    .action(async (options: StartOptions) => {
+      process.exitCode = await start(options);
+    });
+}
+
+async function start(options: StartOptions): Promise<number> {
+  const terminal = openTerminal();
+  let settings: Settings;
+  let existing: ExistingServer | undefined;
+  try {
+    settings = parseSettings(readStack(options.stack).settings, "local");
+    existing = process.env.DATABASE_URL ? readDatabaseUrl(process.env.DATABASE_URL) : undefined;
+    refuseOnExisting(options, existing);
+  } catch (error) {
+    return report(error, EXIT.badUsage);
+  }
+  if (existing !== undefined && !(await mayUse(existing, options.yes, terminal))) return EXIT.badUsage;
+  const signals = new StopSignals();
+  try {
+    return await runLocally(
+      {
+        settings,
+        stack: options.stack,
+        objects: options.objects,
+        load: options.load,
+        dataDirectory: options.data,
+        fresh: options.fresh,
+        ...(options.for !== undefined && { forSeconds: options.for }),
+        ...(options.outage !== undefined && { outage: options.outage }),
+        ...(existing !== undefined && { existing }),
+      },
+      terminal,
+      signals,
+    );
+  } catch (error) {
+    return report(error, EXIT.failed);
+  } finally {
+    signals.release();
+  }
+}
+
+/** Options that speak of the server that this command starts itself. */
+function refuseOnExisting(options: StartOptions, existing: ExistingServer | undefined): void {
+  if (existing === undefined) return;
+  const refused = [options.outage && "--outage", options.fresh && "--fresh"].filter(Boolean);
+  if (refused.length > 0) {
+    throw new InvalidArgumentError(
+      `${refused.join(" and ")} cannot be used with DATABASE_URL: that server is not ours to stop or to empty`,
+    );
+  }
+}
+
+/** Shows what will be done to somebody's server, and asks. */
+async function mayUse(existing: ExistingServer, yes: boolean, terminal: Terminal): Promise<boolean> {
+  const { host, port, database, user } = existing.connection;
+  terminal.line(`DATABASE_URL: ${host}:${port}, database ${database}, user ${user}`);
+  terminal.line("What is missing there will be created, and nothing else touched:");
+  terminal.line(
+    "  schema public: tables jobs, job_objects, matview_refresh_history; materialized view job_progress;",
+  );
+  terminal.line(
+    "    views job_progress_statistics, matview_freshness; their indexes; the table of applied migrations",
+  );
+  terminal.line("  the role matview_refresher (no login), if the user may create roles");
+  terminal.line("  sample data, only if neither jobs nor job_objects is there yet");
+  if (yes) return true;
+  if (process.stdin.isTTY !== true) {
+    process.stderr.write("error: nobody is here to ask. Say --yes to go ahead; nothing was touched.\n");
+    return false;
+  }
+  try {
+    return await confirm({ message: "Go ahead?", default: false });
+  } catch {
+    // Ctrl-C at the question is a no.
+    return false;
+  }
+}
+
+function report(error: unknown, exitCode: number): number {
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(error instanceof SettingsFaults ? `${message}\n` : `error: ${message}\n`);
+  if (error instanceof MigrationRefusedError) {
+    process.stderr.write("The local database can be dropped and made anew: npm start -- --fresh\n");
+  }
+  return exitCode;
+}
+
+function parseObjects(text: string): number {
+  const objects = Number(text.replaceAll("_", ""));
+  if (!Number.isInteger(objects) || objects < sampleJobCount || objects > 20_000_000) {
+    throw new Error(`"${text}" is not a whole number from ${sampleJobCount} to 20000000`);
+  }
+  return objects;
+}
+
+/** Lets commander tell the user what a parser found wrong. */
+function readBy<Value>(parse: (text: string) => Value): (text: string) => Value {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      throw new InvalidArgumentError((error as Error).message);
+    }
+  };
+}

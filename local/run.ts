@@ -1,0 +1,284 @@
+import { join, relative } from "node:path";
+import { bundleHandler } from "../components/bundle";
+import { handlerSettings, makePlan } from "../components/plan";
+import type { Plan } from "../components/planTypes";
+import { nextTick } from "../components/schedule";
+import type { Settings } from "../components/settings";
+import { toEnvironment, type DatabaseSettings } from "../handler/settings";
+import { Cleanup } from "./cleanup";
+import {
+  createFunctionLogin,
+  databaseSettings,
+  startEmbeddedDatabase,
+  withClient,
+  writePasswordFile,
+  serverVersion,
+  type RunDatabase,
+} from "./database";
+import { describeSeconds } from "./duration";
+import type { ExistingServer } from "./existingServer";
+import { FreshnessWatch } from "./freshness";
+import { LambdaFunction, type FunctionConfiguration, type LineListener } from "./lambdaFunction";
+import { BackgroundLoad, loadRates, type LoadLevel } from "./load";
+import { holdOutage, type Outage } from "./outage";
+import { ServerGuard } from "./serverGuard";
+import { count, done, prepareSchema, prepareWorkload } from "./setUp";
+import type { StopSignals } from "./stopSignals";
+import { printSummary } from "./summary";
+import { logTime, type Terminal } from "./terminal";
+import { runTicks } from "./ticker";
+import { TickRunner } from "./tickRunner";
+
+/** What a run on this machine is asked to do. */
+export interface LocalRun {
+  settings: Settings;
+  /** Name of the stack the settings are of. */
+  stack: string;
+  /** Ends by itself after this time; absent: runs until it is stopped. */
+  forSeconds?: number;
+  /** Size of a first fill. */
+  objects: number;
+  load: LoadLevel;
+  /** Stops the embedded server for a while. */
+  outage?: Outage;
+  dataDirectory: string;
+  /** Drops the embedded server's database first. */
+  fresh: boolean;
+  /** A server that is used instead of the embedded one. */
+  existing?: ExistingServer;
+}
+
+/** Stands in ARNs and events; nothing is asked of AWS. */
+const region = "us-east-1";
+
+/** A stop by hand waits so long for the run under way. */
+const patienceMs = 3_000;
+
+/**
+ * Runs what is deployed on this machine, until the time is up or a signal comes, and stops everything again.
+ * @returns the exit code: 0 when no refresh failed, or when all that failed fell into an outage that was asked
+ * for and the refresh recovered; otherwise 1
+ * @throws what stopped the run from starting
+ */
+export async function runLocally(run: LocalRun, terminal: Terminal, signals: StopSignals): Promise<number> {
+  const cleanup = new Cleanup();
+  try {
+    const prepared = await prepare(run, terminal, signals, cleanup);
+    return prepared === undefined ? 0 : await runSchedule(run, prepared, terminal, signals, cleanup);
+  } finally {
+    for (const failure of await cleanup.run()) {
+      terminal.line(`  Not stopped cleanly: ${failure instanceof Error ? failure.message : String(failure)}`);
+    }
+  }
+}
+
+/** What the schedule runs with. */
+interface Prepared {
+  database: RunDatabase;
+  fn: LambdaFunction;
+  plan: Plan;
+  mayLoad: boolean;
+  /** Who is told of the function's lines, from the first tick on. */
+  lines: { listener?: LineListener };
+}
+
+/** Undefined when a signal came in the meantime. */
+async function prepare(
+  run: LocalRun,
+  terminal: Terminal,
+  signals: StopSignals,
+  cleanup: Cleanup,
+): Promise<Prepared | undefined> {
+  const { settings } = run;
+  const stop = signals.signal;
+  const plan = makePlan(settings, { region });
+  terminal.line(terminal.colors.bold(`matview-refresh: stack "${run.stack}" on this machine`));
+  const database = await openDatabase(run, terminal, signals, cleanup);
+  done(terminal, database.description);
+  if (stop.aborted) return undefined;
+  const workload = await prepareSchema(database.connection, run.existing === undefined, terminal);
+  if (stop.aborted) return undefined;
+  if (workload === "foreign") {
+    terminal.line(
+      "  ! public.jobs and public.job_objects were there before: they are neither filled nor worked on",
+    );
+  } else {
+    try {
+      await prepareWorkload(database.connection, run.objects, terminal, stop);
+    } catch (error) {
+      if (stop.aborted) return undefined;
+      throw error;
+    }
+  }
+  const settingsOfDatabase = await functionDatabase(run, database, cleanup);
+  const lines: Prepared["lines"] = {};
+  const listener: LineListener = (line, requestId) => lines.listener?.(line, requestId);
+  const configuration = await configureFunction(settings, plan, settingsOfDatabase, terminal);
+  const fn = new LambdaFunction(configuration, listener);
+  cleanup.add(() => fn.stop());
+  signals.onForce(() => fn.pids.forEach((pid) => endNow(pid, "SIGKILL")));
+  return stop.aborted ? undefined : { database, fn, plan, lines, mayLoad: workload === "ours" };
+}
+
+async function openDatabase(
+  run: LocalRun,
+  terminal: Terminal,
+  signals: StopSignals,
+  cleanup: Cleanup,
+): Promise<RunDatabase> {
+  if (run.existing !== undefined) {
+    const { connection } = run.existing;
+    const version = await withClient(connection, serverVersion);
+    const { host, port, database, user } = connection;
+    return {
+      description: `PostgreSQL ${version} at ${host}:${port}, database ${database}, user ${user}`,
+      connection,
+    };
+  }
+  const embedded = await startEmbeddedDatabase(run.dataDirectory, run.fresh, (message) =>
+    terminal.line(`  ${message}`),
+  );
+  cleanup.add(() => embedded.server.stop());
+  signals.onForce(() => endNow(embedded.server.pid, "SIGQUIT"));
+  return embedded;
+}
+
+/** How the function reaches the database: a login of its own on our server, the given one on another. */
+async function functionDatabase(
+  run: LocalRun,
+  database: RunDatabase,
+  cleanup: Cleanup,
+): Promise<DatabaseSettings> {
+  const { existing } = run;
+  const login =
+    existing === undefined
+      ? await createFunctionLogin(database.connection)
+      : { user: existing.connection.user, password: existing.password };
+  const secret = await writePasswordFile(login.password);
+  cleanup.add(secret.remove);
+  return databaseSettings(database.connection, login.user, secret.file, existing?.tls ?? { tls: "disable" });
+}
+
+/** The function of the plan, with the bundle that would be deployed. */
+async function configureFunction(
+  settings: Settings,
+  plan: Plan,
+  database: DatabaseSettings,
+  terminal: Terminal,
+): Promise<FunctionConfiguration> {
+  const root = join(__dirname, "..");
+  const bundle = await bundleHandler("handler/index.ts", "dist/refresh");
+  done(
+    terminal,
+    `Handler bundle: ${relative(root, bundle.file)}, ${Math.round(bundle.bytes / 1024)} KB, ` +
+      `sha256 ${bundle.sha256.slice(0, 12)}`,
+  );
+  const { name, timeoutSeconds, memoryMb, runtime } = plan.function;
+  // Text for a person, also where the deployed function logs JSON. The CA file that Lambda's own runtime brings
+  // is not named, since it is not here.
+  const environment = toEnvironment(handlerSettings({ ...settings, logFormat: "text" }, database));
+  return {
+    name,
+    timeoutSeconds,
+    memoryMb,
+    runtime,
+    region,
+    bundleFile: bundle.file,
+    environment: { ...settings.environment, ...environment },
+  };
+}
+
+async function runSchedule(
+  run: LocalRun,
+  { database, fn, plan, lines, mayLoad }: Prepared,
+  terminal: Terminal,
+  signals: StopSignals,
+  cleanup: Cleanup,
+): Promise<number> {
+  const { settings } = run;
+  const over = new AbortController();
+  const background: Promise<void>[] = [];
+  // Added last and so run first: what uses the server ends before the server does.
+  cleanup.add(async () => {
+    over.abort();
+    await Promise.all(background);
+  });
+
+  const freshness = new FreshnessWatch(database.connection, settings.views);
+  cleanup.add(() => freshness.close());
+  const load = mayLoad ? startLoad(run, database, terminal) : undefined;
+  if (load !== undefined) background.push(load.run(over.signal));
+  const guard = database.server && new ServerGuard(database.server, (message) => terminal.event(message));
+  if (guard !== undefined) background.push(guard.run(over.signal));
+
+  announce(run, terminal);
+  await freshness.read();
+  freshness.begin();
+  const startEpochMs = Date.now();
+  const place = {
+    region,
+    functionName: plan.names.function,
+    ...(settings.eventPayload && { payload: settings.eventPayload }),
+  };
+  const ticks = new TickRunner({ settings, plan, place, fn, freshness, terminal });
+  lines.listener = (line, requestId) => ticks.print(line, requestId);
+  if (run.outage !== undefined && database.server !== undefined && guard !== undefined) {
+    background.push(
+      holdOutage(run.outage, startEpochMs, database.server, guard, ticks, terminal, over.signal),
+    );
+  }
+  const endEpochMs = run.forSeconds === undefined ? Infinity : startEpochMs + run.forSeconds * 1000;
+  await runTicks(settings.schedule, endEpochMs, signals.signal, (tick) => {
+    if (settings.refreshEnabled) ticks.fire(tick);
+  });
+  if (signals.signal.aborted) terminal.event(`Stopping (${String(signals.signal.reason)})`);
+  await ticks.drain(signals.signal.aborted ? patienceMs : (settings.timeoutSeconds + 15) * 1000);
+  await freshness.read();
+  const { tally, recovered, alarmsRaised } = ticks;
+  printSummary(terminal, {
+    settings,
+    ranSeconds: (Date.now() - startEpochMs) / 1000,
+    tally,
+    worstStalenessSeconds: freshness.worstSeconds(),
+    processedObjects: load?.processedObjects,
+    alarmsRaised,
+    recovered,
+  });
+  return tally.unexpectedFailures > 0 || recovered === false ? 1 : 0;
+}
+
+function startLoad(run: LocalRun, database: RunDatabase, terminal: Terminal): BackgroundLoad | undefined {
+  const objectsPerMinute = loadRates[run.load];
+  if (objectsPerMinute === 0) return undefined;
+  done(terminal, `Load: ${run.load}, ${count(objectsPerMinute)} objects a minute`);
+  return new BackgroundLoad(database.connection, objectsPerMinute, run.objects, (state, reason) =>
+    terminal.event(state === "paused" ? `Load paused: ${reason}` : "Load resumed"),
+  );
+}
+
+function announce({ settings, forSeconds }: LocalRun, terminal: Terminal): void {
+  const { schedule, timeoutSeconds, memoryMb, maxStalenessSeconds, views } = settings;
+  const names = views.map(({ schema, name }) => `${schema}.${name}`).join(", ");
+  const first = nextTick(schedule, Date.now());
+  terminal.line();
+  terminal.line(
+    `Refreshing ${names} ${schedule.description}: ${timeoutSeconds} s timeout, ${memoryMb} MB, ` +
+      `at most ${describeSeconds(maxStalenessSeconds)} old.`,
+  );
+  if (!settings.refreshEnabled) terminal.line("refreshEnabled is false: no tick is fired.");
+  else if (first !== undefined) terminal.line(`First tick at ${logTime(new Date(first))} UTC.`);
+  terminal.line(
+    forSeconds === undefined
+      ? "Ctrl-C stops."
+      : `Stops by itself after ${describeSeconds(forSeconds)}; Ctrl-C stops it now.`,
+  );
+  terminal.line();
+}
+
+function endNow(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended by itself.
+  }
+}
