@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 
@@ -48,11 +49,18 @@ export function startOwner(dataDirectory: string, user?: { uid: number; gid: num
   };
 }
 
-/** Whether a process with that id is there and is no zombie. */
+/** Whether a process with that id is there. One that has ended and waits to be collected is not. */
 export function isRunning(pid: number): boolean {
   try {
-    return process.kill(pid, 0);
+    process.kill(pid, 0);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+  if (process.platform !== "linux") return true;
+  try {
+    const status = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return status.charAt(status.lastIndexOf(")") + 2) !== "Z";
+  } catch {
+    return false;
   }
 }

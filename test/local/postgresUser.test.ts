@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { chmod, chown, cp, mkdir, readFile, readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { mendPrograms, prepareBinaries } from "../../local/postgresBinaries";
+import { prepareCluster } from "../../local/postgresCluster";
 import { chooseServerUser } from "../../local/postgresUser";
 import { isRunning, startOwner } from "./ownerProcess";
 import { ask, useServerFolders } from "./serverFolder";
@@ -78,6 +79,22 @@ describe("the user a local server runs as", () => {
       assert.equal(isRunning(server.pid), false);
     });
   }
+
+  it("runs the programs of a clone that is closed to it", async function () {
+    if (!isRoot) return this.skip();
+    const closed = await folders.make();
+    await chmod(closed, 0o700);
+    const { initdb } = await prepareBinaries(18);
+    const native = path.join(closed, "native");
+    await cp(path.resolve(initdb, "..", ".."), native, { recursive: true, verbatimSymlinks: true });
+    const programs = { majorVersion: 18 as const, ...(await mendPrograms(native)) };
+    const directory = path.join(closed, "server");
+    const user = await chooseServerUser(directory, programs.postgres);
+    assert.equal(user?.crossesClosedFolders, true);
+    const options = { sync: false, onProgress: () => undefined };
+    const { dataDirectory } = await prepareCluster(directory, programs, user, options);
+    assert.equal(await readFile(path.join(dataDirectory, "PG_VERSION"), "utf8"), "18\n");
+  });
 
   it("says what is missing when a closed folder cannot be crossed", async function () {
     if (!isRoot) return this.skip();
