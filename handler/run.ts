@@ -169,6 +169,8 @@ async function tryOnce(
   } catch (error) {
     // Before the rollback, since the time a statement took tells a timeout from a cancel.
     const failure = classify(error, context(run, sessions, attempt));
+    // Until the server notices that this end is gone, the lock is held by what was our own session: wait for it.
+    if (sessions.isLost) attempt.waitForLock = true;
     throw await afterRollback(sessions, attempt, failure);
   }
 }

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { bundleHandler } from "../../components/bundle";
+import { toEnvironment } from "../../handler/settings";
+import { useDatabase } from "../database";
+import { startRelay, type Relay } from "../relay";
+import { Gate, onlyFailure, onlyRefreshed, runViews, viewNamed } from "./harness";
+import { invokeBundle } from "./invocation";
+
+const gated = viewNamed("gated");
+const GATED = "CREATE MATERIALIZED VIEW gated AS SELECT gate() AS id; CREATE UNIQUE INDEX ON gated (id)";
+
+describe("the server goes away in mid-refresh", () => {
+  const database = useDatabase();
+
+  for (const [how, stop] of [
+    ["is restarted", () => database.server.restart()],
+    ["crashes and recovers", () => database.server.kill().then(() => database.server.restart())],
+  ] as const) {
+    it(`${how}: the run gets through without help`, async () => {
+      const client = await database.connect();
+      await client.query("DROP MATERIALIZED VIEW IF EXISTS gated; DROP FUNCTION IF EXISTS gate");
+      const gate = await Gate.create(database);
+      await client.query(GATED);
+      await gate.shut();
+      const running = runViews(database, [gated]);
+      await gate.reached();
+      // The gate's keeper goes down with the server, so that the next try finds it open.
+      await stop();
+      const run = await running;
+      onlyRefreshed(run);
+      assert.ok(run.lines.some((line) => line.includes("trying again")));
+    }).timeout(30_000);
+  }
+});
+
+describe("the network in mid-refresh", () => {
+  const database = useDatabase();
+  let gate: Gate;
+  let relay: Relay;
+
+  before(async () => {
+    gate = await Gate.create(database);
+    await (await database.connect()).query(GATED);
+  });
+  beforeEach(async () => {
+    relay = await startRelay(database.server.port);
+    await gate.shut();
+  });
+  afterEach(async () => {
+    await relay.close();
+    await gate.open();
+  });
+
+  it("cuts the connection: the run connects again and waits for what was its own session", async () => {
+    const running = runViews(database, [gated], { database: { port: String(relay.port) } });
+    await gate.reached();
+    relay.cut();
+    await gate.left();
+    await gate.open();
+    const run = await running;
+    await gate.shut();
+    onlyRefreshed(run);
+    assert.ok(run.lines.some((line) => line.includes("was lost (")));
+  });
+
+  it("falls silent: the run ends in time, with nothing left on the server", async () => {
+    const startedMs = performance.now();
+    const running = runViews(database, [gated], { database: { port: String(relay.port) }, timeoutMs: 2_500 });
+    await gate.reached();
+    relay.freeze();
+    const failure = onlyFailure(await running);
+    assert.ok(performance.now() - startedMs < 2_500);
+    assert.deepEqual([failure.code, failure.kind], ["ETIMEDOUT", "transient"]);
+    await gate.left();
+  });
+
+  it("never lets a connect through: the run ends in time", async () => {
+    relay.freeze();
+    const startedMs = performance.now();
+    const run = await runViews(database, [gated], {
+      database: { port: String(relay.port) },
+      timeoutMs: 1_000,
+    });
+    assert.ok(performance.now() - startedMs < 1_000);
+    assert.equal(onlyFailure(run).code, "ETIMEDOUT");
+  });
+});
+
+describe("a function killed in mid-refresh", () => {
+  const database = useDatabase();
+  let directory: string;
+
+  before(async () => {
+    directory = await mkdtemp(path.join(tmpdir(), "matview-refresh-bundle-"));
+  });
+  after(() => rm(directory, { recursive: true }));
+
+  it("leaves no query running on the server, long before its timeout", async () => {
+    const { file } = await bundleHandler("handler/index.ts", directory);
+    const gate = await Gate.create(database);
+    await (await database.connect()).query(GATED);
+    const environment = toEnvironment({
+      group: "gated",
+      views: [gated],
+      database: database.databaseSettings(),
+      logFormat: "text",
+      historyRetentionDays: 7,
+    });
+    await gate.shut();
+    const { child, finished } = invokeBundle(file, environment, { source: "manual-test" }, 600_000);
+    await gate.reached();
+    child.kill("SIGKILL");
+    await finished;
+    const killedMs = performance.now();
+    await gate.left();
+    assert.ok(performance.now() - killedMs < 5_000);
+  });
+});
