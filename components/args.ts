@@ -55,6 +55,8 @@ export interface DatabaseArgs {
   resourceId?: pulumi.Input<string>;
   /** With `secret`: ARN of a secret of RDS's JSON shape. */
   secretArn?: pulumi.Input<string>;
+  /** With `secret`: the key it is encrypted with, where that is not the account's own. */
+  secretKmsKeyArn?: string;
   /** Whether the host is an RDS Proxy. */
   proxy?: boolean;
 }
@@ -65,10 +67,84 @@ export interface NetworkArgs {
   vpcId: pulumi.Input<string>;
   /** Subnets from which the database can be reached: two or more, in different zones. */
   subnetIds: pulumi.Input<pulumi.Input<string>[]>;
-  /** Security group of the database: one rule on its port is added, for the function's own group. */
-  databaseSecurityGroupId: pulumi.Input<string>;
+  /** Security group of the database: one rule on its port is added, for the function's own group. Needed unless `securityGroupId` is given. */
+  databaseSecurityGroupId?: pulumi.Input<string>;
   /** A security group to use instead of one of the component's own. No rule is added then. */
   securityGroupId?: pulumi.Input<string>;
   /** With `secret`: create a Secrets Manager endpoint in the VPC, for subnets without a NAT gateway. Default: false. */
   secretsEndpoint?: boolean;
+}
+
+/**
+ * Arguments of {@link MaterializedViewRefresh}. Each setting has a default except the database and the network.
+ * Wrong settings are refused all at once, before any resource exists.
+ */
+export interface MaterializedViewRefreshArgs {
+  /** The database the views live in. */
+  database: DatabaseArgs;
+  /** Where the function runs. */
+  network: NetworkArgs;
+  /** AWS region, for names and prices. Default: the provider's, from `aws:region` or AWS_REGION. */
+  region?: string;
+  /** Resources are named `<prefix>-refresh-<group>`. Default: `matview`. */
+  namePrefix?: string;
+  /** Name of the group. Default: the view's name when there is one view. */
+  groupName?: string;
+  /** The materialized views, refreshed in dependency order. Default: `public.job_progress` with its statistics. */
+  views?: ViewArgs[];
+  /** AWS rate or cron syntax, and rate(12, 15, 20 or 30 seconds). Default: `rate(1 minute)`. */
+  refreshRate?: string;
+  /** False disables the rule and nothing else. Default: true. */
+  refreshEnabled?: boolean;
+  /** The age of the data that the stale alarm holds to. Default: from the rate and the timeout. */
+  maxStalenessSeconds?: number;
+  /** Timeout of the function, 3 to 900 s. Default: 60. */
+  timeoutSeconds?: number;
+  /** Memory of the function, 128 to 10240 MB. Default: 256. */
+  memoryMb?: number;
+  /** `arm64` (default) or `x86_64`. */
+  architecture?: string;
+  /** Lambda runtime. Default: `nodejs24.x`. */
+  runtime?: string;
+  /** Further environment variables of the function. */
+  environment?: Record<string, string>;
+  /** Concurrent runs kept for the function. Default: none are. */
+  reservedConcurrency?: number;
+  /** Put into the `detail` of the scheduled event that every tick carries. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- the analyzer knows any, not unknown
+  eventPayload?: Record<string, any>;
+  /** Seconds an event may wait for the function before it is dropped, 60 to 21600. Default: 60. */
+  eventAgeSeconds?: number;
+  /** ARN of an SQS queue or SNS topic that is told of a tick that was lost. Default: none. */
+  failureDestinationArn?: string;
+  /** ARN of a role to run as, instead of one of the component's own. Nothing is attached to it. */
+  roleArn?: string;
+  /** Permissions boundary of the component's own role. */
+  permissionsBoundaryArn?: string;
+  /** Path of the component's own role. Default: `/`. */
+  rolePath?: string;
+  /** KMS key for environment, log group, queues and topic. Default: keys of AWS's own. */
+  kmsKeyArn?: string;
+  /** An existing log group. Default: one named `/aws/lambda/<function>`, with retention. */
+  logGroupName?: string;
+  /** Days the component's own log group keeps what is written. Default: 14. */
+  logRetentionDays?: number;
+  /** `json` (default) or `text`. */
+  logFormat?: string;
+  /** Days the refresh history in the database is kept. Default: 30. */
+  historyRetentionDays?: number;
+  /** When to raise an alarm. */
+  alarms?: AlarmArgs;
+  /** E-mail addresses that alarms tell, through a topic of the component's own. */
+  alarmEmails?: string[];
+  /** SNS topics that alarms tell. */
+  alarmTopicArns?: pulumi.Input<pulumi.Input<string>[]>;
+  /** What is told when an alarm is over. Default: nothing but the component's own topic. */
+  okActionArns?: pulumi.Input<pulumi.Input<string>[]>;
+  /** Address of the page to open when an alarm goes off; stands in every alarm and on the dashboard. */
+  runbookUrl?: string;
+  /** Most that the estimate may come to a month; held by the policy pack. */
+  monthlyBudgetUsd?: number;
+  /** Written on everything that takes tags. */
+  tags?: Record<string, string>;
 }

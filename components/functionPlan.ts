@@ -99,7 +99,8 @@ export function planFunction(settings: Settings, names: NamesPlan): FunctionPlan
   const { timeoutSeconds, memoryMb, architecture, runtime, reservedConcurrency } = settings;
   const timeoutMs = timeoutSeconds * 1_000;
   const viewNames = settings.views.map((view) => `${view.schema}.${view.name}`).join(", ");
-  const description = `Refreshes ${viewNames} ${settings.schedule.description}`;
+  // Without the rate, so that a change of frequency leaves the function as it is.
+  const description = `Refreshes ${viewNames}`;
   return {
     name: names.function,
     description: description.length <= 256 ? description : `${description.slice(0, 253)}...`,

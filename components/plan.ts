@@ -1,12 +1,12 @@
 /** Settings in, plan out: pure, so that the same settings give the same plan everywhere and every day. */
 import { planAlarms } from "./alarmPlan";
 import { partitionOf } from "./arnTemplates";
-import { estimateMonthlyCost } from "./cost";
+import { estimateMonthlyCost, type CostUsage } from "./cost";
 import { planDashboard } from "./dashboardPlan";
 import { planFunction } from "./functionPlan";
 import { planFreshnessQuery, planGrants, planPermissions } from "./permissionPlan";
 import type { LogsPlan, NamesPlan, NetworkPlan, Place, Plan, SubscriptionsPlan } from "./planTypes";
-import { recordedPrices } from "./prices";
+import { PriceUnknownError, recordedPrices } from "./prices";
 import { ticksPerMonth } from "./schedule";
 import type { Settings } from "./settings";
 import { planNames, planQueues, planRule, planTargets } from "./tickPlan";
@@ -16,10 +16,11 @@ import { planVerification } from "./verificationPlan";
 export type * from "./planTypes";
 export { functionEnvironment, handlerSettings } from "./functionPlan";
 
-/**
- * Makes the plan of a stack.
- * @throws PriceUnknownError for a region or instance class whose prices are not recorded.
- */
+/** Tags of the rule that hold facts of the plan, for policies and people to read. */
+export const MAX_STALENESS_TAG = "matview-refresh:max-staleness-seconds";
+export const MONTHLY_USD_TAG = "matview-refresh:monthly-usd";
+
+/** Makes the plan of a stack. */
 export function makePlan(settings: Settings, where: Place): Plan {
   const place = { region: where.region, partition: where.partition ?? partitionOf(where.region) };
   const names = planNames(settings);
@@ -27,6 +28,7 @@ export function makePlan(settings: Settings, where: Place): Plan {
   const queues = planQueues(settings, names);
   const alarms = planAlarms(settings, names);
   const costUsage = planUsage(settings, place, queues, alarms);
+  const costs = planCost(costUsage);
   const { schedule, timeoutSeconds, maxStalenessSeconds, monthlyBudgetUsd, tags } = settings;
   return {
     place,
@@ -46,13 +48,27 @@ export function makePlan(settings: Settings, where: Place): Plan {
     subscriptions: planSubscriptions(settings, names),
     dashboard: planDashboard({ settings, names, place, alarms }),
     tags: { "matview-refresh:group": names.group, ...tags },
+    promiseTags: {
+      [MAX_STALENESS_TAG]: String(maxStalenessSeconds),
+      ...(costs.cost === undefined ? {} : { [MONTHLY_USD_TAG]: costs.cost.totalUsd.toFixed(2) }),
+    },
     costUsage,
-    cost: estimateMonthlyCost(costUsage, recordedPrices),
+    ...costs,
     ...(monthlyBudgetUsd === undefined ? {} : { monthlyBudgetUsd }),
     grants: planGrants(settings),
     freshnessQuery: planFreshnessQuery(settings),
     verification: planVerification(names, place, alarms),
   };
+}
+
+/** The estimate, or why there is none: not knowing a price is no reason to refuse a stack. */
+function planCost(usage: CostUsage): Pick<Plan, "cost" | "costProblem"> {
+  try {
+    return { cost: estimateMonthlyCost(usage, recordedPrices) };
+  } catch (error) {
+    if (error instanceof PriceUnknownError) return { costProblem: error.message };
+    throw error;
+  }
 }
 
 function planLogs({ logRetentionDays, logGroupName, kmsKeyArn }: Settings, names: NamesPlan): LogsPlan {

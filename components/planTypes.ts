@@ -226,8 +226,13 @@ export interface Plan {
   subscriptions: SubscriptionsPlan;
   dashboard: DashboardPlan;
   tags: Record<string, string>;
+  /** Further tags of the rule alone: the promise and its price, for policies and people to read. */
+  promiseTags: Record<string, string>;
   costUsage: CostUsage;
-  cost: CostEstimate;
+  /** Absent where prices are not recorded: a stack may be deployed there, but nobody tells what it costs. */
+  cost?: CostEstimate;
+  /** Why there is no `cost`, and how to record the prices. */
+  costProblem?: string;
   monthlyBudgetUsd?: number;
   /** SQL that lets the database user refresh the views. */
   grants: string[];

@@ -59,23 +59,21 @@ function coldStartsPerMonth(intervalSeconds: number, invocationsPerMonth: number
 
 /**
  * Databases, secrets and endpoints. A database made with the stack brings the secret of its administrator and an
- * endpoint through which the migration function reads it.
+ * endpoint, in one zone, through which the migration function reads it.
  */
 function placeUsage({ database, network }: Settings, invocationsPerMonth: number): Partial<CostUsage> {
-  const zones =
-    network.kind === "create" ? network.zones : network.kind === "existing" ? network.subnetIds.length : 0;
   if (database.kind === "create") {
     const { instanceClass, storageGb, proxy } = database;
     return {
       database: { instanceClass, storageGb },
       secrets: 1,
-      endpointZones: zones,
+      endpointZones: 1,
       ...(proxy ? { proxyVcpus: 2 } : {}),
     };
   }
   if (database.kind === "none" || database.auth !== "secret") return {};
   return {
     secretCallsPerMonth: invocationsPerMonth,
-    endpointZones: network.kind === "existing" && network.secretsEndpoint ? zones : 0,
+    endpointZones: network.kind === "existing" && network.secretsEndpoint ? network.subnetIds.length : 0,
   };
 }

@@ -9,6 +9,7 @@ export interface SandboxDatabaseArgs {
   /** RDS instance class, for example `db.t4g.micro`. */
   instanceClass: string;
   storageGb: number;
+  port: number;
   databaseName: string;
   /** Database user of the refresh function; the migration function creates it. */
   refreshUser: string;
@@ -19,7 +20,6 @@ export interface SandboxDatabaseArgs {
 
 /** Master user of the instance. Its password is made and kept by RDS in Secrets Manager, never seen by Pulumi. */
 const MASTER_USER = "matview_admin";
-const POSTGRES_PORT = 5432;
 
 /**
  * A small PostgreSQL on RDS for a stack that has none: encrypted, private, TLS and IAM authentication on, with
@@ -28,7 +28,6 @@ const POSTGRES_PORT = 5432;
 export class SandboxDatabase extends pulumi.ComponentResource {
   /** Where clients connect: the proxy when there is one. */
   public readonly host: pulumi.Output<string>;
-  public readonly port: pulumi.Output<number>;
   /** Where migrations connect: always the instance itself. */
   public readonly instanceHost: pulumi.Output<string>;
   public readonly securityGroupId: pulumi.Output<string>;
@@ -64,6 +63,7 @@ export class SandboxDatabase extends pulumi.ComponentResource {
         allocatedStorage: args.storageGb,
         storageType: "gp3",
         storageEncrypted: true,
+        port: args.port,
         dbName: args.databaseName,
         username: MASTER_USER,
         manageMasterUserPassword: true,
@@ -85,14 +85,12 @@ export class SandboxDatabase extends pulumi.ComponentResource {
 
     this.instanceHost = instance.address;
     this.host = proxy ? proxy.endpoint : instance.address;
-    this.port = instance.port;
     this.securityGroupId = securityGroup.id;
     // A proxy's ARN ends in its resource id: arn:aws:rds:REGION:ACCOUNT:db-proxy:prx-…
     this.resourceId = proxy ? proxy.arn.apply(lastArnPart) : instance.resourceId;
     this.masterSecretArn = masterSecretArn(instance);
     this.registerOutputs({
       host: this.host,
-      port: this.port,
       securityGroupId: this.securityGroupId,
       resourceId: this.resourceId,
       masterSecretArn: this.masterSecretArn,
@@ -147,8 +145,8 @@ function createProxy(
       securityGroupId: target.securityGroup.id,
       referencedSecurityGroupId: target.securityGroup.id,
       ipProtocol: "tcp",
-      fromPort: POSTGRES_PORT,
-      toPort: POSTGRES_PORT,
+      fromPort: args.port,
+      toPort: args.port,
       description: "RDS Proxy to its instance",
       tags: args.tags,
     },
@@ -160,8 +158,8 @@ function createProxy(
       securityGroupId: target.securityGroup.id,
       referencedSecurityGroupId: target.securityGroup.id,
       ipProtocol: "tcp",
-      fromPort: POSTGRES_PORT,
-      toPort: POSTGRES_PORT,
+      fromPort: args.port,
+      toPort: args.port,
       description: "RDS Proxy to its instance",
       tags: args.tags,
     },

@@ -3,12 +3,14 @@ import * as pulumi from "@pulumi/pulumi";
 
 /** What {@link SandboxNetwork} is told. */
 export interface SandboxNetworkArgs {
+  /** Availability zones: two or more, as RDS asks. */
+  zones: number;
   /** Written on everything that takes tags. */
   tags: Record<string, string>;
 }
 
 /**
- * A VPC for a stack that has none: two zones, private subnets for the function and the database, no NAT
+ * A VPC for a stack that has none: private subnets in each zone for the function and the database, no NAT
  * gateway. Nothing in it needs the internet: IAM database authentication signs its token locally, and Lambda
  * writes its logs from outside the VPC.
  */
@@ -21,7 +23,7 @@ export class SandboxNetwork extends pulumi.ComponentResource {
     const vpc = new awsx.ec2.Vpc(
       `${name}-vpc`,
       {
-        numberOfAvailabilityZones: 2,
+        numberOfAvailabilityZones: args.zones,
         natGateways: { strategy: awsx.ec2.NatGatewayStrategy.None },
         subnetStrategy: awsx.ec2.SubnetAllocationStrategy.Auto,
         enableDnsHostnames: true,

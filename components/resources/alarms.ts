@@ -6,20 +6,27 @@ import type { AlarmPlan, SubscriptionsPlan } from "../planTypes";
 export interface AlarmActions {
   /** Absent where nobody is to be told by e-mail. */
   topic?: aws.sns.Topic;
-  alarmActions: pulumi.Input<string>[];
-  okActions: pulumi.Input<string>[];
+  alarmActions: pulumi.Output<string[]>;
+  okActions: pulumi.Output<string[]>;
+}
+
+/** Topics that are there already, or made by the program. */
+export interface GivenTopics {
+  alarmTopicArns: pulumi.Input<pulumi.Input<string>[]>;
+  okActionArns: pulumi.Input<pulumi.Input<string>[]>;
 }
 
 /** Makes the topic with its e-mail subscriptions, where the plan has one, and joins it to the topics given. */
 export function createAlarmActions(
   logicalName: string,
   plan: SubscriptionsPlan,
+  given: GivenTopics,
   tags: Record<string, string>,
   opts: pulumi.CustomResourceOptions,
 ): AlarmActions {
-  if (plan.topic === undefined) {
-    return { alarmActions: plan.alarmActionArns, okActions: plan.okActionArns };
-  }
+  const alarmTopics = pulumi.output(given.alarmTopicArns);
+  const okActions = pulumi.output(given.okActionArns);
+  if (plan.topic === undefined) return { alarmActions: alarmTopics, okActions };
   const topic = new aws.sns.Topic(
     logicalName,
     { name: plan.topic.name, kmsMasterKeyId: plan.topic.kmsKeyArn, tags },
@@ -34,8 +41,8 @@ export function createAlarmActions(
   }
   return {
     topic,
-    alarmActions: [...plan.alarmActionArns, topic.arn],
-    okActions: [...plan.okActionArns, topic.arn],
+    alarmActions: pulumi.all([alarmTopics, topic.arn]).apply(([arns, own]) => [...arns, own]),
+    okActions: pulumi.all([okActions, topic.arn]).apply(([arns, own]) => [...arns, own]),
   };
 }
 

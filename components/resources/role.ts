@@ -6,6 +6,8 @@ import type { PermissionPlan, StatementPlan } from "../planTypes";
 export interface FunctionRole {
   arn: pulumi.Output<string>;
   name: pulumi.Output<string>;
+  /** What it allows or, when it was given, must allow: an IAM policy document. */
+  policy: pulumi.Output<string>;
   /** What the function must wait for: without these it starts with a role that may do nothing. */
   grants: pulumi.Resource[];
 }
@@ -27,9 +29,10 @@ export function createRole(
   opts: pulumi.CustomResourceOptions,
 ): FunctionRole {
   const { plan } = request;
+  const document = request.statements.apply(policyDocument);
   if (plan.roleArn !== undefined) {
     const name = plan.roleArn.slice(plan.roleArn.lastIndexOf("/") + 1);
-    return { arn: pulumi.output(plan.roleArn), name: pulumi.output(name), grants: [] };
+    return { arn: pulumi.output(plan.roleArn), name: pulumi.output(name), policy: document, grants: [] };
   }
   const role = new aws.iam.Role(
     logicalName,
@@ -50,7 +53,7 @@ export function createRole(
   );
   const policy = new aws.iam.RolePolicy(
     logicalName,
-    { name: request.name, role: role.name, policy: request.statements.apply(policyDocument) },
+    { name: request.name, role: role.name, policy: document },
     opts,
   );
   const attachments = plan.managedPolicyArns.map(
@@ -61,11 +64,11 @@ export function createRole(
         opts,
       ),
   );
-  return { arn: role.arn, name: role.name, grants: [policy, ...attachments] };
+  return { arn: role.arn, name: role.name, policy: document, grants: [policy, ...attachments] };
 }
 
 /** An IAM policy document as JSON text. */
-export function policyDocument(statements: StatementPlan[]): string {
+function policyDocument(statements: StatementPlan[]): string {
   return JSON.stringify({
     Version: "2012-10-17",
     Statement: statements.map((statement) => ({

@@ -1,0 +1,40 @@
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+import { componentArgs } from "./components/componentSettings";
+import { MaterializedViewRefresh } from "./components/materializedViewRefresh";
+import { makePlan } from "./components/plan";
+import { stackSettings } from "./components/stackSettings";
+import { createPlaces } from "./sandbox/places";
+
+const settings = stackSettings();
+const plan = makePlan(settings, { region: aws.config.requireRegion() });
+if (plan.costProblem !== undefined) void pulumi.log.warn(plan.costProblem);
+
+const name = plan.names.base;
+const places = createPlaces(name, settings, plan);
+const refresh = new MaterializedViewRefresh(name, componentArgs(settings, places), {
+  dependsOn: places.ready,
+});
+
+export const functionName = refresh.functionName;
+export const functionArn = refresh.functionArn;
+export const codeHash = refresh.codeHash;
+export const roleArn = refresh.roleArn;
+export const ruleName = refresh.ruleName;
+export const logGroupName = refresh.logGroupName;
+export const queueUrls = refresh.queueUrls;
+export const alarmArns = refresh.alarmArns;
+export const topicArn = refresh.topicArn;
+export const dashboardUrl = refresh.dashboardUrl;
+export const securityGroupId = refresh.securityGroupId;
+export const schedule = plan.schedule.description;
+export const worstStalenessByDesignSeconds = plan.worstStalenessByDesignSeconds;
+export const maxStalenessSeconds = refresh.maxStalenessSeconds;
+export const monthlyCost = {
+  totalUsd: plan.cost?.totalUsd,
+  totalWithFreeTierUsd: plan.cost?.totalWithFreeTierUsd,
+  lines: plan.cost?.lines.map(({ description, monthlyUsd }) => ({ description, monthlyUsd })),
+};
+export const verification = Object.fromEntries(plan.verification.map((step) => [step.title, step.command]));
+export const grants = refresh.grants;
+export const freshnessQuery = refresh.freshnessQuery;
