@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import type { Client } from "pg";
+import { useDatabase } from "../database";
+
+for (const majorVersion of [18, 15] as const) {
+  describe(`matview_freshness on PostgreSQL ${majorVersion}`, () => {
+    const database = useDatabase({ majorVersion });
+    let client: Client;
+
+    before(async () => {
+      client = await database.connect();
+    });
+
+    beforeEach(async () => {
+      await client.query("TRUNCATE matview_refresh_history");
+    });
+
+    /** Adds a run that ended so many seconds ago and took one second. */
+    const addRun = async (run: {
+      outcome: string;
+      secondsAgo: number;
+      name?: string;
+      oid?: string;
+      sqlstate?: string;
+      foundRight?: boolean;
+    }): Promise<void> => {
+      const { outcome, secondsAgo, name = "job_progress", oid = "'job_progress'::regclass" } = run;
+      const hasTime = outcome === "refreshed" || run.foundRight === true;
+      await client.query(
+        `INSERT INTO matview_refresh_history
+           (view_schema, view_name, view_oid, outcome, as_of, started_at, finished_at, duration_seconds, sqlstate)
+         VALUES ('public', $1, ${oid}, $2, CASE WHEN $3 THEN now() - make_interval(secs => $4 + 1) END,
+                 now() - make_interval(secs => $4 + 1), now() - make_interval(secs => $4), 1, $5)`,
+        [name, outcome, hasTime, secondsAgo, run.sqlstate ?? null],
+      );
+    };
+
+    /** The view's row, its times as whole seconds ago. */
+    const freshness = async (name = "job_progress"): Promise<Record<string, unknown> | undefined> => {
+      const ago = (column: string): string =>
+        `round(extract(epoch FROM now() - ${column}))::int AS ${column}`;
+      const { rows } = await client.query<Record<string, unknown>>(
+        `SELECT ${ago("as_of")}, ${ago("checked_at")}, round(age_seconds)::int AS age_seconds,
+                extract(epoch FROM age)::float = age_seconds AS ages_agree, last_outcome, ${ago("last_failure_at")},
+                last_failure_sqlstate
+           FROM matview_freshness WHERE view_schema = 'public' AND view_name = $1`,
+        [name],
+      );
+      assert.ok(rows.length <= 1);
+      return rows[0];
+    };
+
+    const unknownAge = {
+      as_of: null,
+      checked_at: null,
+      age_seconds: null,
+      ages_agree: null,
+      last_outcome: null,
+      last_failure_at: null,
+      last_failure_sqlstate: null,
+    };
+
+    it("shows a view that no run has touched, with no age", async () => {
+      assert.deepEqual(await freshness(), unknownAge);
+    });
+
+    it("keeps the data's time through later failures and skips", async () => {
+      await addRun({ outcome: "refreshed", secondsAgo: 900 });
+      await addRun({ outcome: "refreshed", secondsAgo: 600 });
+      await addRun({ outcome: "failed", secondsAgo: 300, sqlstate: "57014" });
+      await addRun({ outcome: "skipped", secondsAgo: 60 });
+      assert.deepEqual(await freshness(), {
+        as_of: 601,
+        checked_at: 600,
+        age_seconds: 601,
+        ages_agree: true,
+        last_outcome: "skipped",
+        last_failure_at: 300,
+        last_failure_sqlstate: "57014",
+      });
+    });
+
+    it("moves checked_at alone when a run found that nothing had to be done", async () => {
+      await addRun({ outcome: "refreshed", secondsAgo: 600 });
+      await addRun({ outcome: "skipped", secondsAgo: 60, foundRight: true });
+      const row = await freshness();
+      assert.deepEqual([row?.as_of, row?.checked_at], [601, 60]);
+    });
+
+    it("does not give a view made anew the age of its predecessor", async () => {
+      await client.query("CREATE MATERIALIZED VIEW again AS SELECT 1 AS one");
+      await addRun({ outcome: "refreshed", secondsAgo: 60, name: "again", oid: "'again'::regclass" });
+      assert.equal((await freshness("again"))?.as_of, 61);
+      await client.query("DROP MATERIALIZED VIEW again; CREATE MATERIALIZED VIEW again AS SELECT 1 AS one");
+      assert.deepEqual(await freshness("again"), { ...unknownAge, last_outcome: "refreshed" });
+      await client.query("DROP MATERIALIZED VIEW again");
+    });
+
+    it("still shows views of the history that are gone, and those that never were", async () => {
+      await addRun({ outcome: "refreshed", secondsAgo: 60, name: "dropped", oid: "1" });
+      await addRun({ outcome: "failed", secondsAgo: 30, name: "mistyped", oid: "NULL", sqlstate: "42P01" });
+      const { rows } = await client.query<{ view_name: string }>(
+        "SELECT view_name FROM matview_freshness ORDER BY 1",
+      );
+      assert.deepEqual(
+        rows.map(({ view_name }) => view_name),
+        ["dropped", "job_progress", "mistyped"],
+      );
+      assert.equal((await freshness("dropped"))?.as_of, 61);
+      assert.deepEqual(await freshness("mistyped"), {
+        ...unknownAge,
+        last_outcome: "failed",
+        last_failure_at: 30,
+        last_failure_sqlstate: "42P01",
+      });
+    });
+
+    it("refuses a refreshed row without the time of its data", async () => {
+      await assert.rejects(
+        client.query(`INSERT INTO matview_refresh_history
+          (view_schema, view_name, outcome, started_at, finished_at, duration_seconds)
+          VALUES ('public', 'job_progress', 'refreshed', now(), now(), 1)`),
+        { code: "23514" },
+      );
+    });
+  });
+}
