@@ -182,11 +182,11 @@ function cronFailingWindow(
   let evaluationPeriods = Infinity;
   let datapointsToAlarm = 1;
   for (let first = 0; first + failedTicks <= ticks.length; first += 1) {
-    const run = periods.slice(first, first + failedTicks);
-    const span = (run.at(-1) ?? 0) - (run[0] ?? 0) + 1;
+    const last = first + failedTicks - 1;
+    const span = (periods[last] ?? 0) - (periods[first] ?? 0) + 1;
     if (span >= evaluationPeriods) continue;
     evaluationPeriods = span;
-    datapointsToAlarm = new Set(run).size;
+    datapointsToAlarm = new Set(periods.slice(first, last + 1)).size;
   }
   if (evaluationPeriods === Infinity) return undefined;
   const longestWait = longestWaitSeconds(ticks, periods, failedTicks, evaluationPeriods);

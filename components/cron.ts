@@ -204,18 +204,17 @@ export function firesOnDay(fields: CronFields, dayStartMs: number): boolean {
 function matchesDay(days: CronDays, date: Date, isWeekday = false): boolean {
   const day = date.getUTCDate();
   const weekday = date.getUTCDay() + 1;
-  const lastDay = daysInMonth(date);
   switch (days.kind) {
     case "any":
       return true;
     case "list":
       return days.values.includes(isWeekday ? weekday : day);
     case "last":
-      return day === lastDay;
+      return day === daysInMonth(date);
     case "nearestWeekday":
-      return day === nearestWeekday(date, days.day, lastDay);
+      return day === nearestWeekday(date, days.day, daysInMonth(date));
     case "lastWeekday":
-      return weekday === days.weekday && day + 7 > lastDay;
+      return weekday === days.weekday && day + 7 > daysInMonth(date);
     case "nthWeekday":
       return weekday === days.weekday && Math.ceil(day / 7) === days.nth;
   }
