@@ -24,17 +24,21 @@ export const ruleName = refresh.ruleName;
 export const logGroupName = refresh.logGroupName;
 export const queueUrls = refresh.queueUrls;
 export const alarmArns = refresh.alarmArns;
-export const topicArn = refresh.topicArn;
+export const topicArn = refresh.topicArn ?? "none";
 export const dashboardUrl = refresh.dashboardUrl;
 export const securityGroupId = refresh.securityGroupId;
 export const schedule = plan.schedule.description;
 export const worstStalenessByDesignSeconds = plan.worstStalenessByDesignSeconds;
 export const maxStalenessSeconds = refresh.maxStalenessSeconds;
 export const monthlyCost = {
-  totalUsd: plan.cost?.totalUsd,
-  totalWithFreeTierUsd: plan.cost?.totalWithFreeTierUsd,
-  lines: plan.cost?.lines.map(({ description, monthlyUsd }) => ({ description, monthlyUsd })),
+  totalUsd: plan.cost && toCents(plan.cost.totalUsd),
+  totalWithFreeTierUsd: plan.cost && toCents(plan.cost.totalWithFreeTierUsd),
+  lines: plan.cost?.lines.map((line) => ({ [line.description]: toCents(line.monthlyUsd) })),
 };
 export const verification = Object.fromEntries(plan.verification.map((step) => [step.title, step.command]));
 export const grants = refresh.grants;
 export const freshnessQuery = refresh.freshnessQuery;
+
+function toCents(usd: number): number {
+  return Math.round(usd * 100) / 100;
+}

@@ -36,7 +36,7 @@ export function pricesCommand(): Command {
     .option("--rebuild", "read the region's prices from AWS's price list (EC2's part is large) and keep them")
     .option("--instance-class <class...>", "also read these RDS classes", [])
     .option("--price-list <url>", "AWS's price list or a mirror of it", awsPriceListUrl)
-    .option("--table <file>", "the price table", join(__dirname, "..", "components", "prices.json"))
+    .option("--table <file>", "the price table", join(__dirname, "..", "components", "priceTable.json"))
     .option("--json", "print JSON");
   return command.action(async (options: PricesOptions) => {
     try {

@@ -1,6 +1,6 @@
 /**
  * What a stack costs a month, line by line: pure arithmetic over a usage and a price table. What a month is
- * stands in {@link file://./costItems.ts}, what things cost in prices.json.
+ * stands in {@link file://./costItems.ts}, what things cost in priceTable.json.
  */
 import { costItems, type CostItem, type CostPart } from "./costItems";
 import { databaseInstancePrice, priceOf, type Price, type PriceId, type PriceTable } from "./prices";

@@ -4,7 +4,7 @@
  * asking for it is an error, never a guess.
  */
 import { z } from "zod";
-import recorded from "./prices.json";
+import recorded from "./priceTable.json";
 
 /** Every price the estimate can ask for, with the unit it is per. Database instances are kept by class. */
 export const priceUnits = {

@@ -33,7 +33,10 @@ export function createPlaces(name: string, settings: Settings, plan: Plan): Plac
 }
 
 function createSubnets(name: string, { network }: Settings, { tags }: Plan): Subnets {
-  if (network.kind === "create") return new SandboxNetwork(name, { zones: network.zones, tags });
+  if (network.kind === "create") {
+    const { vpcId, subnetIds } = new SandboxNetwork(name, { zones: network.zones, tags });
+    return { vpcId, subnetIds };
+  }
   if (network.kind === "none") throw new pulumi.RunError("No network is set.");
   return { vpcId: pulumi.output(network.vpcId), subnetIds: pulumi.output(network.subnetIds) };
 }

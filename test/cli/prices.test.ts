@@ -13,7 +13,7 @@ import {
   type FixtureServer,
 } from "./priceListFixture";
 
-const recordedTable = join(__dirname, "..", "..", "components", "prices.json");
+const recordedTable = join(__dirname, "..", "..", "components", "priceTable.json");
 
 describe("prices", () => {
   let folder: string;
@@ -22,7 +22,7 @@ describe("prices", () => {
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "prices-"));
-    table = join(folder, "prices.json");
+    table = join(folder, "priceTable.json");
     await copyFile(recordedTable, table);
   });
 
