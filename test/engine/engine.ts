@@ -73,11 +73,12 @@ export async function copyProgram(source: string): Promise<EngineProgram> {
   await pointAtStandIns(path.join(directory, "Pulumi.yaml"));
   const pulumiCommand = await PulumiCommand.get();
   const home = path.join(temporary(), "home");
+  const compiled = path.join(temporary(), "compiled");
   return {
     directory,
     openStack: async (options) => {
       const backend = await fs.mkdtemp(path.join(temporary(), "backend-"));
-      return EngineStack.open({ directory, backend, home, pulumiCommand, source }, options);
+      return EngineStack.open({ directory, source, backend, home, compiled, pulumiCommand }, options);
     },
   };
 }

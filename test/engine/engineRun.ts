@@ -155,8 +155,9 @@ function plainText(message: string): string {
   return message.replace(/<\{%[^%]*%\}>/g, "");
 }
 
-/** The CLI's exit code, which CommandError keeps in its text alone ("code: 255"). */
+/** The CLI's exit code, which CommandError keeps in its text alone; without one the CLI never ended by itself. */
 function exitCodeOf(error: CommandError): number {
-  const code = /^\s*code: (-?\d+)/m.exec(error.message)?.[1];
-  return code === undefined ? 1 : Number(code);
+  const code = /failed with exit code (\d+)/.exec(error.message)?.[1];
+  if (code === undefined) throw error;
+  return Number(code);
 }

@@ -17,6 +17,8 @@ export interface StackPlace {
   backend: string;
   /** PULUMI_HOME. */
   home: string;
+  /** Where the CLI keeps what it has compiled of the program: only the first run of a process compiles. */
+  compiled: string;
   pulumiCommand: PulumiCommand;
 }
 
@@ -28,8 +30,6 @@ export interface StackOptions {
   valuesFrom?: string;
   /** Plain values on top of (undefined: taken out of) the file's, by key without the project's name. */
   config?: Record<string, unknown>;
-  /** Let the CLI check the program's types, as it does for a user; off, because it takes seconds each time. */
-  typeCheck?: boolean;
 }
 
 /** Options of one run. */
@@ -60,7 +60,7 @@ export class EngineStack {
       workDir: place.directory,
       pulumiHome: place.home,
       pulumiCommand: place.pulumiCommand,
-      envVars: environmentOf(place, options),
+      envVars: environmentOf(place),
     };
     const { stack: stackName } = options;
     const stack = await LocalWorkspace.createStack({ stackName, workDir: place.directory }, workspaceOptions);
@@ -149,13 +149,13 @@ export interface EngineState {
   }[];
 }
 
-function environmentOf({ backend }: StackPlace, { typeCheck = false }: StackOptions): Record<string, string> {
+function environmentOf({ backend, compiled }: StackPlace): Record<string, string> {
   return {
     PULUMI_BACKEND_URL: `file://${backend}`,
     PULUMI_CONFIG_PASSPHRASE: "a passphrase of the tests",
     PULUMI_SKIP_UPDATE_CHECK: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
-    PULUMI_NODEJS_TRANSPILE_ONLY: typeCheck ? "false" : "true",
+    TS_NODE_CACHE_DIRECTORY: compiled,
   };
 }
 
