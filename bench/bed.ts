@@ -1,0 +1,96 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cpus, release, tmpdir, totalmem, type } from "node:os";
+import { join } from "node:path";
+import type { ClientConfig } from "pg";
+import { bundleHandler, type Bundle } from "../components/bundle";
+import { handlerSettings } from "../components/plan";
+import { parseSettings } from "../components/settings";
+import { toEnvironment } from "../handler/settings";
+import {
+  createFunctionLogin,
+  databaseSettings,
+  serverVersion,
+  startEmbeddedDatabase,
+  withClient,
+  writePasswordFile,
+} from "../local/database";
+import type { FunctionConfiguration } from "../local/lambdaFunction";
+import { fill } from "../local/workload";
+import { migrate } from "../migrations/runner";
+
+/** A server of the bench's own with a filled database, and the function that refreshes it. */
+export interface Bed {
+  /** As the superuser. */
+  connection: ClientConfig;
+  /** The superuser's password in the form psql reads, for PGPASSFILE. */
+  passFile: string;
+  configuration: FunctionConfiguration;
+  bundle: Bundle;
+  /** Such as `18.4`. */
+  serverVersion: string;
+  /** Empties the scanner's tables, fills them with so many objects, and refreshes the view once. */
+  refill(objects: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts a server in a temporary folder and bundles the function as it is deployed. */
+export async function makeBed(): Promise<Bed> {
+  const folder = await mkdtemp(join(tmpdir(), "matview-refresh-bench-"));
+  const { connection, server } = await startEmbeddedDatabase(folder, false, () => undefined);
+  const stopServer = async (): Promise<void> => {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    await migrate(connection, { directory: join(__dirname, "..", "migrations") });
+    const login = await createFunctionLogin(connection);
+    const secret = await writePasswordFile(login.password);
+    const passFile = join(folder, "pgpass");
+    await writeFile(passFile, `*:*:*:*:${server.password}\n`, { mode: 0o600 });
+    const bundle = await bundleHandler("handler/index.ts", join(folder, "bundle"));
+    const settings = parseSettings({}, "local");
+    const database = databaseSettings(connection, login.user, secret.file, { tls: "disable" });
+    return {
+      connection,
+      passFile,
+      bundle,
+      serverVersion: await withClient(connection, serverVersion),
+      configuration: {
+        name: "bench",
+        bundleFile: bundle.file,
+        timeoutSeconds: settings.timeoutSeconds,
+        memoryMb: settings.memoryMb,
+        runtime: settings.runtime,
+        region: "us-east-1",
+        environment: toEnvironment(handlerSettings({ ...settings, logFormat: "json" }, database)),
+      },
+      refill: (objects) => refill(connection, objects),
+      stop: async () => {
+        await secret.remove();
+        await stopServer();
+      },
+    };
+  } catch (error) {
+    await stopServer();
+    throw error;
+  }
+}
+
+async function refill(connection: ClientConfig, objects: number): Promise<void> {
+  await withClient(connection, async (client) => {
+    await client.query("TRUNCATE public.jobs, public.job_objects RESTART IDENTITY");
+    await fill(client, objects, () => undefined);
+    await client.query("REFRESH MATERIALIZED VIEW public.job_progress");
+    // What the fill left to write is written now and not in the middle of a measurement.
+    await client.query("CHECKPOINT");
+  });
+}
+
+/** What the figures were measured on. */
+export function describeMachine(version: string): string {
+  const memoryGb = Math.round(totalmem() / 2 ** 30);
+  return (
+    `${cpus()[0]?.model ?? "unknown processor"}, ${cpus().length} cores, ${memoryGb} GB, ` +
+    `${type()} ${release().split("-")[0]}; Node ${process.versions.node}, PostgreSQL ${version}`
+  );
+}

@@ -1,0 +1,47 @@
+/** The benchmarks whose figures are quoted: `npm run bench -- overhead` and `npm run bench -- readers`. */
+import { Command, InvalidArgumentError } from "commander";
+import { overhead, type OverheadOptions } from "./overhead";
+import { readers, type ReadersOptions } from "./readers";
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+
+const program = new Command("bench")
+  .description("measures on a PostgreSQL of its own, in a temporary folder that is removed afterwards")
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
+
+program
+  .command("overhead")
+  .description("what a run of the function costs beside the bare REFRESH statement (about 2 minutes)")
+  .option("--objects <n...>", "sizes to measure", collectNumber, [100_000, 1_250_000])
+  .option("--rounds <n>", "measurements of each way, at the most", readNumber, 60)
+  .option("--seconds-per-size <n>", "begin no round after this time", readNumber, 60)
+  .action((options: OverheadOptions) => overhead(options, print));
+
+program
+  .command("readers")
+  .description("how long readers wait while concurrent and plain refreshes run (about 1 minute)")
+  .option("--objects <n>", "objects behind the view", readNumber, 1_250_000)
+  .option("--rounds <n>", "refreshes of each kind", readNumber, 20)
+  .option("--readers <n>", "readers at the same time", readNumber, 4)
+  .action((options: ReadersOptions) => readers(options, print));
+
+program.parseAsync().catch((error: unknown) => {
+  process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+});
+
+function readNumber(text: string): number {
+  const value = Number(text.replaceAll("_", ""));
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError("It must be a whole number above 0.");
+  return value;
+}
+
+const defaultsReplaced = new WeakSet<number[]>();
+
+/** The first size given replaces the defaults, further ones are added. */
+function collectNumber(text: string, previous: number[]): number[] {
+  const sizes = defaultsReplaced.has(previous) ? [...previous, readNumber(text)] : [readNumber(text)];
+  defaultsReplaced.add(sizes);
+  return sizes;
+}

@@ -1,0 +1,270 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { Client } from "pg";
+import { useDatabase } from "../database";
+
+const root = resolve(__dirname, "..", "..");
+
+/** A started `npm start`, with everything it prints. */
+interface Started {
+  child: ChildProcess;
+  output: () => string;
+  /** Resolves when the output matches; rejects when the process ends before. */
+  prints(pattern: RegExp): Promise<RegExpExecArray>;
+  /** The exit code. */
+  ended: Promise<number | null>;
+}
+
+describe("npm start", function () {
+  this.timeout(60_000);
+  const database = useDatabase({ template: "empty" });
+  const untouched = useDatabase({ template: "empty" });
+  let folder: string;
+  const all: Started[] = [];
+  // Ticks are 12 seconds apart at the least, so the long runs go on beside each other, each on a server of its own.
+  let newcomer: Started;
+  let outage: Started;
+  let dying: Started;
+  let killed: Promise<void>;
+  let foreign: Started;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "matview-refresh-start-"));
+    await stack("local", { refreshRate: "rate(12 seconds)" });
+    await stack("short", { refreshRate: "rate(12 seconds)", timeoutSeconds: 4 });
+    newcomer = start("newcomer", ["--for", "25s", "--objects", "20000", "--load", "heavy"], {
+      AWS_PROFILE: "not-passed-on",
+    });
+    outage = start("outage", [
+      "--stack",
+      "short",
+      "--objects",
+      "1000",
+      "--for",
+      "25s",
+      "--outage",
+      "0.1s,12.5s",
+    ]);
+    dying = start("dying", ["--for", "13s", "--objects", "1000"]);
+    killed = dying.prints(/First tick at/).then(async () => {
+      const pidFile = await readFile(join(folder, "dying", "cluster", "postmaster.pid"), "utf8");
+      process.kill(Number(pidFile.split("\n")[0]), "SIGKILL");
+    });
+    // The test that waits for it comes later.
+    killed.catch(() => undefined);
+    const client = await database.connect();
+    await client.query(`
+      CREATE TABLE public.jobs (job_id bigint PRIMARY KEY, status text NOT NULL, owner text);
+      CREATE TABLE public.job_objects (object_id bigint PRIMARY KEY, job_id bigint NOT NULL, status text NOT NULL,
+                                       updated_at timestamptz);
+      INSERT INTO public.jobs VALUES (1, 'running', 'somebody');
+      INSERT INTO public.job_objects VALUES (1, 1, 'pending', now());`);
+    foreign = start("none", ["--yes", "--for", "13s"], { DATABASE_URL: database.url });
+  });
+  after(async () => {
+    await Promise.all(
+      all.map(async ({ child, ended }) => {
+        child.kill("SIGTERM");
+        await ended;
+      }),
+    );
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  async function stack(name: string, settings: Record<string, unknown>): Promise<void> {
+    const lines = Object.entries(settings).map(
+      ([key, value]) => `  matview-refresh:${key}: ${JSON.stringify(value)}\n`,
+    );
+    await writeFile(join(folder, `Pulumi.${name}.yaml`), `config:\n${lines.join("")}`);
+  }
+
+  /** Runs the command that `npm start` runs, in the folder of the test's stack files, with a pipe for output. */
+  function start(data: string, options: string[], env: Record<string, string> = {}): Started {
+    const args = ["-r", require.resolve("tsx/cjs"), join(root, "cli", "main.ts"), "start"];
+    args.push("--data", join(folder, data));
+    const child = spawn(process.execPath, [...args, ...options], {
+      cwd: folder,
+      env: { ...process.env, CI: "true", DATABASE_URL: undefined, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let text = "";
+    const listeners = new Set<() => void>();
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (chunk: string) => {
+        text += chunk;
+        for (const listener of listeners) listener();
+      });
+    }
+    const ended = once(child, "close").then(([code]) => code as number | null);
+    const started: Started = {
+      child,
+      output: () => text,
+      ended,
+      prints: (pattern) =>
+        new Promise((resolve, reject) => {
+          const look = (): void => {
+            const found = pattern.exec(text);
+            if (found === null) return;
+            listeners.delete(look);
+            resolve(found);
+          };
+          listeners.add(look);
+          look();
+          void ended.then(() => reject(new Error(`ended without printing ${String(pattern)}:\n${text}`)));
+        }),
+    };
+    all.push(started);
+    return started;
+  }
+
+  it("refreshes on schedule, shows progress, stops by itself and leaves nothing behind", async () => {
+    const run = newcomer;
+    const [, port] = await run.prints(/PostgreSQL 18\.\d+ at 127\.0\.0\.1:(\d+)/);
+    assert.equal(await run.ended, 0, run.output());
+    const output = run.output();
+    const processed = [...output.matchAll(/^ {2}Processed: ([\d,]+)$/gm)].map(([, count]) =>
+      Number(count?.replaceAll(",", "")),
+    );
+    assert.ok(processed.length >= 2, output);
+    assert.deepEqual(
+      processed,
+      [...new Set(processed)].sort((a, b) => a - b),
+      "processed rises",
+    );
+    assert.match(output, /^\[[-\d]{10} [\d:]{8}\] ✓ Refresh completed in \d+\.\d\ds \(concurrent\)$/m);
+    assert.match(output, /^ {2}Staleness: 0\.\d s, was 12 s$/m);
+    assert.match(output, /Refreshed +│ [23] /);
+    assert.match(output, /Errors +│ 0 /);
+    assert.doesNotMatch(output, /\x1b/);
+    assert.doesNotMatch(output, /not-passed-on/);
+    await assert.rejects(connectTo(Number(port)), /ECONNREFUSED/);
+    assert.equal(processesMentioning(join(folder, "newcomer")), "");
+  });
+
+  it("keeps its data, refuses a second start, and stops on SIGTERM in a moment", async () => {
+    const run = start("newcomer", []);
+    await run.prints(/Workload of an earlier run: 1\d\d jobs/);
+    await run.prints(/First tick at/);
+    const second = start("newcomer", []);
+    assert.equal(await second.ended, 1);
+    assert.match(second.output(), /^error: .*already/m);
+    const before = Date.now();
+    run.child.kill("SIGTERM");
+    assert.equal(await run.ended, 0, run.output());
+    assert.ok(Date.now() - before < 5_000);
+    assert.match(run.output(), /Stopping \(SIGTERM\)[\s\S]*Worst staleness/);
+    assert.equal(processesMentioning(join(folder, "newcomer")), "");
+  });
+
+  it("shows the errors of an outage, then recovers without a restart", async () => {
+    const run = outage;
+    assert.equal(await run.ended, 0, run.output());
+    const output = run.output();
+    assert.match(
+      output,
+      /Outage: PostgreSQL is stopped[\s\S]*✗ Refresh failed: .*could not connect[\s\S]*✓ Refresh/,
+    );
+    assert.match(output, /Errors +│ 1, 1 expected/);
+    assert.match(output, /After the outage +│ recovered/);
+    assert.match(output, /Load paused[\s\S]*Load resumed/);
+  });
+
+  it("starts its own server again when it dies", async () => {
+    const run = dying;
+    await killed;
+    await run.prints(/PostgreSQL died \(process \d+\); starting it again/);
+    await run.prints(/PostgreSQL is back/);
+    await run.prints(/✓ Refresh completed/);
+    assert.equal(await run.ended, 0, run.output());
+  });
+
+  it("lists every fault of the settings and exits with 2", async () => {
+    await stack("broken", { refreshRate: "rate(7 seconds)", memoryMb: 1, timeoutSeconds: 0, typo: true });
+    const run = start("none", ["--stack", "broken"]);
+    const wrong = [
+      ["--for", "soon"],
+      ["--objects", "3"],
+      ["--load", "extreme"],
+      ["--stack", "missing"],
+    ];
+    const refused = wrong.map((options) => start("none", options));
+    assert.equal(await run.ended, 2);
+    for (const key of ["refreshRate", "memoryMb", "timeoutSeconds", "typo"]) {
+      assert.match(run.output(), new RegExp(`^ +${key} = `, "m"));
+    }
+    assert.doesNotMatch(run.output(), / at .*\.ts:\d+/, "no stack trace");
+    for (const one of refused) {
+      assert.equal(await one.ended, 2, one.output());
+      assert.match(one.output(), /^error: /m);
+    }
+  });
+
+  describe("with DATABASE_URL", () => {
+    it("asks first, and touches nothing when nobody can answer", async () => {
+      const run = start("none", ["--for", "1s"], { DATABASE_URL: untouched.url });
+      assert.equal(await run.ended, 2);
+      assert.match(run.output(), new RegExp(`database ${untouched.name}, user `));
+      assert.match(run.output(), /job_progress/);
+      assert.match(run.output(), /--yes/);
+      assert.ok(!run.output().includes(untouched.server.password));
+      assert.deepEqual(await relations(), []);
+    });
+
+    it("does not offer to stop or empty it", async () => {
+      const runs = [["--outage", "1s,1s"], ["--fresh"]].map((option) =>
+        start("none", ["--yes", ...option], { DATABASE_URL: untouched.url }),
+      );
+      for (const run of runs) {
+        assert.equal(await run.ended, 2);
+        assert.match(run.output(), /not ours/);
+      }
+      assert.deepEqual(await relations(), []);
+    });
+
+    it("leaves tables that are there as they are", async () => {
+      const run = foreign;
+      assert.equal(await run.ended, 0, run.output());
+      assert.match(run.output(), /neither filled nor worked on/);
+      assert.match(run.output(), /✓ Refresh completed/);
+      const client = await database.connect();
+      const { rows } = await client.query(
+        "SELECT j.*, o.object_id, o.status AS object_status FROM jobs j JOIN job_objects o USING (job_id)",
+      );
+      assert.deepEqual(rows, [
+        { job_id: "1", status: "running", owner: "somebody", object_id: "1", object_status: "pending" },
+      ]);
+      const again = start("none", ["--yes", "--for", "1s"], { DATABASE_URL: database.url });
+      await again.ended;
+      assert.match(again.output(), /neither filled nor worked on/, "also once the migrations are applied");
+    });
+
+    async function relations(): Promise<string[]> {
+      const client = await untouched.connect();
+      const { rows } = await client.query<{ relname: string }>(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+      );
+      return rows.map(({ relname }) => relname);
+    }
+  });
+
+  async function connectTo(port: number): Promise<void> {
+    const client = new Client({ host: "127.0.0.1", port, user: "postgres", database: "scanner", ssl: false });
+    await client.connect();
+    await client.end();
+  }
+
+  it("makes its folder, with its parents", async () => {
+    const run = start(join("a", "b c"), ["--for", "1s", "--objects", "150", "--load", "off"]);
+    assert.equal(await run.ended, 0, run.output());
+    assert.match(run.output(), /Filled: 150 jobs, 150 objects/);
+  });
+});
+
+/** Lines of `ps` that name the folder: our servers do, by their data folder. */
+function processesMentioning(text: string): string {
+  const lines = execFileSync("ps", ["-eo", "pid,args"], { encoding: "utf8" }).split("\n");
+  return lines.filter((line) => line.includes(text)).join("\n");
+}
