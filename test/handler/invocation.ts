@@ -5,7 +5,7 @@ import { once } from "node:events";
 export interface Invocation {
   child: ChildProcess;
   /** All that it wrote, and what the handler returned or threw, once the process is gone. */
-  finished: Promise<{ stdout: string; stderr: string; returned?: unknown; thrown?: string }>;
+  finished: Promise<{ stdout: string; stderr: string; returned?: unknown; thrown?: string; stack?: string }>;
 }
 
 const PROGRAM = `
@@ -14,7 +14,7 @@ const PROGRAM = `
   const context = { awsRequestId: "request-1", getRemainingTimeInMillis: () => endsAt - Date.now() };
   require(file).handler(JSON.parse(event), context).then(
     (returned) => process.send({ returned }),
-    (error) => { console.error(error); process.send({ thrown: String(error) }); },
+    (error) => process.send({ thrown: String(error), stack: error.stack }),
   ).then(() => process.disconnect());
 `;
 
@@ -31,7 +31,7 @@ export function invokeBundle(
   });
   let stdout = "";
   let stderr = "";
-  let answer: { returned?: unknown; thrown?: string } = {};
+  let answer: { returned?: unknown; thrown?: string; stack?: string } = {};
   child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text));
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   child.on("message", (message) => (answer = message as typeof answer));

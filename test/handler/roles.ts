@@ -44,8 +44,11 @@ export function useRole(database: TestDatabase): TestRole {
   after(async () => {
     const client = new Client({ ...database.options(), database: "postgres" });
     await client.connect();
-    await client.query(`DROP ROLE ${escapeIdentifier(name)}`);
-    await client.end();
+    try {
+      await client.query(`DROP ROLE ${escapeIdentifier(name)}`);
+    } finally {
+      await client.end();
+    }
   });
 
   return { name, password, settings: () => ({ user: name, passwordFile }) };

@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { bundleHandler } from "../../components/bundle";
+import { METRIC, METRIC_NAMESPACE } from "../../handler/metricNames";
+import type { RefreshResponse } from "../../handler/response";
+import { toEnvironment, type HandlerSettings } from "../../handler/settings";
+import { useDatabase } from "../database";
+import { viewNamed } from "./harness";
+import { invokeBundle } from "./invocation";
+
+const scheduled = { "detail-type": "Scheduled Event", source: "aws.events" };
+const password = "password-that-no-log-may-show";
+
+interface EmfLine {
+  _aws: {
+    CloudWatchMetrics: {
+      Namespace: string;
+      Dimensions: string[][];
+      Metrics: { Name: string; Unit: string }[];
+    }[];
+  };
+  [value: string]: unknown;
+}
+
+describe("what the bundle writes and returns", () => {
+  const database = useDatabase();
+  let directory: string;
+  let file: string;
+
+  before(async () => {
+    directory = await mkdtemp(path.join(tmpdir(), "matview-refresh-output-"));
+    ({ file } = await bundleHandler("handler/index.ts", directory));
+    await writeFile(path.join(directory, "wrong"), password);
+    const client = await database.connect();
+    await client.query(
+      "CREATE MATERIALIZED VIEW broken AS SELECT 1 / (SELECT count(*) FROM jobs) AS n WITH NO DATA",
+    );
+  });
+  after(() => rm(directory, { recursive: true }));
+
+  const jobProgress = viewNamed("job_progress", {
+    statistics: { schema: "public", name: "job_progress_statistics" },
+  });
+
+  function environment(change: Partial<HandlerSettings>): Record<string, string> {
+    return toEnvironment({
+      group: "progress",
+      views: [jobProgress],
+      database: database.databaseSettings(),
+      logFormat: "json",
+      historyRetentionDays: 7,
+      ...change,
+    });
+  }
+
+  /** Every line of the JSON log, of which each must parse; metrics apart. */
+  function parse(stdout: string): { log: Record<string, unknown>[]; metrics: EmfLine[] } {
+    const lines = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    return {
+      log: lines.filter((line) => !("_aws" in line)),
+      metrics: lines.filter((line): line is EmfLine => "_aws" in line),
+    };
+  }
+
+  it("is the guide's response, and the same facts as JSON", async () => {
+    const { stdout, stderr, returned } = await invokeBundle(file, environment({}), scheduled).finished;
+    assert.equal(stderr, "");
+    const { statusCode, body } = returned as RefreshResponse;
+    assert.equal(statusCode, 200);
+    assert.match(
+      body,
+      /^\{"success":true,"duration_seconds":[\d.]+,"refresh_type":"concurrent","statistics":\{"total_jobs":0,"total_objects":0,"processed_objects":0,"active_jobs":0\}\}$/,
+    );
+    const completed = parse(stdout).log.at(-1);
+    assert.equal(completed?.message, "Refresh completed");
+    assert.deepEqual(
+      [completed?.view, completed?.group, completed?.refresh_type, completed?.request_id],
+      ["public.job_progress", "progress", "concurrent", "request-1"],
+    );
+  });
+
+  it("has the named metrics with their two dimensions", async () => {
+    const { stdout } = await invokeBundle(file, environment({}), scheduled).finished;
+    const [metric, ...more] = parse(stdout).metrics;
+    assert.ok(metric && more.length === 0);
+    const [directive] = metric._aws.CloudWatchMetrics;
+    assert.equal(directive?.Namespace, METRIC_NAMESPACE);
+    assert.deepEqual(directive?.Dimensions, [["group", "view"]]);
+    assert.deepEqual([metric.group, metric.view], ["progress", "public.job_progress"]);
+    assert.deepEqual(
+      new Set(directive?.Metrics.map(({ Name, Unit }) => `${Name} ${Unit}`)),
+      new Set([
+        `${METRIC.refreshDuration} Seconds`,
+        `${METRIC.staleness} Seconds`,
+        `${METRIC.succeeded} Count`,
+      ]),
+    );
+    assert.equal(metric[METRIC.succeeded], 1);
+    for (const name of [METRIC.refreshDuration, METRIC.staleness]) {
+      assert.ok(typeof metric[name] === "number" && metric[name] > 0, name);
+    }
+  });
+
+  it("throws with the view, the SQLSTATE and the remedy, and counts the failure", async () => {
+    const views = [viewNamed("broken"), jobProgress];
+    const { stdout, stderr, thrown } = await invokeBundle(file, environment({ views }), scheduled).finished;
+    assert.match(
+      thrown ?? "",
+      /^RefreshFailure: public\.broken: .*\(SQLSTATE 22012\)\. To mend it: psql -c /,
+    );
+    // The logger writes errors to stderr, which CloudWatch gets as well.
+    const { log, metrics } = parse(stdout + stderr);
+    assert.ok(
+      log.some((line) => line.level === "ERROR" && line.code === "22012" && line.view === "public.broken"),
+    );
+    const counted = metrics.map((line) => [line.view, line[METRIC.failed], line[METRIC.succeeded]]);
+    assert.deepEqual(counted, [
+      ["public.broken", 1, undefined],
+      ["public.job_progress", undefined, 1],
+    ]);
+  });
+
+  it("speaks the guide's lines where text is asked for, and refreshes just the view an event names", async () => {
+    const views = [viewNamed("broken"), jobProgress];
+    const event = { source: "manual-test", view: "job_progress" };
+    const { stdout, returned } = await invokeBundle(file, environment({ views, logFormat: "text" }), event)
+      .finished;
+    assert.match(
+      stdout,
+      /^\[[\d: -]+\] Connecting to database\.\.\.\n\[[\d: -]+\] Refreshing job_progress materialized view\.\.\.\n\[[\d: -]+\] ✓ Refresh completed in \d\.\d\ds \(concurrent\)\n {2}Jobs: 0\n {2}Total objects: 0\n {2}Processed: 0\n {2}Active jobs: 0\n\{"_aws"/,
+    );
+    assert.ok(returned);
+  });
+
+  for (const logFormat of ["text", "json"] as const) {
+    it(`never has the password, refused or in use (${logFormat})`, async () => {
+      const refusedDatabase = { ...database.databaseSettings(), passwordFile: path.join(directory, "wrong") };
+      const refused = await invokeBundle(
+        file,
+        environment({ logFormat, database: refusedDatabase }),
+        scheduled,
+      ).finished;
+      assert.match(refused.thrown ?? "", /28P01/);
+      const accepted = await invokeBundle(file, environment({ logFormat }), scheduled).finished;
+      assert.ok(accepted.returned);
+      const written = JSON.stringify([refused, accepted]);
+      assert.ok(!written.includes(password) && !written.includes(database.server.password));
+    });
+  }
+
+  it("refuses a faulty environment with all its faults", async () => {
+    const { MATVIEW_GROUP: _group, MATVIEW_DATABASE_NAME: _name, ...rest } = environment({});
+    const { thrown } = await invokeBundle(file, rest, scheduled).finished;
+    assert.match(
+      thrown ?? "",
+      /^SettingsError: .*2 fault\(s\):\n {2}MATVIEW_GROUP is not set\n {2}MATVIEW_DATABASE_NAME is not set$/,
+    );
+  });
+});

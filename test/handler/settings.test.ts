@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { parseEnvironment, SettingsError, toEnvironment, type HandlerSettings } from "../../handler/settings";
+
+const text = fc.string({ minLength: 1, maxLength: 40 });
+const identifier = fc
+  .string({ unit: "grapheme", minLength: 1, maxLength: 20 })
+  .filter((name) => Buffer.byteLength(name) <= 63 && !/\p{Cc}/u.test(name));
+const qualifiedName = fc.record({ schema: identifier, name: identifier }, { noNullPrototype: true });
+const view = fc
+  .tuple(qualifiedName, fc.boolean(), fc.option(qualifiedName, { nil: undefined }))
+  .map(([name, allowBlocking, statistics]) => ({
+    ...name,
+    allowBlocking,
+    ...(statistics === undefined ? {} : { statistics }),
+  }));
+const authentication = fc.oneof(
+  fc.record({ auth: fc.constant("iam" as const), user: text }),
+  fc.record({ auth: fc.constant("secret" as const), secretArn: text }),
+  fc.record({ auth: fc.constant("password" as const), user: text, passwordFile: text }),
+);
+const place = fc.oneof(
+  fc.record({ host: text, tls: fc.constant("verify-full" as const), caFile: text }),
+  fc.record({ host: fc.constantFrom("localhost", "127.0.0.1", "::1"), tls: fc.constant("disable" as const) }),
+);
+const settings: fc.Arbitrary<HandlerSettings> = fc
+  .record({
+    group: text,
+    views: fc.uniqueArray(view, {
+      minLength: 1,
+      maxLength: 4,
+      selector: (each) => JSON.stringify([each.schema, each.name]),
+    }),
+    database: fc
+      .tuple(place, authentication, text, fc.integer({ min: 1, max: 65_535 }))
+      .map(([where, who, name, port]) => ({ ...where, ...who, name, port: String(port) })),
+    logFormat: fc.constantFrom("text", "json"),
+    historyRetentionDays: fc.integer({ min: 1, max: 3_650 }),
+  })
+  .map((each) => ({ ...each }));
+
+function faultsOf(environment: Record<string, string>): string[] {
+  try {
+    parseEnvironment(environment);
+  } catch (error) {
+    assert.ok(error instanceof SettingsError);
+    assert.ok(error.faults.every((fault) => error.message.includes(fault)));
+    return error.faults;
+  }
+  return [];
+}
+
+const good = {
+  MATVIEW_GROUP: "g",
+  MATVIEW_VIEWS: '[{"schema":"public","name":"v","allowBlocking":true}]',
+  MATVIEW_DATABASE_HOST: "db.example.com",
+  MATVIEW_DATABASE_PORT: "5432",
+  MATVIEW_DATABASE_NAME: "d",
+  MATVIEW_DATABASE_USER: "u",
+  MATVIEW_DATABASE_AUTH: "iam",
+  MATVIEW_DATABASE_TLS: "verify-full",
+  MATVIEW_LOG_FORMAT: "json",
+  MATVIEW_HISTORY_RETENTION_DAYS: "7",
+};
+
+describe("the function's environment", () => {
+  it("gives back the settings that were written to it", () => {
+    fc.assert(fc.property(settings, (each) => assert.deepEqual(parseEnvironment(toEnvironment(each)), each)));
+  });
+
+  it("carries values that are known only later, untouched", () => {
+    const later = { promised: "host" };
+    const environment = toEnvironment<string | typeof later>({
+      ...parseEnvironment(good),
+      database: { ...parseEnvironment(good).database, host: later },
+    });
+    assert.equal(environment.MATVIEW_DATABASE_HOST, later);
+  });
+
+  it("tells every fault at once", () => {
+    assert.deepEqual(faultsOf({}), [
+      'MATVIEW_DATABASE_AUTH is ""; it must be one of iam, secret, password',
+      'MATVIEW_DATABASE_TLS is ""; it must be one of verify-full, disable',
+      "MATVIEW_DATABASE_HOST is not set",
+      "MATVIEW_GROUP is not set",
+      "MATVIEW_VIEWS is not set",
+      'MATVIEW_DATABASE_PORT is ""; it must be a whole number from 1 to 65535',
+      "MATVIEW_DATABASE_NAME is not set",
+      'MATVIEW_DATABASE_USER is not set, and authentication with "iam" needs it',
+      'MATVIEW_LOG_FORMAT is ""; it must be one of text, json',
+      'MATVIEW_HISTORY_RETENTION_DAYS is ""; it must be a whole number from 1 to 3650',
+    ]);
+  });
+
+  const faulty: Record<string, [Record<string, string>, RegExp]> = {
+    "a port that is none": [{ MATVIEW_DATABASE_PORT: "65536" }, /^MATVIEW_DATABASE_PORT is "65536"/],
+    "views that are no JSON": [{ MATVIEW_VIEWS: "public.v" }, /^MATVIEW_VIEWS is not JSON$/],
+    "no view": [{ MATVIEW_VIEWS: "[]" }, /at least one view/],
+    "a view twice": [
+      { MATVIEW_VIEWS: `[${'{"schema":"s","name":"v","allowBlocking":true},'.repeat(2).slice(0, -1)}]` },
+      /must not name a view twice/,
+    ],
+    "a name too long for PostgreSQL": [
+      { MATVIEW_VIEWS: JSON.stringify([{ schema: "s", name: "ü".repeat(32), allowBlocking: true }]) },
+      /^MATVIEW_VIEWS\.0\.name: must be 1 to 63 bytes/,
+    ],
+    "a name that would write a line of its own into the log": [
+      { MATVIEW_VIEWS: JSON.stringify([{ schema: "s", name: "a\nb", allowBlocking: true }]) },
+      /control characters/,
+    ],
+    "no TLS to another machine": [{ MATVIEW_DATABASE_TLS: "disable" }, /for a server on this machine alone/],
+    "a secret without its ARN": [
+      { MATVIEW_DATABASE_AUTH: "secret" },
+      /^MATVIEW_DATABASE_SECRET_ARN is not set/,
+    ],
+    "a password without its file": [
+      { MATVIEW_DATABASE_AUTH: "password" },
+      /^MATVIEW_DATABASE_PASSWORD_FILE is not set/,
+    ],
+  };
+  for (const [what, [change, fault]] of Object.entries(faulty)) {
+    it(`refuses ${what}`, () => {
+      const faults = faultsOf({ ...good, ...change });
+      assert.equal(faults.length, 1);
+      assert.match(faults[0] ?? "", fault);
+    });
+  }
+});
