@@ -154,8 +154,10 @@ describe("what the bundle writes and returns", () => {
   }
 
   it("refuses a faulty environment with all its faults", async () => {
-    const { MATVIEW_GROUP: _group, MATVIEW_DATABASE_NAME: _name, ...rest } = environment({});
-    const { thrown } = await invokeBundle(file, rest, scheduled).finished;
+    const faulty = environment({});
+    delete faulty.MATVIEW_GROUP;
+    delete faulty.MATVIEW_DATABASE_NAME;
+    const { thrown } = await invokeBundle(file, faulty, scheduled).finished;
     assert.match(
       thrown ?? "",
       /^SettingsError: .*2 fault\(s\):\n {2}MATVIEW_GROUP is not set\n {2}MATVIEW_DATABASE_NAME is not set$/,

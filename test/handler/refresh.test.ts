@@ -193,7 +193,8 @@ describe("numbers in a response", () => {
       CREATE UNIQUE INDEX expression_idx ON indexed ((a + 1));
       CREATE INDEX plain_idx ON indexed (a)`);
     const session = {
-      query: async (text: string, values: unknown[]) => (await client.query(text, values)).rows,
+      query: async (text: string, values: unknown[]): Promise<object[]> =>
+        (await client.query<object>(text, values)).rows,
     };
     const facts = async () => readFacts(session as never, viewNamed("indexed"));
     const serverAccepts = async () =>

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Client } from "pg";
+import type { Client } from "pg";
 import type { RefreshFailure } from "../../handler/failure";
 import type { ViewSettings } from "../../handler/settings";
 import { useDatabase } from "../database";
