@@ -179,6 +179,17 @@ for (const majorVersion of [18, 15] as const) {
       assert.equal(await count("first"), 0);
     });
 
+    it("takes a file back whose record cannot be written", async () => {
+      const unrecordable = {
+        name: "002_unrecordable.sql",
+        sql: `CREATE TABLE orphan (a int);
+              ALTER TABLE matview_refresh_migrations ADD CHECK (name <> '002_unrecordable.sql');`,
+      };
+      await assert.rejects(apply([first, unrecordable]), { sqlstate: "23514" });
+      assert.equal(await exists("orphan"), false);
+      assert.deepEqual(await recorded(), [first.name]);
+    });
+
     it("shows no value of a row when a file fails", async () => {
       await apply([first, second]);
       const failing = {
