@@ -34,7 +34,7 @@ describe("npm start", function () {
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "matview-refresh-start-"));
     await stack("local", { refreshRate: "rate(12 seconds)" });
-    await stack("short", { refreshRate: "rate(12 seconds)", timeoutSeconds: 4 });
+    await stack("short", { refreshRate: "rate(12 seconds)", timeoutSeconds: 3 });
     newcomer = start("newcomer", ["--for", "25s", "--objects", "20000", "--load", "heavy"], {
       AWS_PROFILE: "not-passed-on",
     });
@@ -135,7 +135,7 @@ describe("npm start", function () {
       "processed rises",
     );
     assert.match(output, /^\[[-\d]{10} [\d:]{8}\] ✓ Refresh completed in \d+\.\d\ds \(concurrent\)$/m);
-    assert.match(output, /^ {2}Staleness: 0\.\d s, was 12 s$/m);
+    assert.match(output, /^ {2}Staleness: 0\.\d s, was 1[1-4] s$/m);
     assert.match(output, /Refreshed +│ [23] /);
     assert.match(output, /Errors +│ 0 /);
     assert.doesNotMatch(output, /\x1b/);
@@ -167,7 +167,7 @@ describe("npm start", function () {
       output,
       /Outage: PostgreSQL is stopped[\s\S]*✗ Refresh failed: .*could not connect[\s\S]*✓ Refresh/,
     );
-    assert.match(output, /Errors +│ 1, 1 expected/);
+    assert.match(output, /Errors +│ ([12]), \1 expected/);
     assert.match(output, /After the outage +│ recovered/);
     assert.match(output, /Load paused[\s\S]*Load resumed/);
   });
