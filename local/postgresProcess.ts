@@ -41,6 +41,7 @@ export async function launchServer(
   await setAsideLongLog(cluster.logFile);
   const log = await open(cluster.logFile, "a", 0o600);
   try {
+    if (user) await log.chown(user.uid, user.gid);
     const logStart = (await log.stat()).size;
     const command = commandAs(user, binaries.postgres, serverArguments(cluster, port, serverSettings));
     // Detached: Ctrl-C in the terminal reaches the whole foreground group, and the server has to outlive the

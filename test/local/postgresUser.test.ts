@@ -48,7 +48,9 @@ describe("the user a local server runs as", () => {
     await chown(clone, daemon.uid, daemon.gid);
     const server = await folders.start(path.join(clone, ".local", "server"));
     assert.deepEqual(await userIds(server.pid), [1, 1, 1, 1]);
-    assert.equal((await stat(path.join(clone, ".local"))).uid, daemon.uid);
+    for (const made of [".local", ".local/server", ".local/server/server.log"]) {
+      assert.equal((await stat(path.join(clone, made))).uid, daemon.uid, made);
+    }
   });
 
   it("is nobody when the clone's owner is unknown on this machine", async function () {
