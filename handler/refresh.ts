@@ -104,14 +104,14 @@ export async function refreshView(session: Session, attempt: Attempt): Promise<R
 /**
  * The isolation level is said aloud, since a role may default to REPEATABLE READ, in which a concurrent refresh
  * fails and a plain one goes back in time; so is READ WRITE. Timeouts are set in here and not at connect, because
- * RDS Proxy refuses them as startup parameters.
+ * RDS Proxy refuses them as startup parameters. The server looks after its client from 14 on, where the platform lets
+ * it: a query whose client is gone must not run on.
  */
 async function begin(session: Session, attempt: Attempt): Promise<void> {
   const watch = `
-    SELECT pg_catalog.set_config('client_connection_check_interval', '${CONNECTION_CHECK_MS}', true)
-      FROM pg_catalog.pg_settings
-     WHERE name = 'client_connection_check_interval'
-       AND pg_catalog.version() ~* '(linux|darwin|freebsd)'`;
+    SELECT CASE WHEN pg_catalog.current_setting('client_connection_check_interval', true) IS NOT NULL
+                 AND pg_catalog.version() ~* '(linux|darwin|freebsd)'
+           THEN pg_catalog.set_config('client_connection_check_interval', '${CONNECTION_CHECK_MS}', true) END`;
   await session.results(
     `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${timeouts(attempt, LOCK_TIMEOUT_MS.regular)}; ${watch}`,
   );

@@ -95,7 +95,7 @@ const GATE_KEY = 7_700;
 
 /**
  * A door in the middle of a refresh: a view that reads `gate()` stops there while the gate is shut, holding whatever
- * locks its refresh holds.
+ * locks its refresh holds. No lock_timeout ends that wait, so that only what a test is about can.
  */
 export class Gate {
   private constructor(private readonly keeper: Client) {}
@@ -103,7 +103,7 @@ export class Gate {
   static async create(database: TestDatabase): Promise<Gate> {
     const keeper = await database.connect();
     await keeper.query(`
-      CREATE FUNCTION public.gate() RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
+      CREATE FUNCTION public.gate() RETURNS integer LANGUAGE plpgsql VOLATILE SET lock_timeout = 0 AS $$
       BEGIN
         PERFORM pg_catalog.pg_advisory_xact_lock_shared(${GATE_KEY});
         RETURN 1;
