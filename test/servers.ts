@@ -52,15 +52,20 @@ async function removeAbandonedServers(): Promise<void> {
   for (const name of await readdir(folder)) {
     const pid = /^matview-refresh-test-(\d+)-\w+$/.exec(name)?.[1];
     if (pid === undefined || isAlive(Number(pid))) continue;
-    const directory = path.join(folder, name);
-    const files = {
-      dataDirectory: path.join(directory, "cluster"),
-      logFile: path.join(directory, "server.log"),
-    };
-    const server = await findServer(files);
-    if (server) await endServer(server, "immediate");
-    await rm(directory, { recursive: true, force: true });
+    await removeAbandoned(path.join(folder, name)).catch((error: NodeJS.ErrnoException) => {
+      // Another user's: that user's next run clears it away.
+      if (error.code !== "EACCES" && error.code !== "EPERM") throw error;
+    });
   }
+}
+
+async function removeAbandoned(directory: string): Promise<void> {
+  const server = await findServer({
+    dataDirectory: path.join(directory, "cluster"),
+    logFile: path.join(directory, "server.log"),
+  });
+  if (server) await endServer(server, "immediate");
+  await rm(directory, { recursive: true, force: true });
 }
 
 function isAlive(pid: number): boolean {
