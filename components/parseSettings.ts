@@ -65,7 +65,7 @@ function shapeAll(
     const given = isAbsent(key, values[key]) ? undefined : values[key];
     const result = SETTING_SHAPES[key].shape.safeParse(given);
     if (result.success) {
-      shaped[key] = result.data;
+      if (result.data !== undefined) shaped[key] = result.data;
       continue;
     }
     for (const issue of result.error.issues) faults.push(...issueFaults(key, given, issue, purpose));

@@ -170,6 +170,7 @@ describe("plan, for any accepted settings", () => {
     fc.assert(
       fc.property(acceptedSettings, (settings) => {
         const { cost } = makePlan(settings, place);
+        assert.ok(cost);
         const sum = cost.lines.reduce((total, line) => total + line.monthlyUsd, 0);
         assert.ok(Math.abs(sum - cost.totalUsd) < 1e-9);
         assert.ok(cost.totalWithFreeTierUsd <= cost.totalUsd);
@@ -350,6 +351,7 @@ describe("plan", () => {
 
   it("is the guide's $0.19 for Lambda on x86 at a minute, a second and 256 MB", () => {
     const { cost } = plan({ architecture: "x86_64" });
+    assert.ok(cost);
     const lambda = cost.lines.filter(({ id }) => id.startsWith("lambda-"));
     assert.equal(lambda.reduce((total, line) => total + line.monthlyUsd, 0).toFixed(2), "0.19");
   });
