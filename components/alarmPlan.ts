@@ -182,26 +182,36 @@ function errorsAlarm(
     isHighResolution: false,
     mostPerPeriod,
     ...firing(
-      canHold(schedule, threshold, periodSeconds, evaluationPeriods, datapointsToAlarm),
+      canHoldErrors((seconds) => mostErrorsPerPeriod(schedule, seconds, ASYNC_RETRIES), {
+        errorsPerPeriod: Math.floor(threshold) + 1,
+        periodSeconds,
+        evaluationPeriods,
+        datapointsToAlarm,
+      }),
       firesWithinSeconds(periodSeconds, evaluationPeriods),
     ),
   };
 }
 
+/** A count of errors per period that an alarm waits for. */
+export interface ErrorsWindow {
+  /** Errors in one period that breach. */
+  errorsPerPeriod: number;
+  periodSeconds: number;
+  evaluationPeriods: number;
+  datapointsToAlarm: number;
+}
+
 /**
- * Whether enough periods of the window can hold more errors than the threshold: each by itself, and all of them
- * together, which matters where ticks are further apart than periods are long.
+ * Whether enough periods of the window can hold the errors: each by itself, and all of them together, which
+ * matters where ticks are further apart than periods are long. `mostErrorsIn` bounds the errors of so many seconds.
  */
-function canHold(
-  schedule: Schedule,
-  threshold: number,
-  periodSeconds: number,
-  evaluationPeriods: number,
-  datapointsToAlarm: number,
-): boolean {
-  const perPeriod = mostErrorsPerPeriod(schedule, periodSeconds, ASYNC_RETRIES);
-  const perWindow = mostErrorsPerPeriod(schedule, periodSeconds * evaluationPeriods, ASYNC_RETRIES);
-  return perPeriod > threshold && perWindow >= datapointsToAlarm * (Math.floor(threshold) + 1);
+export function canHoldErrors(mostErrorsIn: (seconds: number) => number, window: ErrorsWindow): boolean {
+  const { errorsPerPeriod, periodSeconds, evaluationPeriods, datapointsToAlarm } = window;
+  return (
+    mostErrorsIn(periodSeconds) >= errorsPerPeriod &&
+    mostErrorsIn(periodSeconds * evaluationPeriods) >= datapointsToAlarm * errorsPerPeriod
+  );
 }
 
 function singlePeriod() {

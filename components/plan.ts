@@ -19,6 +19,9 @@ export { functionEnvironment, handlerSettings } from "./functionPlan";
 /** Tags of the rule that hold facts of the plan, for policies and people to read. */
 export const MAX_STALENESS_TAG = "matview-refresh:max-staleness-seconds";
 export const MONTHLY_USD_TAG = "matview-refresh:monthly-usd";
+export const MONTHLY_BUDGET_USD_TAG = "matview-refresh:monthly-budget-usd";
+/** Tag of everything the component makes: which group it belongs to. */
+export const GROUP_TAG = "matview-refresh:group";
 
 /** Makes the plan of a stack. */
 export function makePlan(settings: Settings, where: Place): Plan {
@@ -47,10 +50,11 @@ export function makePlan(settings: Settings, where: Place): Plan {
     alarms,
     subscriptions: planSubscriptions(settings, names),
     dashboard: planDashboard({ settings, names, place, alarms }),
-    tags: { "matview-refresh:group": names.group, ...tags },
+    tags: { [GROUP_TAG]: names.group, ...tags },
     promiseTags: {
       [MAX_STALENESS_TAG]: String(maxStalenessSeconds),
       ...(costs.cost === undefined ? {} : { [MONTHLY_USD_TAG]: costs.cost.totalUsd.toFixed(2) }),
+      ...(monthlyBudgetUsd === undefined ? {} : { [MONTHLY_BUDGET_USD_TAG]: String(monthlyBudgetUsd) }),
     },
     costUsage,
     ...costs,
