@@ -12,7 +12,7 @@ const program = new Command("bench")
 program
   .command("overhead")
   .description("what a run of the function costs beside the bare REFRESH statement (about 2 minutes)")
-  .option("--objects <n...>", "sizes to measure", collectNumber, [100_000, 1_250_000])
+  .option("--objects <n,n>", "sizes to measure", readNumbers, [100_000, 1_250_000])
   .option("--rounds <n>", "measurements of each way, at the most", readNumber, 60)
   .option("--seconds-per-size <n>", "begin no round after this time", readNumber, 60)
   .action((options: OverheadOptions) => overhead(options, print));
@@ -37,11 +37,6 @@ function readNumber(text: string): number {
   return value;
 }
 
-const defaultsReplaced = new WeakSet<number[]>();
-
-/** The first size given replaces the defaults, further ones are added. */
-function collectNumber(text: string, previous: number[]): number[] {
-  const sizes = defaultsReplaced.has(previous) ? [...previous, readNumber(text)] : [readNumber(text)];
-  defaultsReplaced.add(sizes);
-  return sizes;
+function readNumbers(text: string): number[] {
+  return text.split(",").map(readNumber);
 }

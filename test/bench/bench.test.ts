@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { resolve } from "node:path";
+import { promisify } from "node:util";
+import { figuresOf, interleave } from "../../bench/statistics";
+
+const run = promisify(execFile);
+const root = resolve(__dirname, "..", "..");
+
+async function bench(...options: string[]): Promise<string> {
+  const { stdout } = await run(process.execPath, ["-r", "tsx/cjs", "bench/main.ts", ...options], {
+    cwd: root,
+  });
+  return stdout;
+}
+
+describe("the bench", function () {
+  this.timeout(60_000);
+
+  it("measures every way as often, none always first", async () => {
+    const order: string[] = [];
+    const way = (name: string) => ({
+      name,
+      run: () => {
+        order.push(name);
+        return Promise.resolve(order.length);
+      },
+    });
+    const series = await interleave([way("a"), way("b")], 4, Infinity);
+    assert.deepEqual(order, ["a", "b", "b", "a", "a", "b", "b", "a"]);
+    assert.deepEqual(series[0]?.samplesMs, [1, 4, 5, 8]);
+    order.length = 0;
+    await interleave([way("a"), way("b")], 100, 0);
+    assert.equal(order.length, 6, "three rounds even when the time is up");
+    assert.deepEqual(figuresOf([3, 1, 2]), { medianMs: 2, p99Ms: 2.98, runs: 3 });
+  });
+
+  it("prints what a run of the function costs beside the bare statement", async () => {
+    const output = await bench("overhead", "--objects", "2000", "--rounds", "3");
+    assert.match(output, /^Machine: .+ cores, .+ PostgreSQL 18\.\d+$/m);
+    assert.match(output, /^Bundle: \d+ KB, loads in \d+ ms/m);
+    for (const way of [
+      "statement, open connection",
+      "connect \\+ statement",
+      "bundle, warm process",
+      "bundle, cold process",
+    ]) {
+      assert.match(output, new RegExp(`^${way} +\\d+\\.\\d +\\d+\\.\\d .*3$`, "m"));
+    }
+  });
+
+  it("prints how long readers wait", async () => {
+    const output = await bench("readers", "--objects", "2000", "--rounds", "2", "--readers", "2");
+    for (const phase of ["no refresh", "concurrent refresh", "plain refresh"]) {
+      assert.match(output, new RegExp(`^${phase} +\\d+\\.\\d\\d +\\d+\\.\\d\\d `, "m"));
+    }
+  });
+});
