@@ -19,9 +19,6 @@ const IDLE_LIMIT_SECONDS = 600;
 const LOG_BYTES_PER_RUN = 1_500;
 const LOG_BYTES_PER_VIEW = 1_000;
 
-/** An alarm with a period under a minute costs three times a standard one. */
-const HIGH_RESOLUTION_FACTOR = 3;
-
 export function planUsage(
   settings: Settings,
   place: Place,
@@ -40,10 +37,8 @@ export function planUsage(
     coldStartSeconds: COLD_START_SECONDS,
     queues: queues.length,
     queueMessagesPerMonth: (invocationsPerMonth * queues.length) / schedule.offsetsSeconds.length,
-    alarmMetrics: alarms.reduce(
-      (count, alarm) => count + (alarm.isHighResolution ? HIGH_RESOLUTION_FACTOR : 1),
-      0,
-    ),
+    alarmMetrics: alarms.filter((alarm) => !alarm.isHighResolution).length,
+    highResolutionAlarmMetrics: alarms.filter((alarm) => alarm.isHighResolution).length,
     dashboards: 1,
     customMetrics: views.length * Object.keys(METRIC).length,
     logBytesPerInvocation: LOG_BYTES_PER_RUN + LOG_BYTES_PER_VIEW * views.length,
