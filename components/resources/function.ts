@@ -1,5 +1,5 @@
 import * as aws from "@pulumi/aws";
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 import type { FunctionPlan } from "../planTypes";
 
 /** A function in a VPC, with its code on disk. */
