@@ -1,0 +1,4 @@
+/** Where Pulumi enters the package when a program in another language uses it. */
+require("tsx/cjs");
+
+module.exports = require("./index.ts");

@@ -1,0 +1,94 @@
+/** The component package: what a program in another language installs and sees. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { build } from "esbuild";
+import { componentSchema, SCHEMA_FILE } from "../../components/schema";
+
+const root = path.join(__dirname, "..", "..");
+
+interface Manifest {
+  name: string;
+  version: string;
+  dependencies: Record<string, string>;
+  devDependencies?: Record<string, string>;
+}
+
+interface SchemaObject {
+  description?: string;
+  properties: Record<string, { description?: string }>;
+}
+
+interface Schema {
+  name: string;
+  version: string;
+  resources: Record<string, SchemaObject & { inputProperties: SchemaObject["properties"] }>;
+  types: Record<string, SchemaObject>;
+}
+
+function manifest(...folders: string[]): Manifest {
+  return JSON.parse(readFileSync(path.join(root, ...folders, "package.json"), "utf8")) as Manifest;
+}
+
+/** Names of the packages that a module and the project's files below it import at run time. */
+async function importedPackages(entry: string): Promise<string[]> {
+  const { metafile } = await build({
+    entryPoints: [path.join(root, entry)],
+    absWorkingDir: root,
+    bundle: true,
+    packages: "external",
+    platform: "node",
+    write: false,
+    metafile: true,
+    logLevel: "silent",
+  });
+  const imported = Object.values(metafile.outputs).flatMap((output) => output.imports);
+  const specifiers = imported.filter(({ external, path: name }) => external && !name.startsWith("node:"));
+  return specifiers.map(({ path: name }) => /^(@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? name);
+}
+
+describe("the component package", () => {
+  const own = manifest("components");
+  const project = manifest();
+
+  it("shows other languages the arguments as they are: schema.json is what `npm run schema` would write", async function () {
+    this.timeout(60_000);
+    assert.equal(readFileSync(SCHEMA_FILE, "utf8"), await componentSchema());
+  });
+
+  it("describes every input, output and property", () => {
+    const schema = JSON.parse(readFileSync(SCHEMA_FILE, "utf8")) as Schema;
+    assert.deepEqual(Object.keys(schema.resources), ["matview-refresh:index:MaterializedViewRefresh"]);
+    const described = Object.entries({ ...schema.resources, ...schema.types }).flatMap(([type, object]) => [
+      ...Object.entries(object.properties).map(([name, property]) => [`${type}.${name}`, property] as const),
+      ...Object.entries(schema.resources[type]?.inputProperties ?? {}).map(
+        ([name, property]) => [`${type}(${name})`, property] as const,
+      ),
+    ]);
+    assert.ok(described.length > 60, `only ${described.length} properties`);
+    assert.deepEqual(
+      described.filter(([, { description }]) => !description).map(([name]) => name),
+      [],
+    );
+    assert.equal(typeof Object.values(schema.resources)[0]?.description, "string");
+  });
+
+  it("has the project's name and version, and its versions of what it needs", () => {
+    assert.equal(own.name, project.name);
+    assert.equal(own.version, project.version);
+    const ofProject = { ...project.dependencies, ...project.devDependencies };
+    for (const [name, version] of Object.entries(own.dependencies)) {
+      assert.equal(version, ofProject[name], name);
+    }
+  });
+
+  it("installs everything that the component and the bundled handler import, and nothing else", async () => {
+    const imported = await Promise.all(["components/index.ts", "handler/index.ts"].map(importedPackages));
+    // The first compiles the package when it is loaded; the SDK's analyzer reads the types with the others.
+    const ofLoading = ["tsx", "typescript", "@types/node"];
+    assert.deepEqual(
+      Object.keys(own.dependencies).sort(),
+      [...new Set([...imported.flat(), ...ofLoading])].sort(),
+    );
+  });
+});
