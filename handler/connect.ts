@@ -83,6 +83,11 @@ export class Session {
     return Array.isArray(result) ? result : [result];
   }
 
+  /** Calls the listener with each notice of the server. */
+  onNotice(listener: (message: string) => void): void {
+    this.client.on("notice", ({ message }) => listener(message ?? ""));
+  }
+
   /** Says goodbye to the server, but waits for no answer that does not come. */
   async close(): Promise<void> {
     clearTimeout(this.cutOff);

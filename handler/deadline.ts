@@ -1,7 +1,5 @@
 /** The time an invocation has left, and the part of it that may be spent on work. */
-
-const LONGEST_MARGIN_MS = 2_000;
-const MARGIN_SHARE = 0.05;
+import { statementMarginMs } from "./timeouts";
 
 /**
  * Counts down on a monotonic clock. A margin at the end is kept for what must follow the work: the rollback, the
@@ -12,7 +10,7 @@ export class Deadline {
   private readonly endsAtMs: number;
 
   constructor(totalMs: number) {
-    this.marginMs = Math.min(LONGEST_MARGIN_MS, totalMs * MARGIN_SHARE);
+    this.marginMs = statementMarginMs(totalMs);
     this.endsAtMs = performance.now() + totalMs;
   }
 

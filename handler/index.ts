@@ -7,7 +7,8 @@ import { publishMetrics } from "./metrics";
 import { jsonReport, textReport, type Report } from "./report";
 import { respond, type RefreshResponse } from "./response";
 import { runRefresh } from "./run";
-import { parseEnvironment, type HandlerSettings } from "./settings";
+import { parseEnvironment } from "./parseEnvironment";
+import type { HandlerSettings } from "./settings";
 
 /** What the function uses of Lambda's context. */
 export type InvocationContext = Pick<Context, "awsRequestId" | "getRemainingTimeInMillis"> & Partial<Context>;

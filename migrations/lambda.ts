@@ -6,7 +6,7 @@ import path from "node:path";
 import type { Context } from "aws-lambda";
 import { connectorFor } from "../handler/connect";
 import { Deadline } from "../handler/deadline";
-import { parseEnvironment } from "../handler/settings";
+import { parseEnvironment } from "../handler/parseEnvironment";
 import { MIGRATIONS_FOLDER, REFRESH_USER_VARIABLE } from "./contract";
 import { ensureRefreshUser } from "./refreshUser";
 import { migrate } from "./runner";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { parseEnvironment, SettingsError, toEnvironment, type HandlerSettings } from "../../handler/settings";
+import { parseEnvironment, SettingsError } from "../../handler/parseEnvironment";
+import { toEnvironment, type HandlerSettings } from "../../handler/settings";
 
 const text = fc.string({ minLength: 1, maxLength: 40 });
 const identifier = fc
