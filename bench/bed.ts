@@ -66,7 +66,7 @@ export async function makeBed(): Promise<Bed> {
       },
       refill: (objects) => refill(connection, objects),
       stop: async () => {
-        await secret.remove();
+        secret.remove();
         await stopServer();
       },
     };

@@ -131,7 +131,7 @@ export class BackgroundLoad {
   /** A job that keeps one of the active places busy for about a minute, give or take a lot. */
   private async createJob(client: Client): Promise<string> {
     const usual = Math.min(this.objectsPerMinute / 15, this.firstFillObjects / 25);
-    const objects = Math.round(Math.min(usual * 15, Math.max(50, usual * skewedSize(this.random, 0.9))));
+    const objects = Math.round(Math.min(usual * 5, Math.max(50, usual * skewedSize(this.random, 0.9))));
     const counted = await client.query<{ next: string }>(
       "SELECT coalesce(max(job_id), 0) + 1 AS next FROM public.jobs",
     );

@@ -64,7 +64,9 @@ export async function runLocally(run: LocalRun, terminal: Terminal, signals: Sto
   const cleanup = new Cleanup();
   try {
     const prepared = await prepare(run, terminal, signals, cleanup);
-    return prepared === undefined ? 0 : await runSchedule(run, prepared, terminal, signals, cleanup);
+    if (prepared !== undefined) return await runSchedule(run, prepared, terminal, signals, cleanup);
+    terminal.event(`Stopped before the first tick (${String(signals.signal.reason)})`);
+    return 0;
   } finally {
     for (const failure of await cleanup.run()) {
       terminal.line(`  Not stopped cleanly: ${failure instanceof Error ? failure.message : String(failure)}`);
@@ -110,7 +112,7 @@ async function prepare(
       throw error;
     }
   }
-  const settingsOfDatabase = await functionDatabase(run, database, cleanup);
+  const settingsOfDatabase = await functionDatabase(run, database, signals, cleanup);
   const lines: Prepared["lines"] = {};
   const listener: LineListener = (line, requestId) => lines.listener?.(line, requestId);
   const configuration = await configureFunction(settings, plan, settingsOfDatabase, terminal);
@@ -147,6 +149,7 @@ async function openDatabase(
 async function functionDatabase(
   run: LocalRun,
   database: RunDatabase,
+  signals: StopSignals,
   cleanup: Cleanup,
 ): Promise<DatabaseSettings> {
   const { existing } = run;
@@ -155,7 +158,8 @@ async function functionDatabase(
       ? await createFunctionLogin(database.connection)
       : { user: existing.connection.user, password: existing.password };
   const secret = await writePasswordFile(login.password);
-  cleanup.add(secret.remove);
+  cleanup.add(() => Promise.resolve(secret.remove()));
+  signals.onForce(secret.remove);
   return databaseSettings(database.connection, login.user, secret.file, existing?.tls ?? { tls: "disable" });
 }
 

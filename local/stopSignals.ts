@@ -1,10 +1,17 @@
 /** Ctrl-C, a request to end, and a terminal that was closed. */
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
+/**
+ * Ctrl-C reaches every process of the terminal, and npm passes its own copy on: what arrives so soon after the
+ * first signal is the same key pressed once.
+ */
+const sameSignalMs = 1_000;
+
 /** Turns the first signal into an abort and the second into an end without goodbye. */
 export class StopSignals {
   private readonly controller = new AbortController();
   private readonly forced: (() => void)[] = [];
+  private firstEpochMs = 0;
   private readonly listener = (name: NodeJS.Signals): void => this.receive(name);
   private readonly onBrokenPipe = (): void => this.controller.abort("the output was closed");
 
@@ -30,7 +37,11 @@ export class StopSignals {
   }
 
   private receive(name: NodeJS.Signals): void {
-    if (!this.controller.signal.aborted) return this.controller.abort(name);
+    if (!this.controller.signal.aborted) {
+      this.firstEpochMs = Date.now();
+      return this.controller.abort(name);
+    }
+    if (Date.now() - this.firstEpochMs < sameSignalMs) return;
     for (const end of this.forced) end();
     process.exit(name === "SIGTERM" ? 143 : 130);
   }
