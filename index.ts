@@ -1,13 +1,12 @@
-import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import { componentArgs } from "./components/componentSettings";
 import { MaterializedViewRefresh } from "./components/materializedViewRefresh";
 import { makePlan } from "./components/plan";
-import { stackSettings } from "./components/stackSettings";
+import { providerRegion, stackSettings } from "./components/stackSettings";
 import { createPlaces } from "./sandbox/places";
 
 const settings = stackSettings();
-const plan = makePlan(settings, { region: aws.config.requireRegion() });
+const plan = makePlan(settings, { region: providerRegion() });
 if (plan.costProblem !== undefined) void pulumi.log.warn(plan.costProblem);
 
 const name = plan.names.base;

@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "./args";
 import { bundleHandler } from "./bundle";
 import { componentSettings } from "./componentSettings";
+import { consoleAddress } from "./dashboardPlan";
 import { functionEnvironment } from "./functionPlan";
 import { makePlan, type Plan } from "./plan";
 import { createAlarmActions, createAlarms } from "./resources/alarms";
@@ -18,7 +19,7 @@ import { createRole, type FunctionRole } from "./resources/role";
 import { fillStatements } from "./resources/statements";
 import { createQueues, createTicks } from "./resources/ticks";
 import type { Settings } from "./settings";
-import { refusingFaults } from "./stackSettings";
+import { providerRegion, refusingFaults } from "./stackSettings";
 
 /**
  * Keeps materialized views of a PostgreSQL database on RDS or Aurora within a promised age: a Lambda function, its
@@ -73,7 +74,7 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
   constructor(name: string, args: MaterializedViewRefreshArgs, opts?: pulumi.ComponentResourceOptions) {
     super("matview-refresh:index:MaterializedViewRefresh", name, {}, opts);
     const settings = refusingFaults(() => componentSettings(args));
-    const plan = makePlan(settings, { region: regionOf(args) });
+    const plan = makePlan(settings, { region: args.region ?? providerRegion() });
     const child = { parent: this };
     const tags = plan.tags;
 
@@ -107,7 +108,8 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
         queueResources: queues,
         fn,
         mappingsDependOn: role.grants,
-        tags: { ...tags, ...plan.promiseTags },
+        tags,
+        ruleTags: plan.promiseTags,
       },
       child,
     );
@@ -170,13 +172,6 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
   }
 }
 
-/** The region names and prices are made for; the provider's own unless the program says otherwise. */
-function regionOf(args: MaterializedViewRefreshArgs): string {
-  const region = args.region ?? aws.config.region;
-  if (region !== undefined) return region;
-  throw new pulumi.RunError("No AWS region is set. Set one: pulumi config set aws:region us-west-2");
-}
-
 /** The Secrets Manager endpoint of a VPC without a way out, where the plan has one. */
 function createEndpoint(
   name: string,
@@ -201,18 +196,15 @@ function createFunctionGroup(
 ): pulumi.Output<string> {
   const { network, database } = args;
   if (network.securityGroupId !== undefined) return pulumi.output(network.securityGroupId);
-  if (network.databaseSecurityGroupId === undefined) {
-    throw new pulumi.RunError(
-      "network.databaseSecurityGroupId is missing: the database's group must let the function in. " +
-        "Set it, or network.securityGroupId to a group that may reach the database.",
-    );
-  }
-  const groupId = createSecurityGroup(
+  const { databaseSecurityGroupId } = network;
+  // The settings' rules have refused this already, and told the other faults with it.
+  if (databaseSecurityGroupId === undefined) throw new Error("no security group of the database");
+  const { id } = createSecurityGroup(
     `${name}-security-group`,
     {
       name: plan.names.securityGroup,
       vpcId: network.vpcId,
-      databaseSecurityGroupId: network.databaseSecurityGroupId,
+      databaseSecurityGroupId,
       databasePort: database.port ?? plan.network.databasePort,
       reachesSecretsManager: database.auth === "secret",
       endpointSecurityGroupId: endpoint?.securityGroupId,
@@ -220,8 +212,8 @@ function createFunctionGroup(
     },
     opts,
   );
-  if (endpoint !== undefined) admitToEndpoint(`${name}-secrets-in`, endpoint, groupId, plan.tags, opts);
-  return groupId;
+  if (endpoint !== undefined) admitToEndpoint(`${name}-secrets-in`, endpoint, id, plan.tags, opts);
+  return id;
 }
 
 /** What the function is made of, once everything it stands on is there. */
@@ -271,5 +263,5 @@ function createRefreshFunction(
 
 function dashboardUrl({ place, dashboard }: Plan): string {
   const { region } = place;
-  return `https://${region}.console.aws.amazonaws.com/cloudwatch/home?region=${region}#dashboards/dashboard/${dashboard.name}`;
+  return `${consoleAddress(region)}/cloudwatch/home?region=${region}#dashboards/dashboard/${dashboard.name}`;
 }

@@ -1,4 +1,5 @@
 /** A stack's settings, read from its Pulumi config; faults end the program with the list and no stack trace. */
+import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import { parseSettings } from "./parseSettings";
 import type { Settings } from "./settings";
@@ -24,4 +25,14 @@ export function refusingFaults<T>(check: () => T): T {
     if (error instanceof SettingsFaults) throw new pulumi.RunError(error.message);
     throw error;
   }
+}
+
+/**
+ * The region of the default provider: `aws:region` of the stack, else AWS_REGION.
+ * @throws RunError where there is none.
+ */
+export function providerRegion(): string {
+  const { region } = aws.config;
+  if (region !== undefined) return region;
+  throw new pulumi.RunError("No AWS region is set. Set one: pulumi config set aws:region us-west-2");
 }

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
+import { partitionOf } from "../components/arnTemplates";
 import { bundleHandler } from "../components/bundle";
 import type { FunctionPlan, StatementPlan } from "../components/planTypes";
 import { createFunction } from "../components/resources/function";
@@ -41,7 +42,7 @@ const MEMORY_MB = 256;
 
 /**
  * Applies the migrations during `pulumi up`, from inside the VPC: a function with the migration files beside its
- * code, invoked whenever one of them changes. A migration that fails fails the update.
+ * code, invoked whenever one of them changes or the database is another. A migration that fails fails the update.
  */
 export class SandboxMigrations extends pulumi.ComponentResource {
   /** What the last run answered: the names of the migrations it applied. */
@@ -65,7 +66,7 @@ export class SandboxMigrations extends pulumi.ComponentResource {
       },
       child,
     );
-    const securityGroupId = createSecurityGroup(
+    const group = createSecurityGroup(
       logicalName,
       {
         name: args.functionName,
@@ -78,7 +79,7 @@ export class SandboxMigrations extends pulumi.ComponentResource {
       },
       child,
     );
-    admitToEndpoint(`${logicalName}-secrets-in`, endpoint, securityGroupId, args.tags, child);
+    const admitted = admitToEndpoint(`${logicalName}-secrets-in`, endpoint, group.id, args.tags, child);
     const logs = createLogGroup(
       logicalName,
       { name: `/aws/lambda/${args.functionName}`, retentionDays: args.logRetentionDays, isGiven: false },
@@ -89,7 +90,7 @@ export class SandboxMigrations extends pulumi.ComponentResource {
       logicalName,
       {
         name: args.functionName,
-        plan: { rolePath: "/", managedPolicyArns: [NETWORK_POLICY_ARN], statements: [] },
+        plan: { rolePath: "/", managedPolicyArns: [networkPolicyArn(args.region)], statements: [] },
         statements: statementsFor(logs.resource!.arn, args.masterSecretArn),
         tags: args.tags,
       },
@@ -104,7 +105,7 @@ export class SandboxMigrations extends pulumi.ComponentResource {
         logGroupName: logs.name,
         environment: { ...args.environment, [REFRESH_USER_VARIABLE]: args.refreshUser },
         subnetIds: args.subnetIds,
-        securityGroupId,
+        securityGroupId: group.id,
         tags: args.tags,
       },
       { ...child, dependsOn: [...role.grants, endpoint.endpoint] },
@@ -114,9 +115,14 @@ export class SandboxMigrations extends pulumi.ComponentResource {
       {
         functionName: fn.name,
         input: JSON.stringify({ source: "pulumi-up" }),
-        triggers: { migrations: digestOf(files), refreshUser: args.refreshUser },
+        triggers: {
+          migrations: digestOf(files),
+          refreshUser: args.refreshUser,
+          // A database made anew is empty, and has a secret of its own.
+          database: args.masterSecretArn,
+        },
       },
-      child,
+      { ...child, dependsOn: [...group.rules, admitted] },
     );
     this.result = invocation.result;
     this.registerOutputs({ result: this.result });
@@ -124,7 +130,9 @@ export class SandboxMigrations extends pulumi.ComponentResource {
 }
 
 /** AWS's own policy for a function's network interfaces: describing them takes no resource. */
-const NETWORK_POLICY_ARN = "arn:aws:iam::aws:policy/service-role/AWSLambdaENIManagementAccess";
+function networkPolicyArn(region: string): string {
+  return `arn:${partitionOf(region)}:iam::aws:policy/service-role/AWSLambdaENIManagementAccess`;
+}
 
 function statementsFor(
   logGroupArn: pulumi.Output<string>,

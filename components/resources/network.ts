@@ -17,15 +17,21 @@ export interface SecurityGroupRequest {
 
 const HTTPS_PORT = 443;
 
+/** A security group and what lets its members through: who calls the function at once has to wait for the rules. */
+export interface FunctionGroup {
+  id: pulumi.Output<string>;
+  rules: pulumi.Resource[];
+}
+
 /**
  * The function's security group: out to the database's port and nothing else (and to Secrets Manager where the
- * password is a secret), and the one rule on the database's group that lets it in. Returns the group's id.
+ * password is a secret), and the one rule on the database's group that lets it in.
  */
 export function createSecurityGroup(
   logicalName: string,
   request: SecurityGroupRequest,
   opts: pulumi.CustomResourceOptions,
-): pulumi.Output<string> {
+): FunctionGroup {
   const group = new aws.ec2.SecurityGroup(
     logicalName,
     {
@@ -37,7 +43,7 @@ export function createSecurityGroup(
     opts,
   );
   const databasePort = { ipProtocol: "tcp", fromPort: request.databasePort, toPort: request.databasePort };
-  new aws.vpc.SecurityGroupEgressRule(
+  const out = new aws.vpc.SecurityGroupEgressRule(
     `${logicalName}-to-database`,
     {
       securityGroupId: group.id,
@@ -48,7 +54,7 @@ export function createSecurityGroup(
     },
     opts,
   );
-  new aws.vpc.SecurityGroupIngressRule(
+  const into = new aws.vpc.SecurityGroupIngressRule(
     `${logicalName}-into-database`,
     {
       securityGroupId: request.databaseSecurityGroupId,
@@ -59,24 +65,23 @@ export function createSecurityGroup(
     },
     opts,
   );
-  if (request.reachesSecretsManager) {
-    new aws.vpc.SecurityGroupEgressRule(
-      `${logicalName}-to-secrets-manager`,
-      {
-        securityGroupId: group.id,
-        ...(request.endpointSecurityGroupId === undefined
-          ? { cidrIpv4: "0.0.0.0/0" }
-          : { referencedSecurityGroupId: request.endpointSecurityGroupId }),
-        ipProtocol: "tcp",
-        fromPort: HTTPS_PORT,
-        toPort: HTTPS_PORT,
-        description: "Refresh function to Secrets Manager",
-        tags: request.tags,
-      },
-      opts,
-    );
-  }
-  return group.id;
+  if (!request.reachesSecretsManager) return { id: group.id, rules: [out, into] };
+  const toSecrets = new aws.vpc.SecurityGroupEgressRule(
+    `${logicalName}-to-secrets-manager`,
+    {
+      securityGroupId: group.id,
+      ...(request.endpointSecurityGroupId === undefined
+        ? { cidrIpv4: "0.0.0.0/0" }
+        : { referencedSecurityGroupId: request.endpointSecurityGroupId }),
+      ipProtocol: "tcp",
+      fromPort: HTTPS_PORT,
+      toPort: HTTPS_PORT,
+      description: "Refresh function to Secrets Manager",
+      tags: request.tags,
+    },
+    opts,
+  );
+  return { id: group.id, rules: [out, into, toSecrets] };
 }
 
 /** A Secrets Manager endpoint for subnets that have no way out. */
@@ -143,8 +148,8 @@ export function admitToEndpoint(
   clientSecurityGroupId: pulumi.Input<string>,
   tags: Record<string, string>,
   opts: pulumi.CustomResourceOptions,
-): void {
-  new aws.vpc.SecurityGroupIngressRule(
+): pulumi.Resource {
+  return new aws.vpc.SecurityGroupIngressRule(
     logicalName,
     {
       securityGroupId: endpoint.securityGroupId,

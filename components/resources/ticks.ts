@@ -11,6 +11,8 @@ export interface TicksRequest {
   /** What a mapping waits for: Lambda refuses one whose function may not read the queue yet. */
   mappingsDependOn: pulumi.Resource[];
   tags: Record<string, string>;
+  /** Further tags of the rule alone. */
+  ruleTags: Record<string, string>;
 }
 
 /** The rule and, for rates under a minute, the queues that hold ticks back and their mappings. */
@@ -65,7 +67,7 @@ export function createTicks(
       description: request.rule.description,
       scheduleExpression: request.rule.scheduleExpression,
       state: request.rule.isEnabled ? "ENABLED" : "DISABLED",
-      tags: request.tags,
+      tags: { ...request.tags, ...request.ruleTags },
     },
     opts,
   );
