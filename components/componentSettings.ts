@@ -7,9 +7,16 @@ import { parseSettings } from "./parseSettings";
 import type { Settings } from "./settings";
 import { writeViewName } from "./viewNames";
 
-const HOST_KNOWN_LATER = "known-after-deployment.invalid";
-const VPC_KNOWN_LATER = "vpc-00000000000000000";
-const SUBNETS_KNOWN_LATER = ["subnet-00000000000000000", "subnet-00000000000000001"];
+/** What stands in for a value that is known later, by the argument's name. */
+const KNOWN_LATER = {
+  host: "known-after-deployment.invalid",
+  databaseId: "db-KNOWNAFTERDEPLOYMENT",
+  proxyId: "prx-00000000000000000",
+  secretArn: "arn:aws:secretsmanager:us-east-1:000000000000:secret:known-after-deployment-000000",
+  vpcId: "vpc-00000000000000000",
+  subnetIds: ["subnet-00000000000000000", "subnet-00000000000000001"],
+  securityGroupId: "sg-00000000000000000",
+} as const;
 
 /** The arguments that a stack's settings make, with the places as they were found or made. */
 export function componentArgs(
@@ -54,30 +61,38 @@ function withoutRegion(args: MaterializedViewRefreshArgs): SettingArgs {
   return rest;
 }
 
-function databaseValues(database: DatabaseArgs): Record<string, unknown> {
+function databaseValues(database: DatabaseArgs | undefined): Record<string, unknown> {
+  // A program without type checks may leave it out; that is a fault like any other.
+  if (database === undefined) return {};
+  const { host, port, resourceId, secretArn, proxy } = database;
   return {
     ...database,
-    host: plainText(database.host) ?? HOST_KNOWN_LATER,
-    port: typeof database.port === "number" ? database.port : undefined,
-    resourceId: plainText(database.resourceId),
-    secretArn: plainText(database.secretArn),
+    host: knownText(host, KNOWN_LATER.host),
+    port: typeof port === "object" ? undefined : port,
+    resourceId: knownText(resourceId, proxy === true ? KNOWN_LATER.proxyId : KNOWN_LATER.databaseId),
+    secretArn: knownText(secretArn, KNOWN_LATER.secretArn),
   };
 }
 
-function networkValues(network: NetworkArgs): Record<string, unknown> {
-  const subnetIds = plainItems(network.subnetIds);
-  const allAreKnown = Array.isArray(network.subnetIds) && subnetIds.length === network.subnetIds.length;
+function networkValues(network: NetworkArgs | undefined): Record<string, unknown> {
+  if (network === undefined) return {};
+  const { vpcId, subnetIds, databaseSecurityGroupId, securityGroupId } = network;
   return {
     ...network,
-    vpcId: plainText(network.vpcId) ?? VPC_KNOWN_LATER,
-    subnetIds: allAreKnown ? subnetIds : SUBNETS_KNOWN_LATER,
-    databaseSecurityGroupId: plainText(network.databaseSecurityGroupId),
-    securityGroupId: plainText(network.securityGroupId),
+    vpcId: knownText(vpcId, KNOWN_LATER.vpcId),
+    subnetIds: subnetIds === undefined || isAllKnown(subnetIds) ? subnetIds : [...KNOWN_LATER.subnetIds],
+    databaseSecurityGroupId: knownText(databaseSecurityGroupId, KNOWN_LATER.securityGroupId),
+    securityGroupId: knownText(securityGroupId, KNOWN_LATER.securityGroupId),
   };
 }
 
-function plainText(value: unknown): string | undefined {
-  return typeof value === "string" ? value : undefined;
+/** Absent stays absent, and text as it is; what a resource or a promise will give has a stand-in. */
+function knownText(value: unknown, standIn: string): unknown {
+  return typeof value === "object" && value !== null ? standIn : value;
+}
+
+function isAllKnown(values: unknown): boolean {
+  return Array.isArray(values) && values.every((value) => typeof value !== "object");
 }
 
 /** Those items of a list that are known now. */

@@ -35,7 +35,8 @@ function missing(key: string, problem: string, limit: string, example: unknown):
 
 function databaseFaults(database: DatabaseValues, purpose: Purpose): RuleFault[] {
   if (Object.keys(database).length === 0) {
-    if (purpose !== "deploy") return [];
+    if (purpose === "local") return [];
+    if (purpose === "component") return existingFaults(database);
     const limit = "an existing database (host, name, ...) or one made with the stack (create)";
     return [
       missing("database", "is missing: there is nothing to refresh", limit, {
@@ -43,7 +44,14 @@ function databaseFaults(database: DatabaseValues, purpose: Purpose): RuleFault[]
       }),
     ];
   }
-  return database.create === undefined ? existingFaults(database, purpose) : createdFaults(database);
+  if (database.create === undefined) return existingFaults(database);
+  return purpose === "component" ? [madeByStack("database")] : createdFaults(database);
+}
+
+/** A component takes what is there or what the program made. */
+function madeByStack(key: "database" | "network"): RuleFault {
+  const problem = "is not for the component: it uses what is there, or what the program makes";
+  return { key: `${key}.create`, value: true, problem, limit: "absent", example: undefined };
 }
 
 function createdFaults(database: DatabaseValues): RuleFault[] {
@@ -62,21 +70,20 @@ function createdFaults(database: DatabaseValues): RuleFault[] {
   return [...faults, { key: "database.auth", value: "secret", problem, limit: "iam", example: "iam" }];
 }
 
-function existingFaults(database: DatabaseValues, purpose: Purpose): RuleFault[] {
+function existingFaults(database: DatabaseValues): RuleFault[] {
   const faults: RuleFault[] = [];
-  const isComponent = purpose === "component";
-  if (database.host === undefined && !isComponent) {
+  if (database.host === undefined) {
     faults.push(missing("database.host", "is missing", "the endpoint's host name", EXAMPLE_HOST));
   }
   if (database.name === undefined) {
     faults.push(missing("database.name", "is missing", "the database that holds the views", "scanner"));
   }
-  return [...faults, ...(database.auth === "secret" ? secretFaults : iamFaults)(database, isComponent)];
+  return [...faults, ...(database.auth === "secret" ? secretFaults : iamFaults)(database)];
 }
 
-function secretFaults(database: DatabaseValues, isComponent: boolean): RuleFault[] {
+function secretFaults(database: DatabaseValues): RuleFault[] {
   const faults: RuleFault[] = [];
-  if (database.secretArn === undefined && !isComponent) {
+  if (database.secretArn === undefined) {
     const problem = "is missing, and auth is secret";
     faults.push(missing("database.secretArn", problem, SECRET_ARN.limit, SECRET_ARN.example));
   }
@@ -88,7 +95,7 @@ function secretFaults(database: DatabaseValues, isComponent: boolean): RuleFault
   return faults;
 }
 
-function iamFaults(database: DatabaseValues, isComponent: boolean): RuleFault[] {
+function iamFaults(database: DatabaseValues): RuleFault[] {
   const faults: RuleFault[] = [];
   const { user, proxy, resourceId } = database;
   if (user === undefined) {
@@ -102,7 +109,7 @@ function iamFaults(database: DatabaseValues, isComponent: boolean): RuleFault[] 
     faults.push({ key: `database.${key}`, value: database[key], problem, limit, example: undefined });
   }
   const proxyId = typeof proxy === "string" ? proxyResourceId(proxy) : undefined;
-  if (resourceId === undefined && proxyId === undefined && !isComponent) {
+  if (resourceId === undefined && proxyId === undefined) {
     const problem = "is missing, and auth is iam: rds-db:connect names the database by it";
     const example = proxy === true ? "prx-0123456789abcdef0" : RESOURCE_ID.example;
     faults.push(missing("database.resourceId", problem, RESOURCE_ID.limit, example));
@@ -126,6 +133,7 @@ function iamFaults(database: DatabaseValues, isComponent: boolean): RuleFault[] 
 
 function networkFaults(network: NetworkValues, purpose: Purpose): RuleFault[] {
   const { create, zones, vpcId, subnetIds, securityGroupId, databaseSecurityGroupId } = network;
+  if (create === true && purpose === "component") return [madeByStack("network")];
   if (create === true) {
     const given = { vpcId, subnetIds, securityGroupId, databaseSecurityGroupId };
     return Object.entries(given)
@@ -150,8 +158,8 @@ function networkFaults(network: NetworkValues, purpose: Purpose): RuleFault[] {
     });
   }
   const isEmpty = vpcId === undefined && subnetIds === undefined;
-  if (isEmpty && purpose !== "deploy") return faults;
-  if (isEmpty) {
+  if (isEmpty && purpose === "local") return faults;
+  if (isEmpty && purpose === "deploy") {
     const limit = "an existing network (vpcId, subnetIds, ...) or one made with the stack (create)";
     return [
       ...faults,
@@ -183,7 +191,7 @@ function pairFaults(database: DatabaseValues, network: NetworkValues, purpose: P
     return [{ key: "network.create", value: true, problem, limit, example: false }];
   }
   const isOwnGroup = network.securityGroupId === undefined && network.vpcId !== undefined;
-  if (purpose === "deploy" && isExisting && isOwnGroup && network.databaseSecurityGroupId === undefined) {
+  if (purpose !== "local" && isExisting && isOwnGroup && network.databaseSecurityGroupId === undefined) {
     const problem = "is missing: the database's group must let the function in";
     return [
       missing("network.databaseSecurityGroupId", problem, SECURITY_GROUP_ID.limit, SECURITY_GROUP_ID.example),
