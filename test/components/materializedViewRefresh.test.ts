@@ -1,0 +1,229 @@
+/** What the component registers, on mocks. */
+import assert from "node:assert/strict";
+import type { MaterializedViewRefreshArgs } from "../../components/args";
+import type { RegisteredResource } from "../engine/mocks";
+import {
+  allOf,
+  childrenAtAMinute,
+  assertNoPublicIngress,
+  assertNoWildcards,
+  oneOf,
+  plainArgs,
+  policyStatements,
+  runComponent,
+  secretArgs,
+} from "./componentRun";
+
+/** `Queue views-rule-30s`, sorted. */
+function names(resources: RegisteredResource[]): string[] {
+  return resources.map(({ type, name }) => `${type.split(":").at(-1)} ${name}`).sort();
+}
+
+describe("the component", () => {
+  it("has children of stable names, all of them its own", async () => {
+    const { resources } = await runComponent();
+    assert.deepEqual(names(resources), childrenAtAMinute);
+    const component = oneOf({ resources }, "MaterializedViewRefresh");
+    for (const child of resources) {
+      if (child !== component) assert.equal(child.parent, component.urn, child.name);
+    }
+  });
+
+  it("adds a queue, its policy, its mapping and a target for each tick below a minute, and nothing else", async () => {
+    const { resources } = await runComponent({ refreshRate: "rate(20 seconds)" });
+    const added = ["20s", "40s"].flatMap((offset) =>
+      ["EventSourceMapping", "EventTarget", "Queue", "QueuePolicy"].map(
+        (type) => `${type} views-rule-${offset}`,
+      ),
+    );
+    assert.deepEqual(names(resources), [...childrenAtAMinute, ...added].sort());
+  });
+
+  it("adds topic and subscriptions for e-mail, and endpoint and rules for a secret without a way out", async () => {
+    const { resources } = await runComponent({
+      ...secretArgs,
+      network: { ...plainArgs.network, secretsEndpoint: true },
+      alarmEmails: ["ops@example.com"],
+    });
+    const added = [
+      "SecurityGroup views-secrets",
+      "SecurityGroupEgressRule views-security-group-to-secrets-manager",
+      "SecurityGroupIngressRule views-secrets-in",
+      "Topic views-topic",
+      "TopicSubscription views-topic-ops@example.com",
+      "VpcEndpoint views-secrets",
+    ];
+    assert.deepEqual(names(resources), [...childrenAtAMinute, ...added].sort());
+    const endpoint = oneOf({ resources }, "VpcEndpoint");
+    assert.equal(endpoint.inputs.serviceName, "com.amazonaws.us-east-1.secretsmanager");
+    assert.equal(endpoint.inputs.privateDnsEnabled, true);
+    const fn = oneOf({ resources }, "Function");
+    assert.ok(fn.dependencies.includes(endpoint.urn), "the function is made before its way to the secret");
+  });
+
+  it("lets the rule call the function, and only that rule", async () => {
+    const run = await runComponent();
+    const rule = oneOf(run, "EventRule");
+    const fn = oneOf(run, "Function");
+    const permission = oneOf(run, "Permission");
+    assert.equal(permission.inputs.principal, "events.amazonaws.com");
+    assert.deepEqual(permission.references, { function: [fn.urn], sourceArn: [rule.urn] });
+    const target = oneOf(run, "EventTarget");
+    assert.deepEqual(target.references, { rule: [rule.urn], arn: [fn.urn] });
+    assert.ok(target.dependencies.includes(permission.urn), "a tick may come before it is permitted");
+    assert.equal(target.inputs.input, undefined);
+    const invokeConfig = oneOf(run, "FunctionEventInvokeConfig");
+    assert.deepEqual(
+      [invokeConfig.inputs.maximumRetryAttempts, invokeConfig.inputs.maximumEventAgeInSeconds],
+      [0, 60],
+    );
+  });
+
+  it("takes a tick below a minute through a queue that only its rule may write to", async () => {
+    const run = await runComponent({ refreshRate: "rate(30 seconds)" });
+    const rule = oneOf(run, "EventRule");
+    const fn = oneOf(run, "Function");
+    const queue = oneOf(run, "Queue");
+    assert.deepEqual(
+      [queue.inputs.delaySeconds, queue.inputs.messageRetentionSeconds, queue.inputs.sqsManagedSseEnabled],
+      [30, 60, true],
+    );
+    const admission = oneOf(run, "QueuePolicy");
+    assert.deepEqual(admission.references.queueUrl, [queue.urn]);
+    const { Statement } = JSON.parse(String(admission.inputs.policy)) as { Statement: object[] };
+    assert.deepEqual(Statement, [
+      {
+        Sid: "TicksOfOneRule",
+        Effect: "Allow",
+        Principal: { Service: "events.amazonaws.com" },
+        Action: "sqs:SendMessage",
+        Resource: queue.outputs.arn,
+        Condition: { ArnEquals: { "aws:SourceArn": rule.outputs.arn } },
+      },
+    ]);
+    const target = oneOf(run, "EventTarget", "views-rule-30s");
+    assert.deepEqual(target.references, { rule: [rule.urn], arn: [queue.urn] });
+    assert.ok(target.dependencies.includes(admission.urn));
+    const mapping = oneOf(run, "EventSourceMapping");
+    assert.deepEqual(mapping.references, { eventSourceArn: [queue.urn], functionName: [fn.urn] });
+    const grants = [oneOf(run, "RolePolicy"), oneOf(run, "RolePolicyAttachment")];
+    for (const grant of grants) {
+      assert.ok(mapping.dependencies.includes(grant.urn), "Lambda would refuse the mapping");
+      assert.ok(fn.dependencies.includes(grant.urn), "the function would start without permissions");
+    }
+    assert.deepEqual(run.result.queueUrls, [queue.outputs.url]);
+    assert.deepEqual(run.result.mappingIds, [mapping.outputs.uuid]);
+  });
+
+  it("names in the role's policy what it has to do, exactly", async () => {
+    const run = await runComponent({ refreshRate: "rate(30 seconds)" });
+    const own = policyStatements(run).filter(({ holder }) => holder.endsWith("RolePolicy views-role"));
+    assert.deepEqual(
+      own.map(({ actions, resources }) => [actions, resources]),
+      [
+        [["logs:CreateLogStream", "logs:PutLogEvents"], [`${String(oneOf(run, "LogGroup").outputs.arn)}:*`]],
+        [
+          ["rds-db:connect"],
+          ["arn:aws:rds-db:us-east-1:123456789012:dbuser:cluster-ABCDEFGHIJKLMNOPQRSTUVWXYZ/matview_refresh"],
+        ],
+        [
+          ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+          [oneOf(run, "Queue").outputs.arn],
+        ],
+      ],
+    );
+    assert.equal(run.result.rolePolicy, oneOf(run, "RolePolicy").inputs.policy);
+  });
+
+  describe("whatever its arguments", () => {
+    const kmsKeyArn = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-0000-4000-8000-000000000000";
+    const secretsEndpoint = { ...plainArgs.network, secretsEndpoint: true };
+    const variants: Record<string, Partial<MaterializedViewRefreshArgs>> = {
+      "at a minute": {},
+      "at 12 seconds with a key": { refreshRate: "rate(12 seconds)", kmsKeyArn },
+      "with a secret and an endpoint": { ...secretArgs, network: secretsEndpoint },
+      "with a secret and a NAT gateway": secretArgs,
+      "with a failure destination": {
+        failureDestinationArn: "arn:aws:sqs:us-east-1:123456789012:lost-ticks",
+      },
+    };
+    for (const [title, args] of Object.entries(variants)) {
+      it(`has no wildcard in a policy and lets nobody in from outside: ${title}`, async () => {
+        const run = await runComponent(args);
+        assertNoWildcards(run);
+        assertNoPublicIngress(run);
+      });
+    }
+  });
+
+  it("lets the function reach the database's port and nothing else", async () => {
+    const run = await runComponent();
+    const rules = allOf(run, "SecurityGroupEgressRule").map(({ inputs }) => [
+      inputs.referencedSecurityGroupId,
+      inputs.cidrIpv4,
+      inputs.fromPort,
+      inputs.toPort,
+    ]);
+    assert.deepEqual(rules, [["sg-0a1b2c3d4e5f60718", undefined, 5432, 5432]]);
+    assert.equal(oneOf(run, "SecurityGroup").inputs.egress, undefined);
+    assert.deepEqual(allOf(run, "VpcEndpoint"), []);
+    assert.deepEqual(
+      run.resources.filter(({ type }) => type.startsWith("aws:secretsmanager")),
+      [],
+    );
+    const { environment } = oneOf(run, "Function").inputs as {
+      environment: { variables: Record<string, string> };
+    };
+    assert.equal(environment.variables.MATVIEW_DATABASE_AUTH, "iam");
+    assert.equal(environment.variables.MATVIEW_DATABASE_TLS, "verify-full");
+    assert.equal(environment.variables.MATVIEW_DATABASE_SECRET_ARN, undefined);
+  });
+
+  it("tags everything that can bear tags, and the rule with its promise", async () => {
+    const run = await runComponent({
+      ...secretArgs,
+      network: { ...plainArgs.network, secretsEndpoint: true },
+      refreshRate: "rate(30 seconds)",
+      alarmEmails: ["ops@example.com"],
+      tags: { team: "data" },
+    });
+    const tagged = run.resources.filter(({ outputs }) => "tagsAll" in outputs);
+    assert.equal(tagged.length, 18);
+    const own = { "matview-refresh:group": "job-progress", team: "data" };
+    for (const { type, name, inputs } of tagged) {
+      const { "matview-refresh:max-staleness-seconds": promise, ...rest } = inputs.tags as Record<
+        string,
+        string
+      >;
+      const isRule = type.endsWith("EventRule");
+      assert.equal(promise, isRule ? String(run.result.maxStalenessSeconds) : undefined, name);
+      delete rest["matview-refresh:monthly-usd"];
+      assert.deepEqual(rest, own, name);
+    }
+  });
+
+  it("tells what it made", async () => {
+    const run = await runComponent({ alarmEmails: ["ops@example.com"] });
+    const { result } = run;
+    const fn = oneOf(run, "Function");
+    assert.equal(result.functionArn, fn.outputs.arn);
+    assert.equal(result.functionName, "matview-refresh-job-progress");
+    assert.equal(result.logGroupName, "/aws/lambda/matview-refresh-job-progress");
+    assert.equal(result.ruleArn, oneOf(run, "EventRule").outputs.arn);
+    assert.equal(result.roleArn, oneOf(run, "Role").outputs.arn);
+    assert.equal(result.topicArn, oneOf(run, "Topic").outputs.arn);
+    const admitted = oneOf(run, "SecurityGroupIngressRule").inputs.referencedSecurityGroupId;
+    assert.equal(result.securityGroupId, admitted);
+    assert.deepEqual(
+      [...result.alarmArns].sort(),
+      allOf(run, "MetricAlarm")
+        .map(({ outputs }) => outputs.arn)
+        .sort(),
+    );
+    assert.match(result.codeHash, /^[0-9a-f]{64}$/);
+    assert.match(result.dashboardUrl, /^https:\/\/us-east-1\.console\.aws\.amazon\.com\/cloudwatch\//);
+    assert.ok((result.monthlyUsd ?? 0) > 0);
+    assert.ok(result.grants.some((sql) => sql.includes('GRANT "matview_refresher" TO "matview_refresh"')));
+    assert.match(result.freshnessQuery, /FROM public\.matview_freshness/);
+  });
+});
