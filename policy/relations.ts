@@ -1,0 +1,218 @@
+/**
+ * Relations between resources: which schedule triggers which function, directly or through a delay queue, and
+ * which alarm watches which function. In a preview the ARN that joins two resources is often not known; the
+ * engine then still tells which resource it comes from.
+ */
+import { parseRefreshRate, ScheduleError, type Schedule } from "../components/schedule";
+import { GROUP_TAG } from "../components/plan";
+import { alarmReading, type AlarmReading } from "./alarmReading";
+import { known, read, readFlag, readNumber, readText, type Reading } from "./reading";
+import { functionKind, saysRefresh } from "./refreshFunctions";
+import { TYPE, type Resource } from "./resource";
+
+/** `unclear`: the value is not known yet and nothing tells where it comes from. */
+export type Relation = "yes" | "no" | "unclear";
+
+/** One way by which ticks reach a function. */
+export interface Trigger {
+  /** The EventBridge rule or schedule. */
+  rule: Resource;
+  /** The resource that joins rule and function: a target, or the schedule itself. */
+  target: Resource;
+  schedule: Reading<Schedule> | { state: "faulty"; problem: string };
+  /** Seconds that a queue holds the tick back; 0 for a direct one. */
+  delaySeconds: number;
+  /** Present: the tick goes through this queue, which may hand it over again this often when the run fails. */
+  queue?: { resource: Resource; retries: Reading<number> };
+}
+
+/** A function that the rules are about, with what belongs to it. */
+export interface RefreshFunction {
+  resource: Resource;
+  /** Its name in AWS, or its Pulumi name where AWS has not given one. */
+  name: string;
+  kind: "refresh" | "migration";
+  /** It is known by what triggers it alone. */
+  isKnownByTrigger: boolean;
+  triggers: Trigger[];
+  alarms: AlarmReading[];
+}
+
+/** What all rules know of a stack. */
+export interface StackFacts {
+  resources: Resource[];
+  /** Functions to judge, those that apply migrations too. */
+  functions: RefreshFunction[];
+  /** The functions of `functions` that refresh. */
+  refreshes: RefreshFunction[];
+  /** Functions of which a preview cannot tell what they are. */
+  unclearFunctions: Resource[];
+  alarms: AlarmReading[];
+  ofType(...types: string[]): Resource[];
+}
+
+/** Gathers the facts of a stack. */
+export function stackFacts(resources: Resource[], pattern: RegExp): StackFacts {
+  const ofType = (...types: string[]) => resources.filter(({ type }) => types.includes(type));
+  const alarms = ofType(TYPE.alarm).map(alarmReading);
+  const functions: RefreshFunction[] = [];
+  const unclearFunctions: Resource[] = [];
+  for (const resource of ofType(TYPE.function)) {
+    const triggers = triggersOf(resource, ofType);
+    let kind = functionKind(resource.props, pattern);
+    const isKnownByTrigger =
+      (kind === "none" || kind === "unclear") && triggers.some(({ rule }) => ruleSaysRefresh(rule, pattern));
+    if (isKnownByTrigger) kind = "refresh";
+    if (kind === "unclear") unclearFunctions.push(resource);
+    if (kind === "none" || kind === "unclear") continue;
+    functions.push({
+      resource,
+      name: nameOf(resource),
+      kind,
+      isKnownByTrigger,
+      triggers,
+      alarms: alarms.filter((alarm) => watches(alarm, resource) === "yes"),
+    });
+  }
+  const refreshes = functions.filter(({ kind }) => kind === "refresh");
+  return { resources, functions, refreshes, unclearFunctions, alarms, ofType };
+}
+
+/** A resource's name in AWS where it is known, else its Pulumi name. */
+export function nameOf({ props, name }: Resource): string {
+  return known(readText(props, "name")) ?? name;
+}
+
+function ruleSaysRefresh(rule: Resource, pattern: RegExp): boolean {
+  return (
+    read(rule.props, "tags", GROUP_TAG).state === "known" ||
+    saysRefresh(rule.props, pattern, "name", "description")
+  );
+}
+
+/** Whether a property of one resource names another: by ARN, name or id, or by where its value comes from. */
+export function refersTo(from: Resource, path: (string | number)[], to: Resource): Relation {
+  const value = readText(from.props, ...path);
+  if (value.state === "absent") return "no";
+  if (value.state === "known") return isIdentity(value.value, to) ? "yes" : "no";
+  const sources = from.propertyDependencies[String(path[0])] ?? [];
+  if (sources.length === 0) return "unclear";
+  const isSource = sources.some(
+    (source) =>
+      source.urn === to.urn ||
+      (source.type === TYPE.alias && refersTo(source, ["functionName"], to) === "yes"),
+  );
+  return isSource ? "yes" : "no";
+}
+
+/** Whether a text is a resource's name, id, URL or ARN, or the ARN of one of its versions or aliases. */
+function isIdentity(text: string, { props }: Resource): boolean {
+  const names = ["name", "id", "url", "arn", "qualifiedArn", "invokeArn", "topicArn", "identifier"];
+  const identities = names.map((name) => known(readText(props, name))).filter((value) => value !== undefined);
+  if (identities.includes(text)) return true;
+  if (!text.startsWith("arn:")) return false;
+  const name = known(readText(props, "name"));
+  const arn = known(readText(props, "arn"));
+  if (arn !== undefined) return text.startsWith(`${arn}:`) && arn.includes(":function:");
+  const rest = text.split(":").slice(5).join(":");
+  return name !== undefined && new RegExp(`(^|[:/])${escaped(name)}(:[^:]+)?$`).test(rest);
+}
+
+function escaped(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
+
+type OfType = StackFacts["ofType"];
+
+/** Every way by which scheduled ticks reach a function. */
+function triggersOf(fn: Resource, ofType: OfType): Trigger[] {
+  const queues = queuesOf(fn, ofType);
+  const ruleTriggers = ofType(TYPE.target).flatMap((target) => {
+    const isDirect = refersTo(target, ["arn"], fn) === "yes";
+    const queue = queues.find((resource) => refersTo(target, ["arn"], resource) === "yes");
+    if (!isDirect && queue === undefined) return [];
+    return ofType(TYPE.rule)
+      .filter((rule) => refersTo(target, ["rule"], rule) === "yes")
+      .map((rule) => trigger(rule, target, isDirect ? undefined : queue));
+  });
+  const schedules = ofType(TYPE.schedule)
+    .filter((schedule) => refersTo(schedule, ["target", "arn"], fn) === "yes")
+    .map((schedule) => trigger(schedule, schedule));
+  // A rule with a pattern instead of a schedule fires on events, not on ticks.
+  return [...ruleTriggers, ...schedules].filter(({ schedule }) => schedule.state !== "absent");
+}
+
+/** Queues that are mapped to a function. */
+function queuesOf(fn: Resource, ofType: OfType): Resource[] {
+  const mappings = ofType(TYPE.eventSourceMapping).filter(
+    (mapping) =>
+      refersTo(mapping, ["functionName"], fn) === "yes" &&
+      known(readFlag(mapping.props, "enabled")) !== false,
+  );
+  return ofType(TYPE.queue).filter((queue) =>
+    mappings.some((mapping) => refersTo(mapping, ["eventSourceArn"], queue) === "yes"),
+  );
+}
+
+function trigger(rule: Resource, target: Resource, queue?: Resource): Trigger {
+  return {
+    rule,
+    target,
+    schedule: scheduleOf(rule),
+    delaySeconds: queue === undefined ? 0 : (known(readNumber(queue.props, "delaySeconds")) ?? 0),
+    ...(queue === undefined ? {} : { queue: { resource: queue, retries: queueRetries(queue) } }),
+  };
+}
+
+function scheduleOf(rule: Resource): Trigger["schedule"] {
+  const expression = readText(rule.props, "scheduleExpression");
+  if (expression.state !== "known") return expression;
+  if (expression.value === "") return { state: "absent", path: expression.path };
+  try {
+    return { ...expression, value: parseRefreshRate(expression.value) };
+  } catch (error) {
+    if (error instanceof ScheduleError) return { state: "faulty", problem: error.message };
+    throw error;
+  }
+}
+
+/** SQS's defaults: kept four days, handed out again after 30 seconds. */
+const DEFAULT_RETENTION_SECONDS = 345_600;
+const DEFAULT_VISIBILITY_SECONDS = 30;
+
+/** How often a message whose run failed is handed out again before it is dropped or moved away. */
+function queueRetries({ props }: Resource): Reading<number> {
+  const retention = readNumber(props, "messageRetentionSeconds");
+  const visibility = readNumber(props, "visibilityTimeoutSeconds");
+  const redrive = readText(props, "redrivePolicy");
+  for (const reading of [retention, visibility, redrive]) if (reading.state === "unknown") return reading;
+  const retentionSeconds = known(retention) ?? DEFAULT_RETENTION_SECONDS;
+  const visibilitySeconds = known(visibility) ?? DEFAULT_VISIBILITY_SECONDS;
+  const mostReceives = mostReceivesOf(known(redrive));
+  // A message is visible again only while it is still kept.
+  const again = Math.max(0, Math.ceil(retentionSeconds / Math.max(1, visibilitySeconds)) - 1);
+  return { state: "known", value: Math.min(again, mostReceives - 1), path: "visibilityTimeoutSeconds" };
+}
+
+function mostReceivesOf(redrivePolicy: string | undefined): number {
+  if (redrivePolicy === undefined) return Infinity;
+  try {
+    const most = Number((JSON.parse(redrivePolicy) as { maxReceiveCount?: unknown }).maxReceiveCount);
+    return most >= 1 ? most : Infinity;
+  } catch {
+    return Infinity;
+  }
+}
+
+/** Whether an alarm reads one of Lambda's metrics of a function. */
+export function watches(alarm: AlarmReading, fn: Resource): Relation {
+  const relations = alarm.metrics
+    .filter(({ namespace }) => known(namespace) === "AWS/Lambda" || namespace.state === "unknown")
+    .map(({ dimensionsPath }) => refersTo(alarm.resource, [...dimensionsPath, "FunctionName"], fn));
+  return relations.find((relation) => relation === "yes") ?? relations.find((r) => r === "unclear") ?? "no";
+}
+
+/** The one setting of asynchronous invocations that a function has, where the stack makes it. */
+export function invokeConfigOf(facts: StackFacts, fn: Resource): Resource | undefined {
+  return facts.ofType(TYPE.invokeConfig).find((config) => refersTo(config, ["functionName"], fn) === "yes");
+}
