@@ -54,7 +54,7 @@ export function quoteValue(value: unknown): string {
   return text.length > 120 ? `${text.slice(0, 117)}...` : text;
 }
 
-/** The project's name, which is the namespace of its config keys. */
+/** The project's name, which is the namespace of its config keys; a project made from it as a template has another. */
 export const CONFIG_NAMESPACE = "matview-refresh";
 
 /**
@@ -119,8 +119,9 @@ export function renameCommand(purpose: Purpose, from: string, to: string, value:
 export const SECRET_KEY = /pass|secret|token|credential/i;
 
 function configName(key: string): string {
+  // Without a namespace the CLI takes the project's own.
   const path = /[.[]/.test(key) ? "--path " : "";
-  return path + shellQuote(`${CONFIG_NAMESPACE}:${key}`);
+  return path + shellQuote(key);
 }
 
 function inlineText(example: unknown): string {

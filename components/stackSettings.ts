@@ -3,18 +3,52 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import { parseSettings } from "./parseSettings";
 import type { Settings } from "./settings";
-import { CONFIG_NAMESPACE, SettingsFaults } from "./settingsFaults";
+import { SettingsFaults, unsetCommand, type Fault } from "./settingsFaults";
 
 /**
  * Every key of the project's namespace, known or not: a mistyped one is a fault, which Pulumi itself would not tell.
+ * The namespace is the project's name, and a project made by `pulumi new` has one of its own.
  * @throws RunError with all faults.
  */
 export function stackSettings(): Settings {
-  const prefix = `${CONFIG_NAMESPACE}:`;
-  const values = Object.entries(pulumi.runtime.allConfig())
-    .filter(([key]) => key.startsWith(prefix))
-    .map(([key, value]) => [key.slice(prefix.length), value]);
-  return refusingFaults(() => parseSettings(Object.fromEntries(values) as Record<string, string>, "deploy"));
+  const prefix = `${pulumi.getProject()}:`;
+  const keys = Object.keys(pulumi.runtime.allConfig()).filter((key) => key.startsWith(prefix));
+  const values = keys.map((key) => [key.slice(prefix.length), pulumi.runtime.allConfig()[key]]);
+  const secrets = keys.filter(isSecret).map((key) => key.slice(prefix.length));
+  return refusingFaults(() => {
+    const { settings, faults } = readSettings(Object.fromEntries(values) as Record<string, string>);
+    // What else is wrong with a secret would quote it.
+    const others = faults.filter(({ key }) => !secrets.includes(key.split(/[.[]/, 1)[0] ?? key));
+    if (settings === undefined || secrets.length > 0) {
+      throw new SettingsFaults([...secrets.map(secretFault), ...others]);
+    }
+    return settings;
+  });
+}
+
+function readSettings(values: Record<string, string>): { settings?: Settings; faults: Fault[] } {
+  try {
+    return { settings: parseSettings(values, "deploy"), faults: [] };
+  } catch (error) {
+    if (error instanceof SettingsFaults) return { faults: error.faults };
+    throw error;
+  }
+}
+
+/** Whether the stack keeps the key's value encrypted; the SDK knows, and leaves the function out of its types. */
+function isSecret(key: string): boolean {
+  return (pulumi.runtime as unknown as { isConfigSecret(key: string): boolean }).isConfigSecret(key);
+}
+
+/** Settings are plain values, so an encrypted one would stand in the state in plain text: better not at all. */
+function secretFault(key: string): Fault {
+  return {
+    key,
+    value: "(a secret)",
+    problem: "is set as a secret, and settings stand in names, tags, alarms and environment, for all to read",
+    limit: "plain values; a password belongs into Secrets Manager (database.auth secret, database.secretArn)",
+    remedy: unsetCommand("deploy", key),
+  };
 }
 
 /** Runs a check; turns its faults into the one kind of error that Pulumi prints without a stack trace. */

@@ -28,7 +28,7 @@ export function createPlaces(name: string, settings: Settings, plan: Plan): Plac
   if (database.kind === "create") return createdDatabase(name, settings, database, plan, subnets);
   if (database.kind === "existing") return existingDatabase(settings, database, subnets);
   throw new pulumi.RunError(
-    'No database is set. pulumi config set --path "matview-refresh:database.create" {}',
+    "No database is set. pulumi config set --path database.create.instanceClass db.t4g.micro",
   );
 }
 
@@ -83,14 +83,18 @@ function createdDatabase(
     databaseSecurityGroupId: made.securityGroupId,
     databasePort: database.port,
     masterSecretArn: made.masterSecretArn,
-    environment: functionEnvironment<pulumi.Input<string>>(settings, {
-      host: made.instanceHost,
-      port: String(database.port),
-      name: database.name,
-      auth: "secret",
-      secretArn: made.masterSecretArn,
-      tls: "verify-full",
-    }),
+    // Without the variables that a stack adds: they are the refresh function's.
+    environment: functionEnvironment<pulumi.Input<string>>(
+      { ...settings, environment: {} },
+      {
+        host: made.instanceHost,
+        port: String(database.port),
+        name: database.name,
+        auth: "secret",
+        secretArn: made.masterSecretArn,
+        tls: "verify-full",
+      },
+    ),
     refreshUser: database.user,
     logRetentionDays: settings.logRetentionDays,
     tags,

@@ -113,13 +113,13 @@ describe("settings", () => {
     for (const { key, value, problem, limit, remedy } of faults) {
       for (const part of [key, value, problem, limit, remedy]) assert.ok(message.includes(part));
     }
-    assert.equal(faults[1]?.remedy, 'pulumi config set matview-refresh:refreshRate "rate(1 minute)"');
-    assert.equal(faults[3]?.remedy, "pulumi config set --path matview-refresh:alarms.errors.threshold 5");
+    assert.equal(faults[1]?.remedy, 'pulumi config set refreshRate "rate(1 minute)"');
+    assert.equal(faults[3]?.remedy, "pulumi config set --path alarms.errors.threshold 5");
   });
 
   it("gives the remedy that fits who asks", () => {
     const remedy = (purpose: Purpose) => faultsOf({ ...place, timeoutSeconds: 1_000 }, purpose)[0]?.remedy;
-    assert.equal(remedy("deploy"), "pulumi config set matview-refresh:timeoutSeconds 60");
+    assert.equal(remedy("deploy"), "pulumi config set timeoutSeconds 60");
     assert.equal(remedy("local"), "edit Pulumi.local.yaml: matview-refresh:timeoutSeconds: 60");
     assert.equal(remedy("component"), "in the program: timeoutSeconds: 60");
   });
@@ -133,8 +133,7 @@ describe("settings", () => {
     assert.match(top?.problem ?? "", /perhaps refreshRate is meant/);
     assert.equal(
       top?.remedy,
-      "pulumi config rm matview-refresh:refreshrate && " +
-        'pulumi config set matview-refresh:refreshRate "rate(5 minutes)"',
+      "pulumi config rm refreshrate && " + 'pulumi config set refreshRate "rate(5 minutes)"',
     );
     assert.match(nested?.problem ?? "", /perhaps network.subnetIds is meant/);
     assert.equal(secret?.key, "database.password");
