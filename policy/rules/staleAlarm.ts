@@ -16,8 +16,13 @@ import { viewsOf } from "../views";
  */
 const LOOK_BACK_PERIODS = 2;
 
+interface StaleConfig {
+  /** 0: what the component would promise. */
+  maxStalenessSeconds: number;
+}
+
 /** Only the absence of success shows a dead schedule, a function that cannot start, a network that is gone. */
-export const staleAlarm = defineRule({
+export const staleAlarm = defineRule<StaleConfig>({
   name: "stale-alarm",
   description:
     "Every view has an alarm that goes off, in the promised time, when refreshes stop for any reason.",
@@ -25,16 +30,26 @@ export const staleAlarm = defineRule({
     "Take the component's stale alarm. By hand: fewer than 1 success (or invocation) in a window, missing data " +
     "breaching, periods that fit the promise.",
   severity: "critical",
-  judgeStack(facts, _config, verdicts) {
-    for (const fn of facts.refreshes) judge(fn, facts, verdicts);
+  schema: {
+    maxStalenessSeconds: {
+      type: "integer",
+      minimum: 0,
+      default: 0,
+      description:
+        "The promise of hand-written functions, in seconds; 0 takes what the component would promise for their " +
+        "schedule and timeout. The component's own promise is in its rule's tag.",
+    },
+  },
+  judgeStack(facts, { maxStalenessSeconds }, verdicts) {
+    for (const fn of facts.refreshes) judge(fn, facts, maxStalenessSeconds, verdicts);
   },
 });
 
-function judge(fn: RefreshFunction, facts: StackFacts, verdicts: Verdicts): void {
+function judge(fn: RefreshFunction, facts: StackFacts, configuredSeconds: number, verdicts: Verdicts): void {
   const views = viewsOf(fn.resource.props);
   const { urn } = fn.resource;
   if (views.state === "unknown") return verdicts.judgedAtUpdate(`the views of ${fn.name}`, urn);
-  const promise = promiseOf(fn);
+  const promise = promiseOf(fn, configuredSeconds);
   if (promise.state === "unknown") {
     return verdicts.judgedAtUpdate(`the promised staleness of ${fn.name} (${promise.path})`, urn);
   }
@@ -56,18 +71,21 @@ function judge(fn: RefreshFunction, facts: StackFacts, verdicts: Verdicts): void
 }
 
 /** The promise: what the rule's tag says, else what the component would promise for this schedule and timeout. */
-function promiseOf(fn: RefreshFunction): Reading<number> {
+function promiseOf(fn: RefreshFunction, configuredSeconds: number): Reading<number> {
   for (const { rule } of fn.triggers) {
     const tag = readNumber(rule.props, "tags", MAX_STALENESS_TAG);
     if (tag.state !== "absent") return tag;
   }
+  if (configuredSeconds > 0) return { state: "known", value: configuredSeconds, path: "" };
   const ticks = ticksOf(fn);
   const timeout = readNumber(fn.resource.props, "timeout");
   if (ticks.state === "unknown") return { state: "unknown", path: ticks.path };
   if (timeout.state === "unknown") return timeout;
   if (ticks.state === "none") return { state: "absent", path: "" };
   const { intervalSeconds } = densestSchedule(ticks.triggers);
-  const value = defaultStalenessSeconds(intervalSeconds, known(timeout) ?? 3);
+  // Nobody promised this; an alarm whose gaps are not filled has the time that takes on top.
+  const lookBackSeconds = LOOK_BACK_PERIODS * 60;
+  const value = defaultStalenessSeconds(intervalSeconds, known(timeout) ?? 3) + lookBackSeconds;
   return { state: "known", value, path: "" };
 }
 
