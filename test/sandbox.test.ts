@@ -1,0 +1,186 @@
+/** The program with its own network, database and migrations, on mocks. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import type * as pulumi from "@pulumi/pulumi";
+import { parse } from "yaml";
+import {
+  allOf,
+  assertNoPublicIngress,
+  assertNoWildcards,
+  oneOf,
+  policyStatements,
+} from "./components/componentRun";
+import { loadProgram, withMocks, type MockedRun } from "./engine/mocks";
+
+const repository = path.join(__dirname, "..");
+const base = "matview-dev-refresh-job-progress";
+
+/** What index.ts exports, as far as these tests look at it. */
+interface Exports {
+  functionName: string;
+  securityGroupId: string;
+  monthlyCost: { totalUsd: number; lines: Record<string, number>[] };
+}
+
+/** index.ts with the values of a stack's file and these on top. */
+function runStack(stack: string, values: Record<string, unknown> = {}): Promise<MockedRun<Exports>> {
+  const file = readFileSync(path.join(repository, `Pulumi.${stack}.yaml`), "utf8");
+  const { config } = parse(file) as { config: Record<string, unknown> };
+  const settings: Record<string, unknown> = { ...config };
+  for (const [key, value] of Object.entries(values)) settings[`matview-refresh:${key}`] = value;
+  return withMocks(stack, "matview-refresh", settings, () => {
+    return loadProgram(path.join(repository, "index.ts")) as Exports;
+  });
+}
+
+describe("the sandbox", function () {
+  this.timeout(60_000);
+  let run: MockedRun<Exports>;
+  let withProxy: MockedRun<Exports>;
+
+  before(async () => {
+    run = await runStack("dev");
+    withProxy = await runStack("dev", { database: { create: { proxy: true } } });
+  });
+
+  it("makes a database that is private, encrypted, and has no password of ours", () => {
+    const { inputs, secretInputs } = oneOf(run, "Instance");
+    assert.deepEqual(
+      [
+        inputs.publiclyAccessible,
+        inputs.storageEncrypted,
+        inputs.iamDatabaseAuthenticationEnabled,
+        inputs.manageMasterUserPassword,
+        inputs.password,
+      ],
+      [false, true, true, true, undefined],
+    );
+    assert.deepEqual(secretInputs, []);
+    const group = oneOf(run, "SecurityGroup", `${base}-db`);
+    assert.deepEqual(oneOf(run, "Instance").references.vpcSecurityGroupIds, [group.urn]);
+    assert.deepEqual([inputs.instanceClass, inputs.allocatedStorage], ["db.t4g.micro", 20]);
+  });
+
+  it("has no way in or out but between its parts, and no wildcard in a policy", () => {
+    for (const stack of [run, withProxy]) {
+      assertNoPublicIngress(stack);
+      assertNoWildcards(stack);
+      for (const { inputs, name } of allOf(stack, "SecurityGroupEgressRule")) {
+        assert.match(String(inputs.referencedSecurityGroupId), /^sg-/, name);
+        assert.equal(inputs.cidrIpv4, undefined, name);
+      }
+      const network = oneOf(stack, "Vpc");
+      assert.deepEqual(network.inputs.natGateways, { strategy: "None" });
+    }
+  });
+
+  it("puts every migration beside the function that applies them, and its own secret into nobody's hands", () => {
+    const fn = oneOf(run, "Function", `${base}-migrate`);
+    const { assets } = fn.inputs.code as { assets: Record<string, pulumi.asset.FileAsset> };
+    const migrations = readdirSync(path.join(repository, "migrations")).filter((file) =>
+      file.endsWith(".sql"),
+    );
+    assert.deepEqual(
+      Object.keys(assets).sort(),
+      ["index.js", ...migrations.map((file) => `migrations/${file}`)].sort(),
+    );
+    const { variables } = fn.inputs.environment as { variables: Record<string, string> };
+    const { masterUserSecrets } = oneOf(run, "Instance").outputs as {
+      masterUserSecrets: { secretArn: string }[];
+    };
+    const secretArn = masterUserSecrets[0]?.secretArn;
+    assert.equal(variables.MATVIEW_DATABASE_SECRET_ARN, secretArn);
+    assert.equal(variables.MATVIEW_REFRESH_USER, "matview_refresh_function");
+    const readers = policyStatements(run).filter(({ actions }) =>
+      actions.includes("secretsmanager:GetSecretValue"),
+    );
+    assert.deepEqual(readers.map(({ holder, resources }) => [holder.split(" ")[1], resources]).sort(), [
+      [`${base}-migrate`, [secretArn]],
+      [`${base}-migrate-secrets`, [secretArn]],
+    ]);
+  });
+
+  it("migrates when everything the function needs is there, and refreshes when that is done", () => {
+    const invocation = oneOf(run, "Invocation");
+    const rules = [...allOf(run, "SecurityGroupEgressRule"), ...allOf(run, "SecurityGroupIngressRule")];
+    for (const rule of rules.filter(({ name }) => name.startsWith(`${base}-migrate`))) {
+      assert.ok(invocation.dependencies.includes(rule.urn), `${rule.name} may come too late`);
+    }
+    const migrate = oneOf(run, "Function", `${base}-migrate`);
+    assert.deepEqual(invocation.references.functionName, [migrate.urn]);
+    assert.ok(migrate.dependencies.includes(oneOf(run, "VpcEndpoint").urn));
+    // Children are registered after the component that is their parent, and so after what it depends on.
+    const component = oneOf(run, "MaterializedViewRefresh");
+    assert.ok(component.dependencies.includes(invocation.urn), "the first refresh may come too early");
+  });
+
+  it("migrates a database that takes the place of another", () => {
+    const { triggers } = oneOf(run, "Invocation").inputs as { triggers: Record<string, string> };
+    const instance = oneOf(run, "Instance");
+    assert.deepEqual(Object.keys(triggers).sort(), ["database", "migrations", "refreshUser"]);
+    assert.match(triggers.migrations ?? "", /^[0-9a-f]{64}$/);
+    assert.deepEqual(oneOf(run, "Invocation").references.triggers, [instance.urn]);
+  });
+
+  it("keeps a stack's further variables for the refresh function", async () => {
+    const stack = await runStack("dev", { environment: { FEATURE: "on" } });
+    const featureOf = (name: string) => {
+      const { environment } = oneOf(stack, "Function", `${base}-${name}`).inputs;
+      return (environment as { variables: Record<string, string> }).variables.FEATURE;
+    };
+    assert.deepEqual([featureOf("function"), featureOf("migrate")], ["on", undefined]);
+  });
+
+  it("signs in by IAM: to the instance, or to the proxy, which signs in by IAM too", () => {
+    const connects = (stack: MockedRun<Exports>) =>
+      policyStatements(stack)
+        .filter(({ actions }) => actions.includes("rds-db:connect"))
+        .map(({ holder, resources }) => [holder.split(" ")[1], ...resources])
+        .sort();
+    const userOf = (id: unknown) =>
+      `arn:aws:rds-db:us-east-1:123456789012:dbuser:${String(id)}/matview_refresh_function`;
+    const { resourceId } = oneOf(run, "Instance").outputs;
+    assert.deepEqual(connects(run), [[`${base}-role`, userOf(resourceId)]]);
+
+    const proxy = oneOf(withProxy, "Proxy");
+    const proxyId = /prx-[0-9a-z]+$/.exec(String(proxy.outputs.arn))?.[0];
+    const instanceId = oneOf(withProxy, "Instance").outputs.resourceId;
+    assert.deepEqual(connects(withProxy), [
+      [`${base}-proxy`, userOf(instanceId)],
+      [`${base}-role`, userOf(proxyId)],
+    ]);
+    assert.equal(proxy.inputs.requireTls, true);
+    const { variables } = oneOf(withProxy, "Function", `${base}-function`).inputs.environment as {
+      variables: Record<string, string>;
+    };
+    assert.equal(variables.MATVIEW_DATABASE_HOST, proxy.outputs.endpoint);
+    const target = oneOf(withProxy, "ProxyTarget");
+    assert.equal(target.inputs.dbInstanceIdentifier, oneOf(withProxy, "Instance").outputs.identifier);
+  });
+
+  it("is paid for in the estimate", () => {
+    const lines = ({ result }: MockedRun<Exports>) =>
+      result.monthlyCost.lines.flatMap((line) => Object.keys(line)).join("\n");
+    assert.match(lines(run), /db\.t4g\.micro/);
+    assert.doesNotMatch(lines(run), /proxy/i);
+    assert.match(lines(withProxy), /proxy/i);
+    assert.ok(withProxy.result.monthlyCost.totalUsd > run.result.monthlyCost.totalUsd + 20);
+  });
+});
+
+describe("a stack with an existing database", function () {
+  this.timeout(60_000);
+
+  it("makes no network, no database and no migration function", async () => {
+    const run = await runStack("prod");
+    const foreign = run.resources.filter(({ type }) =>
+      /^awsx:|^aws:rds\/|invocation|sandbox|^aws:ec2\/(vpc|subnet)/i.test(type),
+    );
+    assert.deepEqual(foreign, []);
+    assert.equal(run.resources.length, 24);
+    assert.equal(run.result.functionName, "matview-prod-refresh-job-progress");
+    assertNoWildcards(run);
+    assertNoPublicIngress(run);
+  });
+});
