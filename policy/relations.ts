@@ -94,7 +94,10 @@ function ruleSaysRefresh(rule: Resource, pattern: RegExp): boolean {
 export function refersTo(from: Resource, path: (string | number)[], to: Resource): Relation {
   const value = readText(from.props, ...path);
   if (value.state === "absent") return "no";
-  if (value.state === "known") return isIdentity(value.value, to) ? "yes" : "no";
+  if (value.state === "known") {
+    if (isIdentity(value.value, to)) return "yes";
+    return mayBeIdentity(value.value, to) ? "unclear" : "no";
+  }
   const sources = from.propertyDependencies[String(path[0])] ?? [];
   if (sources.length === 0) return "unclear";
   const isSource = sources.some(
@@ -116,6 +119,12 @@ function isIdentity(text: string, { props }: Resource): boolean {
   if (arn !== undefined) return text.startsWith(`${arn}:`) && arn.includes(":function:");
   const rest = text.split(":").slice(5).join(":");
   return name !== undefined && new RegExp(`(^|[:/])${escaped(name)}(:[^:]+)?$`).test(rest);
+}
+
+/** Whether a text could turn out to be the name or ARN of a resource whose name is not known yet. */
+function mayBeIdentity(text: string, { props }: Resource): boolean {
+  if (readText(props, "name").state !== "unknown") return false;
+  return !text.startsWith("arn:") || readText(props, "arn").state !== "known";
 }
 
 function escaped(text: string): string {

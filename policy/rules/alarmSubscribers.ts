@@ -2,7 +2,7 @@ import { actionsOf } from "../alarmActions";
 import type { AlarmReading } from "../alarmReading";
 import { METRIC_NAMESPACE } from "../../handler/metricNames";
 import { known, readList, readText } from "../reading";
-import { refersTo, type RefreshFunction, type StackFacts } from "../relations";
+import { refersTo, type RefreshFunction, type Relation, type StackFacts } from "../relations";
 import { TYPE, type Resource } from "../resource";
 import { defineRule } from "../rule";
 import { stageOf, stageSchema, type StageConfig } from "../stages";
@@ -55,21 +55,29 @@ function judge(alarm: AlarmReading, facts: StackFacts, verdicts: Verdicts): void
   if (list.state !== "known") {
     const sources = resource.propertyDependencies.alarmActions ?? [];
     const own = topics.filter((topic) => sources.some(({ urn }) => urn === topic.urn));
-    if (own.some((topic) => hasSubscriber(topic, facts))) return;
+    if (own.some((topic) => subscribed(topic, facts) === "yes")) return;
     return verdicts.judgedAtUpdate(`whom alarm ${name} tells`, resource.urn);
   }
-  const heard = list.value.map((_, index) => {
-    const own = topics.find((topic) => refersTo(resource, ["alarmActions", index], topic) === "yes");
+  const heard = list.value.map((_, index): Relation => {
+    const relations = topics.map((topic) => ({
+      topic,
+      to: refersTo(resource, ["alarmActions", index], topic),
+    }));
+    const own = relations.find(({ to }) => to === "yes")?.topic;
+    if (own !== undefined) return subscribed(own, facts);
     // A topic or another action from outside this stack has its subscribers there.
-    return own === undefined || hasSubscriber(own, facts);
+    return relations.some(({ to }) => to === "unclear") ? "unclear" : "yes";
   });
-  if (heard.includes(true)) return;
+  if (heard.includes("yes")) return;
+  if (heard.includes("unclear")) return verdicts.judgedAtUpdate(`whom alarm ${name} tells`, resource.urn);
   const message = `Alarm ${name} tells only topics of this stack that have no subscription: nobody hears it.`;
   verdicts.refuse(message, resource.urn);
 }
 
-function hasSubscriber(topic: Resource, facts: StackFacts): boolean {
-  return facts
+/** Whether a topic of the stack has a subscription. */
+function subscribed(topic: Resource, facts: StackFacts): Relation {
+  const relations = facts
     .ofType(TYPE.subscription)
-    .some((subscription) => refersTo(subscription, ["topic"], topic) === "yes");
+    .map((subscription) => refersTo(subscription, ["topic"], topic));
+  return relations.find((relation) => relation === "yes") ?? relations.find((r) => r === "unclear") ?? "no";
 }

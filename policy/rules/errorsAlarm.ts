@@ -30,7 +30,10 @@ function judge(fn: RefreshFunction, facts: StackFacts, config: StageConfig, verd
   const ownAlarms = fn.alarms.filter(readsErrors);
   if (ownAlarms.length === 0) {
     const isUnclear = facts.alarms.some(
-      (alarm) => watches(alarm, fn.resource) === "unclear" || alarm.form === "unknown",
+      (alarm) =>
+        alarm.form === "unknown" ||
+        watches(alarm, fn.resource) === "unclear" ||
+        (fn.alarms.includes(alarm) && alarm.metrics.some((metric) => metric.name.state === "unknown")),
     );
     if (isUnclear) verdicts.judgedAtUpdate(`which alarm watches the errors of ${fn.name}`, urn);
     else verdicts.refuse(`${fn.name} has no alarm on its Errors (AWS/Lambda, FunctionName=${fn.name}).`, urn);

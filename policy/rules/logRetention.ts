@@ -27,7 +27,10 @@ function judge(fn: RefreshFunction, facts: StackFacts, config: RetentionConfig, 
   const stated = readText(resource.props, "loggingConfig", "logGroup");
   const group = facts.ofType(TYPE.logGroup).find((candidate) => isLogGroupOf(candidate, fn, stated));
   if (group !== undefined) return judgeGroup(group, name, config, verdicts);
-  if (stated.state === "unknown") {
+  const isNameUnclear =
+    readText(resource.props, "name").state === "unknown" ||
+    facts.ofType(TYPE.logGroup).some(({ props }) => readText(props, "name").state === "unknown");
+  if (stated.state === "unknown" || isNameUnclear) {
     verdicts.judgedAtUpdate(`the log group of ${name}`, resource.urn);
   } else if (known(stated) !== undefined && known(stated) !== defaultGroupName(name)) {
     verdicts.remark(

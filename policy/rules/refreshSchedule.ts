@@ -22,7 +22,6 @@ export const refreshSchedule = defineRule({
 });
 
 function judge(fn: RefreshFunction, facts: StackFacts, verdicts: Verdicts): void {
-  const { urn } = fn.resource;
   for (const { rule, schedule } of fn.triggers) {
     if (schedule.state === "faulty") {
       verdicts.refuse(
@@ -33,13 +32,36 @@ function judge(fn: RefreshFunction, facts: StackFacts, verdicts: Verdicts): void
       verdicts.judgedAtUpdate(`the schedule of ${nameOf(rule)}, which triggers ${fn.name}`, rule.urn);
     }
   }
-  if (fn.triggers.length > 0) return;
-  const target = facts
-    .ofType(TYPE.target)
-    .find((candidate) => refersTo(candidate, ["arn"], fn.resource) !== "no");
-  if (target === undefined) {
-    verdicts.refuse(`No schedule of this stack reaches ${fn.name}, so its views grow old unseen.`, urn);
-    return;
+  if (fn.triggers.length === 0) judgeUntriggered(fn, facts, verdicts);
+}
+
+/** A function that no schedule is known to reach. */
+function judgeUntriggered(fn: RefreshFunction, facts: StackFacts, verdicts: Verdicts): void {
+  const rules = facts.ofType(TYPE.rule);
+  const targets = facts.ofType(TYPE.target).map((target) => ({
+    target,
+    toFunction: refersTo(target, ["arn"], fn.resource),
+    fromRule: rules.map((rule) => refersTo(target, ["rule"], rule)),
+  }));
+  const unclear = targets.find(
+    ({ toFunction, fromRule }) =>
+      toFunction === "unclear" || (toFunction === "yes" && fromRule.includes("unclear")),
+  );
+  if (unclear !== undefined) {
+    return verdicts.judgedAtUpdate(
+      `which rule and function target ${unclear.target.name} joins`,
+      unclear.target.urn,
+    );
   }
-  verdicts.judgedAtUpdate(`which rule and function target ${target.name} joins`, target.urn);
+  const outside = targets.find(
+    ({ toFunction, fromRule }) => toFunction === "yes" && !fromRule.includes("yes"),
+  );
+  if (outside !== undefined) {
+    const where = `The rule that triggers ${fn.name} is not in this stack`;
+    return verdicts.remark(`${where}; what depends on its schedule is not judged.`, fn.resource.urn);
+  }
+  verdicts.refuse(
+    `No schedule of this stack reaches ${fn.name}, so its views grow old unseen.`,
+    fn.resource.urn,
+  );
 }

@@ -4,7 +4,7 @@ import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metric
 import type { QualifiedName } from "../../handler/settings";
 import type { AlarmReading, WatchedMetric } from "../alarmReading";
 import { known, readNumber, readText, type Reading } from "../reading";
-import type { RefreshFunction, StackFacts } from "../relations";
+import { watches, type RefreshFunction, type StackFacts } from "../relations";
 import { defineRule } from "../rule";
 import { densestSchedule, ticksOf } from "../ticks";
 import type { Verdicts } from "../verdict";
@@ -113,9 +113,12 @@ function judgeCandidates(candidates: AlarmReading[], judged: Judged, verdicts: V
   const { urn } = judged.fn.resource;
   if (candidates.length === 0) {
     const isUnclear = judged.facts.alarms.some(
-      ({ form, metrics }) =>
-        form === "unknown" ||
-        metrics.some(({ namespace, name }) => namespace.state === "unknown" || name.state === "unknown"),
+      (alarm) =>
+        alarm.form === "unknown" ||
+        watches(alarm, judged.fn.resource) === "unclear" ||
+        alarm.metrics.some(
+          ({ namespace, name }) => namespace.state === "unknown" || name.state === "unknown",
+        ),
     );
     if (isUnclear) verdicts.judgedAtUpdate(`which alarm watches that ${judged.fn.name} goes on`, urn);
     else verdicts.refuse(judged.missing, urn);

@@ -101,9 +101,14 @@ function fill(
   message.setType(resource.type);
   message.setName(resource.name);
   message.setUrn(urn);
-  message.setProperties(Struct.fromJavaScript(props as Record<string, JavaScriptValue>));
+  message.setProperties(Struct.fromJavaScript(plain(props)));
   message.setOptions(new analyzer.AnalyzerResourceOptions());
   return urn;
+}
+
+/** Without properties that are undefined, which no protocol message has. */
+function plain(props: Record<string, unknown>): Record<string, JavaScriptValue> {
+  return JSON.parse(JSON.stringify(props)) as Record<string, JavaScriptValue>;
 }
 
 async function run(make: MakeCall, policy: RulePolicy, request: unknown, urn: string): Promise<Said[]> {

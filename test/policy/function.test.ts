@@ -1,0 +1,256 @@
+/** The rules on the function itself: schedule, timeout, retries, log, runtime. */
+import assert from "node:assert/strict";
+import { logRetention } from "../../policy/rules/logRetention";
+import { refreshSchedule } from "../../policy/rules/refreshSchedule";
+import { refreshTimeout } from "../../policy/rules/refreshTimeout";
+import { retries } from "../../policy/rules/retries";
+import { supportedRuntime } from "../../policy/rules/supportedRuntime";
+import table from "../../policy/runtimeDates.json";
+import { TYPE } from "../../policy/resource";
+import { advice, judge, refusals, unknown } from "./judge";
+import { all, changed, handWritten, ofComponent, without, type TestStack } from "./stacks";
+
+async function refused(rule: Parameters<typeof judge>[0], stack: TestStack, options = {}): Promise<string[]> {
+  return refusals(await judge(rule, all(stack), options));
+}
+
+async function advised(rule: Parameters<typeof judge>[0], stack: TestStack): Promise<string> {
+  const said = await judge(rule, all(stack));
+  assert.deepEqual(refusals(said), []);
+  return advice(said).join("\n");
+}
+
+describe("refresh-schedule", () => {
+  it("is content with rules, delay queues and EventBridge schedules", async () => {
+    for (const stack of [handWritten(), ofComponent(), ofComponent({ refreshRate: "rate(15 seconds)" })]) {
+      assert.deepEqual(await judge(refreshSchedule, all(stack)), []);
+    }
+    const arn = handWritten().fn!.props.arn;
+    const props = { scheduleExpression: "rate(5 minutes)", target: { arn } };
+    const scheduler = {
+      ...without(handWritten(), "rule", "target"),
+      s: { type: TYPE.schedule, name: "s", props },
+    };
+    assert.deepEqual(await judge(refreshSchedule, all(scheduler)), []);
+  });
+
+  it("refuses a function that nothing reaches, and a rate that AWS refuses", async () => {
+    assert.match(
+      (await refused(refreshSchedule, without(handWritten(), "target")))[0] ?? "",
+      /No schedule of this stack/,
+    );
+    const elsewhere = changed(handWritten(), "target", {
+      arn: "arn:aws:lambda:us-east-1:123456789012:function:another",
+    });
+    assert.match((await refused(refreshSchedule, elsewhere))[0] ?? "", /No schedule of this stack/);
+    const events = changed(handWritten(), "rule", { scheduleExpression: undefined, eventPattern: "{}" });
+    assert.match((await refused(refreshSchedule, events))[0] ?? "", /No schedule of this stack/);
+    const outside = await judge(refreshSchedule, all(without(handWritten(), "rule")));
+    assert.match(advice(outside)[0] ?? "", /is not in this stack; what depends on its schedule/);
+    const plural = changed(handWritten(), "rule", { scheduleExpression: "rate(1 minutes)" });
+    assert.match(
+      (await refused(refreshSchedule, plural))[0] ?? "",
+      /AWS wants the singular "minute" after 1/,
+    );
+  });
+
+  it("follows aliases and versions", async () => {
+    const stack = handWritten();
+    const alias = {
+      type: TYPE.alias,
+      name: "live",
+      props: { functionName: stack.fn!.props.name, arn: unknown },
+    };
+    const target = { ...changed(stack, "target", { arn: unknown }).target!, from: { arn: ["live"] } };
+    assert.deepEqual(await judge(refreshSchedule, all({ ...stack, alias, target })), []);
+    const version = changed(stack, "target", { arn: `${String(stack.fn!.props.arn)}:7` });
+    assert.deepEqual(await judge(refreshSchedule, all(version)), []);
+  });
+
+  it("says what it judges at update", async () => {
+    const rate = changed(handWritten(), "rule", { scheduleExpression: unknown });
+    assert.match(await advised(refreshSchedule, rate), /Judged at update: the schedule of scanner/);
+    const target = changed(handWritten(), "target", { arn: unknown });
+    assert.match(await advised(refreshSchedule, target), /Judged at update: which rule and function target/);
+    const fn = {
+      type: TYPE.function,
+      name: "mystery",
+      props: { name: "mystery", environment: { variables: unknown } },
+    };
+    assert.match(
+      await advised(refreshSchedule, { fn }),
+      /Judged at update: whether mystery is a refresh function/,
+    );
+  });
+});
+
+describe("refresh-timeout", () => {
+  it("is content within the limits and twice the interval", async () => {
+    assert.deepEqual(await judge(refreshTimeout, all(ofComponent())), []);
+    const config = { mostSeconds: 600 };
+    const slow = changed(ofComponent({ refreshRate: "rate(5 minutes)" }), "fn", { timeout: 600 });
+    assert.deepEqual(await judge(refreshTimeout, all(slow), { config }), []);
+    assert.deepEqual(await refused(refreshTimeout, handWritten()), []);
+  });
+
+  it("refuses one outside the limits, Lambda's default of 3 s too", async () => {
+    for (const [timeout, seconds] of [
+      [9, 9],
+      [121, 121],
+      [undefined, 3],
+    ]) {
+      const messages = await refused(refreshTimeout, changed(ofComponent(), "fn", { timeout }));
+      assert.match(messages[0] ?? "", new RegExp(`is ${seconds} s; 10 to 120 s are allowed`));
+    }
+  });
+
+  it("refuses one that the schedule does not bear", async () => {
+    const config = { mostSeconds: 900 };
+    const stack = changed(ofComponent({ refreshRate: "rate(2 minutes)" }), "fn", { timeout: 241 });
+    assert.match(
+      (await refused(refreshTimeout, stack, { config }))[0] ?? "",
+      /rate\(2 minutes\) bears 240 s/,
+    );
+    assert.deepEqual(await refused(refreshTimeout, changed(stack, "fn", { timeout: 240 }), { config }), []);
+  });
+
+  it("wants a margin after a statement timeout that is written down", async () => {
+    const withVariable = (variables: object) => changed(handWritten(), "fn", { environment: { variables } });
+    const wrong = [
+      { PGOPTIONS: "-c statement_timeout=60s" },
+      { STATEMENT_TIMEOUT_MS: "58001" },
+      { STATEMENT_TIMEOUT_SECONDS: "59" },
+      { STATEMENT_TIMEOUT: "0" },
+    ];
+    for (const variables of wrong) {
+      const messages = await refused(refreshTimeout, withVariable(variables));
+      assert.match(messages[0] ?? "", /must end after 58000 ms at the latest/, JSON.stringify(variables));
+    }
+    for (const variables of [{ PGOPTIONS: "-c statement_timeout=55s" }, { STATEMENT_TIMEOUT_MS: "58000" }]) {
+      assert.deepEqual(
+        await judge(refreshTimeout, all(withVariable(variables))),
+        [],
+        JSON.stringify(variables),
+      );
+    }
+    assert.match(await advised(refreshTimeout, handWritten()), /names no statement_timeout/);
+  });
+
+  it("says what it judges at update", async () => {
+    const said = await advised(refreshTimeout, changed(ofComponent(), "fn", { timeout: unknown }));
+    assert.match(said, /Judged at update: the timeout of/);
+    assert.match(said, /Judged at update: whether the timeout .* fits its schedule/);
+  });
+});
+
+describe("retries", () => {
+  it("is content with none, and an age of one interval", async () => {
+    assert.deepEqual(await judge(retries, all(handWritten())), []);
+    const age = { maximumEventAgeInSeconds: 300 };
+    assert.deepEqual(
+      await judge(retries, all(changed(ofComponent({ refreshRate: "rate(5 minutes)" }), "config", age))),
+      [],
+    );
+  });
+
+  it("refuses Lambda's defaults, which hold without a configuration", async () => {
+    assert.match(
+      (await refused(retries, without(handWritten(), "config")))[0] ?? "",
+      /runs a failed tick 2 times more and keeps a late one for 21600 s/,
+    );
+    const empty = changed(handWritten(), "config", {
+      maximumRetryAttempts: undefined,
+      maximumEventAgeInSeconds: undefined,
+    });
+    assert.equal((await refused(retries, empty)).length, 2);
+  });
+
+  it("refuses retries, and an event older than an interval", async () => {
+    assert.match(
+      (await refused(retries, changed(handWritten(), "config", { maximumRetryAttempts: 1 })))[0] ?? "",
+      /1 times more; it must be 0/,
+    );
+    const old = changed(ofComponent({ refreshRate: "rate(2 minutes)" }), "config", {
+      maximumEventAgeInSeconds: 121,
+    });
+    assert.match((await refused(retries, old))[0] ?? "", /may wait 121 s.*at most 120 s/);
+  });
+
+  it("says what it judges at update", async () => {
+    const attempts = changed(handWritten(), "config", { maximumRetryAttempts: unknown });
+    assert.match(await advised(retries, attempts), /Judged at update: the retries/);
+    const age = changed(handWritten(), "config", { maximumEventAgeInSeconds: unknown });
+    assert.match(await advised(retries, age), /Judged at update: the age/);
+    const name = changed(handWritten(), "config", { functionName: unknown });
+    assert.match(await advised(retries, name), /Judged at update: which FunctionEventInvokeConfig/);
+  });
+});
+
+describe("log-retention", () => {
+  it("is content with a retention", async () => {
+    assert.deepEqual(await judge(logRetention, all(handWritten())), []);
+    assert.equal((await refused(logRetention, handWritten(), { config: { leastDays: 30 } })).length, 1);
+  });
+
+  it("refuses none, for ever, and a group that Lambda would make", async () => {
+    for (const retentionInDays of [undefined, 0]) {
+      assert.match(
+        (await refused(logRetention, changed(handWritten(), "logs", { retentionInDays })))[0] ?? "",
+        /has no retention/,
+      );
+    }
+    assert.match(
+      (await refused(logRetention, without(handWritten(), "logs")))[0] ?? "",
+      /has no log group in this stack/,
+    );
+  });
+
+  it("finds the group that the function names, and remarks on one outside the stack", async () => {
+    const named = changed(changed(handWritten(), "fn", { loggingConfig: { logGroup: "views" } }), "logs", {
+      name: "views",
+    });
+    assert.deepEqual(await judge(logRetention, all(named)), []);
+    assert.match(await advised(logRetention, without(named, "logs")), /not in this stack/);
+  });
+
+  it("says what it judges at update", async () => {
+    const days = changed(handWritten(), "logs", { retentionInDays: unknown });
+    assert.match(await advised(logRetention, days), /Judged at update: the retention/);
+    const group = changed(handWritten(), "fn", { loggingConfig: { logGroup: unknown } });
+    assert.match(await advised(logRetention, group), /Judged at update: the log group/);
+  });
+});
+
+describe("supported-runtime", () => {
+  const runs = (runtime: unknown) => changed(handWritten(), "fn", { runtime });
+
+  it("goes by the table and the configured day", async () => {
+    assert.deepEqual(await judge(supportedRuntime, all(runs("nodejs24.x"))), []);
+    assert.match(
+      (await refused(supportedRuntime, runs("nodejs20.x")))[0] ?? "",
+      /deprecated since 2026-04-30/,
+    );
+    assert.deepEqual(
+      await refused(supportedRuntime, runs("nodejs20.x"), { config: { judgedOn: "2026-04-29" } }),
+      [],
+    );
+    assert.equal(
+      (await refused(supportedRuntime, runs("nodejs24.x"), { config: { judgedOn: "2028-04-30" } })).length,
+      1,
+    );
+  });
+
+  it("refuses a runtime nobody dated, until its date is configured; a container image has none", async () => {
+    assert.match((await refused(supportedRuntime, runs("nodejs28.x")))[0] ?? "", /is not in the table/);
+    const config = { furtherRuntimes: { "nodejs28.x": "2031-04-30" } };
+    assert.deepEqual(await refused(supportedRuntime, runs("nodejs28.x"), { config }), []);
+    assert.deepEqual(await refused(supportedRuntime, runs(undefined)), []);
+    assert.match(await advised(supportedRuntime, runs(unknown)), /Judged at update: the runtime/);
+  });
+
+  it("has a table of days, each runtime once", () => {
+    const days = [table.readOn, ...table.runtimes.map(({ deprecatedOn }) => deprecatedOn)];
+    for (const day of days) assert.equal(new Date(day).toISOString().slice(0, 10), day);
+    assert.equal(new Set(table.runtimes.map(({ runtime }) => runtime)).size, table.runtimes.length);
+  });
+});
