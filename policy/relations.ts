@@ -35,6 +35,8 @@ export interface RefreshFunction {
   /** It is known by what triggers it alone. */
   isKnownByTrigger: boolean;
   triggers: Trigger[];
+  /** Present: a target, mapping or schedule of which a preview cannot tell whether it belongs here. */
+  unclearTrigger?: Resource;
   alarms: AlarmReading[];
 }
 
@@ -65,12 +67,14 @@ export function stackFacts(resources: Resource[], pattern: RegExp): StackFacts {
     if (isKnownByTrigger) kind = "refresh";
     if (kind === "unclear") unclearFunctions.push(resource);
     if (kind === "none" || kind === "unclear") continue;
+    const unclearTrigger = unclearTriggerOf(resource, ofType);
     functions.push({
       resource,
       name: nameOf(resource),
       kind,
       isKnownByTrigger,
       triggers,
+      ...(unclearTrigger === undefined ? {} : { unclearTrigger }),
       alarms: alarms.filter((alarm) => watches(alarm, resource) === "yes"),
     });
   }
@@ -161,6 +165,25 @@ function queuesOf(fn: Resource, ofType: OfType): Resource[] {
   return ofType(TYPE.queue).filter((queue) =>
     mappings.some((mapping) => refersTo(mapping, ["eventSourceArn"], queue) === "yes"),
   );
+}
+
+/** A resource that may join a rule or a queue with the function, which a preview cannot tell. */
+function unclearTriggerOf(fn: Resource, ofType: OfType): Resource | undefined {
+  const queues = queuesOf(fn, ofType);
+  const mapping = ofType(TYPE.eventSourceMapping).find((candidate) => {
+    const toFunction = refersTo(candidate, ["functionName"], fn);
+    const fromQueue = ofType(TYPE.queue).map((queue) => refersTo(candidate, ["eventSourceArn"], queue));
+    return toFunction === "unclear" || (toFunction === "yes" && fromQueue.includes("unclear"));
+  });
+  const target = ofType(TYPE.target).find((candidate) => {
+    const to = [fn, ...queues].map((end) => refersTo(candidate, ["arn"], end));
+    const from = ofType(TYPE.rule).map((rule) => refersTo(candidate, ["rule"], rule));
+    return to.includes("unclear") || (to.includes("yes") && from.includes("unclear"));
+  });
+  const schedule = ofType(TYPE.schedule).find(
+    (candidate) => refersTo(candidate, ["target", "arn"], fn) === "unclear",
+  );
+  return mapping ?? target ?? schedule;
 }
 
 function trigger(rule: Resource, target: Resource, queue?: Resource): Trigger {

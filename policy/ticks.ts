@@ -16,7 +16,8 @@ export type Ticks =
   { state: "known"; triggers: Ticking[] } | { state: "unknown"; path: string } | { state: "none" };
 
 /** Reads what triggers a function. A schedule with a fault counts as none; the schedule rule names it. */
-export function ticksOf({ triggers }: RefreshFunction): Ticks {
+export function ticksOf({ triggers, unclearTrigger }: RefreshFunction): Ticks {
+  if (unclearTrigger !== undefined) return { state: "unknown", path: `what ${unclearTrigger.name} joins` };
   const ticking: Ticking[] = [];
   for (const trigger of triggers) {
     const { schedule, queue } = trigger;

@@ -37,31 +37,21 @@ function judge(fn: RefreshFunction, facts: StackFacts, verdicts: Verdicts): void
 
 /** A function that no schedule is known to reach. */
 function judgeUntriggered(fn: RefreshFunction, facts: StackFacts, verdicts: Verdicts): void {
-  const rules = facts.ofType(TYPE.rule);
-  const targets = facts.ofType(TYPE.target).map((target) => ({
-    target,
-    toFunction: refersTo(target, ["arn"], fn.resource),
-    fromRule: rules.map((rule) => refersTo(target, ["rule"], rule)),
-  }));
-  const unclear = targets.find(
-    ({ toFunction, fromRule }) =>
-      toFunction === "unclear" || (toFunction === "yes" && fromRule.includes("unclear")),
-  );
-  if (unclear !== undefined) {
+  const { resource, name, unclearTrigger } = fn;
+  if (unclearTrigger !== undefined) {
     return verdicts.judgedAtUpdate(
-      `which rule and function target ${unclear.target.name} joins`,
-      unclear.target.urn,
+      `what ${unclearTrigger.name} joins, a rule and ${name} perhaps`,
+      unclearTrigger.urn,
     );
   }
-  const outside = targets.find(
-    ({ toFunction, fromRule }) => toFunction === "yes" && !fromRule.includes("yes"),
-  );
-  if (outside !== undefined) {
-    const where = `The rule that triggers ${fn.name} is not in this stack`;
-    return verdicts.remark(`${where}; what depends on its schedule is not judged.`, fn.resource.urn);
+  const rules = facts.ofType(TYPE.rule);
+  const isOutside = facts
+    .ofType(TYPE.target)
+    .filter((target) => refersTo(target, ["arn"], resource) === "yes")
+    .some((target) => rules.every((rule) => refersTo(target, ["rule"], rule) === "no"));
+  if (isOutside) {
+    const where = `The rule that triggers ${name} is not in this stack`;
+    return verdicts.remark(`${where}; what depends on its schedule is not judged.`, resource.urn);
   }
-  verdicts.refuse(
-    `No schedule of this stack reaches ${fn.name}, so its views grow old unseen.`,
-    fn.resource.urn,
-  );
+  verdicts.refuse(`No schedule of this stack reaches ${name}, so its views grow old unseen.`, resource.urn);
 }

@@ -71,7 +71,10 @@ describe("refresh-schedule", () => {
     const rate = changed(handWritten(), "rule", { scheduleExpression: unknown });
     assert.match(await advised(refreshSchedule, rate), /Judged at update: the schedule of scanner/);
     const target = changed(handWritten(), "target", { arn: unknown });
-    assert.match(await advised(refreshSchedule, target), /Judged at update: which rule and function target/);
+    assert.match(
+      await advised(refreshSchedule, target),
+      /Judged at update: what scanner-refresh-matview-target joins/,
+    );
     const fn = {
       type: TYPE.function,
       name: "mystery",
