@@ -1,7 +1,10 @@
 /** The component package: what a program in another language installs and sees. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 import { build } from "esbuild";
 import { componentSchema, SCHEMA_FILE } from "../../components/schema";
 
@@ -47,6 +50,12 @@ async function importedPackages(entry: string): Promise<string[]> {
   return specifiers.map(({ path: name }) => /^(@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? name);
 }
 
+/** Whether every user of this machine may go into a folder. */
+function isOpenToAll(folder: string): boolean {
+  const above = path.dirname(folder);
+  return (statSync(folder).mode & 0o001) !== 0 && (above === folder || isOpenToAll(above));
+}
+
 describe("the component package", () => {
   const own = manifest("components");
   const project = manifest();
@@ -90,5 +99,49 @@ describe("the component package", () => {
       Object.keys(own.dependencies).sort(),
       [...new Set([...imported.flat(), ...ofLoading])].sort(),
     );
+  });
+
+  describe("installed by itself, where it may not write", () => {
+    let folder: string;
+    let made: string | undefined;
+
+    before(() => {
+      folder = mkdtempSync(path.join(tmpdir(), "matview-refresh-package-"));
+      for (const part of ["components", "handler"]) {
+        const source = path.join(root, part);
+        const filter = (file: string) => !file.includes(`${path.sep}node_modules`);
+        cpSync(source, path.join(folder, part), { recursive: true, filter });
+      }
+      // Only the package's own folder has libraries, as after `pulumi package add`.
+      symlinkSync(path.join(root, "node_modules"), path.join(folder, "components", "node_modules"));
+      chmodSync(folder, 0o555);
+    });
+
+    after(() => {
+      chmodSync(folder, 0o755);
+      rmSync(folder, { recursive: true });
+      if (made !== undefined) rmSync(path.dirname(made), { recursive: true });
+    });
+
+    it("bundles the handler all the same, elsewhere", async function () {
+      this.timeout(60_000);
+      // Root may write anywhere, so as root somebody else has to try, who must be able to read the sources.
+      const isRoot = process.getuid?.() === 0;
+      if (isRoot && !isOpenToAll(root)) this.skip();
+      const program =
+        `require(${JSON.stringify(path.join(folder, "components", "bundle"))})` +
+        `.bundleHandler("handler/index.ts", "dist/refresh").then(({ file }) => console.log(file))`;
+      const tsx = path.join(root, "node_modules", "tsx", "dist", "cjs", "index.cjs");
+      const options = {
+        cwd: "/",
+        env: { PATH: process.env.PATH, TSX_DISABLE_CACHE: "1" },
+        ...(isRoot ? { uid: 65_534, gid: 65_534 } : {}),
+      };
+      const { stdout } = await promisify(execFile)(process.execPath, ["-r", tsx, "-e", program], options);
+      made = stdout.trim();
+      assert.ok(path.isAbsolute(made) && !made.startsWith(folder), made);
+      const { handler } = (await import(made)) as { handler: unknown };
+      assert.equal(typeof handler, "function");
+    });
   });
 });
