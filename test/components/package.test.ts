@@ -101,6 +101,27 @@ describe("the component package", () => {
     );
   });
 
+  it("loads no library through the handler's files, which lie outside the folder that is installed", async () => {
+    const { metafile } = await build({
+      entryPoints: [path.join(root, "components/index.ts")],
+      absWorkingDir: root,
+      bundle: true,
+      packages: "external",
+      platform: "node",
+      write: false,
+      metafile: true,
+      logLevel: "silent",
+    });
+    const outside = Object.entries(metafile.inputs).filter(([file]) => !file.startsWith("components/"));
+    assert.ok(outside.length > 0);
+    const libraries = outside.flatMap(([file, { imports }]) =>
+      imports
+        .filter((imported) => imported.external && !imported.path.startsWith("node:"))
+        .map((imported) => `${file}: ${imported.path}`),
+    );
+    assert.deepEqual(libraries, []);
+  });
+
   describe("installed by itself, where it may not write", () => {
     let folder: string;
     let made: string | undefined;
