@@ -22,10 +22,12 @@ SELECT coalesce(
               WHERE v.oid = $1 AND t.relkind = 'i') AS "takenNames"`;
 
 /**
- * The statement that gives a view the unique index it lacks. Its columns are, in this order: those of a unique index
+ * The statement that gives a view the unique index it lacks; undefined where nothing is lacking, or where the first
+ * refresh comes before all else. Its columns are, in this order: those of a unique index
  * that cannot be used (partial or invalid), a column that the planner's statistics call unique, the first column.
  */
-export async function suggestIndex(session: Session, facts: RefreshableFacts): Promise<string> {
+export async function suggestIndex(session: Session, facts: RefreshableFacts): Promise<string | undefined> {
+  if (!facts.populated || facts.usableIndexes.length > 0) return undefined;
   const [row] = await session.query<{ columns: string | null; takenNames: string[] }>(COLUMN_CANDIDATES, [
     facts.oid,
   ]);

@@ -56,8 +56,7 @@ async function previewView(
   const facts = await readFacts(session, view);
   try {
     assertRefreshable(view, facts);
-    const needsIndex = facts.populated && facts.usableIndexes.length === 0;
-    const mode = chooseMode(view, facts, needsIndex ? await suggestIndex(session, facts) : undefined);
+    const mode = chooseMode(view, facts, await suggestIndex(session, facts));
     return { view, outcome: "planned", mode, facts };
   } catch (error) {
     const failure = classify(error, {

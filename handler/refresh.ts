@@ -94,7 +94,7 @@ export async function refreshView(session: Session, attempt: Attempt): Promise<R
   }
   assertRefreshable(view, facts);
   if (locked !== facts.oid) throw replacedMeanwhile(view);
-  const mode = chooseMode(view, facts, await indexRemedy(session, facts));
+  const mode = chooseMode(view, facts, await suggestIndex(session, facts));
   attempt.mode = mode;
   const asOf = await oldestSource(session, attempt, facts);
   const durationSeconds = await runRefresh(session, attempt, facts, mode);
@@ -144,10 +144,6 @@ async function lockView(session: Session, attempt: Attempt): Promise<number | "t
   await waitForLock(session, found.oid);
   attempt.isWaitingForLock = false;
   return found.oid;
-}
-
-async function indexRemedy(session: Session, facts: RefreshableFacts): Promise<string | undefined> {
-  return facts.populated && facts.usableIndexes.length === 0 ? suggestIndex(session, facts) : undefined;
 }
 
 /**

@@ -1,0 +1,103 @@
+/** The tries at one view: each a transaction, each failure classed by what is known then. */
+import { suggestGrants } from "./diagnose";
+import { classify, RefreshFailure, type FailureContext } from "./failure";
+import { qualifiedName, quotedName } from "./names";
+import { refreshView, type Attempt, type FailedView, type ViewOutcome } from "./refresh";
+import { retrying } from "./retry";
+import type { Run } from "./run";
+import type { SessionKeeper } from "./sessionKeeper";
+import type { ViewSettings } from "./settings";
+import { noteFreshnessTracking, record } from "./tracking";
+
+/** Refreshes the view, again and again while that can help, and records what became of it. Never throws. */
+export async function tryView(run: Run, sessions: SessionKeeper, attempt: Attempt): Promise<ViewOutcome> {
+  const startedMs = performance.now();
+  try {
+    const outcome = await retrying(run, () => tryOnce(run, sessions, attempt));
+    if (attempt.facts !== undefined) noteFreshnessTracking(run, sessions, attempt);
+    if (outcome.outcome === "refreshed") return outcome;
+    return { ...outcome, stalenessSeconds: await record(run, sessions, outcome, attempt) };
+  } catch (error) {
+    const outcome = failed(attempt.view, classify(error, context(run, sessions, attempt)));
+    const seconds = (performance.now() - startedMs) / 1_000;
+    return { ...outcome, stalenessSeconds: await record(run, sessions, outcome, attempt, seconds) };
+  }
+}
+
+/** One transaction. Whatever goes wrong in it comes out as a RefreshFailure, after the rollback. */
+async function tryOnce(
+  run: Run,
+  sessions: SessionKeeper,
+  attempt: Attempt,
+): Promise<ViewOutcome & { outcome: "refreshed" | "skipped" }> {
+  attempt.isWaitingForLock = false;
+  delete attempt.statementStartedMs;
+  try {
+    return await refreshView(await sessions.get(), attempt);
+  } catch (error) {
+    // Before the rollback, since the time a statement took tells a timeout from a cancel.
+    const failure = classify(error, context(run, sessions, attempt));
+    // Until the server notices that this end is gone, the lock is held by what was our own session: wait for it.
+    if (sessions.isLost) attempt.waitForLock = true;
+    throw await afterRollback(sessions, attempt, failure);
+  }
+}
+
+/** Ends the transaction and, where a permission was refused in mid-refresh, asks the catalog which. */
+async function afterRollback(
+  sessions: SessionKeeper,
+  attempt: Attempt,
+  failure: RefreshFailure,
+): Promise<RefreshFailure> {
+  if (!sessions.isOpen) return failure;
+  try {
+    const session = await sessions.get();
+    await session.query("ROLLBACK");
+    const { facts } = attempt;
+    if (failure.code !== "42501" || attempt.mode === undefined || !facts?.oid || facts.sqlName === null)
+      return failure;
+    const grants = await suggestGrants(session, { ...facts, oid: facts.oid, sqlName: facts.sqlName });
+    if (grants === undefined) return failure;
+    const problem = `its owner ${facts.owner} may not read what the view's query reads`;
+    return new RefreshFailure({
+      ...failure,
+      code: failure.code,
+      problem,
+      remedy: grants,
+      view: failure.view,
+    });
+  } catch {
+    // The connection went too; what is known already is the answer.
+    return failure;
+  }
+}
+
+/** What the classification may use. */
+export function context(run: Run, sessions: SessionKeeper, attempt?: Attempt): FailureContext {
+  const { address, auth } = run.connector;
+  const base = {
+    address,
+    auth,
+    connected: sessions.isOpen || sessions.isLost,
+    connectionLost: sessions.isLost,
+  };
+  if (attempt === undefined) return base;
+  const { view, facts, statementTimeoutMs, statementStartedMs } = attempt;
+  const elapsedMs = statementStartedMs === undefined ? 0 : performance.now() - statementStartedMs;
+  // A cancel and a timeout have one SQLSTATE; a statement that ran for as long as it was allowed has timed out.
+  const timedOut = statementTimeoutMs !== undefined && elapsedMs >= statementTimeoutMs;
+  return {
+    ...base,
+    view: qualifiedName(view),
+    viewSql: facts?.sqlName ?? quotedName(view),
+    ...(facts === undefined ? {} : { user: facts.currentUser, usableIndexes: facts.usableIndexes }),
+    ...(timedOut ? { timedOutAfterSeconds: elapsedMs / 1_000 } : {}),
+    waitingForLock: attempt.isWaitingForLock ?? false,
+  };
+}
+
+/** The outcome of a view that was not refreshed. */
+export function failed(view: ViewSettings, failure: RefreshFailure): FailedView {
+  const named = new RefreshFailure({ ...failure, view: qualifiedName(view) });
+  return { view, outcome: "failed", failure: named, stalenessSeconds: undefined };
+}
