@@ -3,7 +3,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import { parseSettings } from "./parseSettings";
 import type { Settings } from "./settings";
-import { SettingsFaults, unsetCommand, type Fault } from "./settingsFaults";
+import { CONFIG_NAMESPACE, SettingsFaults, unsetCommand, type Fault } from "./settingsFaults";
 
 /**
  * Every key of the project's namespace, known or not: a mistyped one is a fault, which Pulumi itself would not tell.
@@ -19,9 +19,8 @@ export function stackSettings(): Settings {
     const { settings, faults } = readSettings(Object.fromEntries(values) as Record<string, string>);
     // What else is wrong with a secret would quote it.
     const others = faults.filter(({ key }) => !secrets.includes(key.split(/[.[]/, 1)[0] ?? key));
-    if (settings === undefined || secrets.length > 0) {
-      throw new SettingsFaults([...secrets.map(secretFault), ...others]);
-    }
+    const unread = [...foreignFaults(), ...secrets.map(secretFault)];
+    if (settings === undefined || unread.length > 0) throw new SettingsFaults([...unread, ...others]);
     return settings;
   });
 }
@@ -33,6 +32,24 @@ function readSettings(values: Record<string, string>): { settings?: Settings; fa
     if (error instanceof SettingsFaults) return { faults: error.faults };
     throw error;
   }
+}
+
+/** A project made by `pulumi new` takes this repository's stack files along, whose keys are not its own. */
+function foreignFaults(): Fault[] {
+  const project = pulumi.getProject();
+  const foreign = Object.keys(pulumi.runtime.allConfig()).find((key) =>
+    key.startsWith(`${CONFIG_NAMESPACE}:`),
+  );
+  if (project === CONFIG_NAMESPACE || foreign === undefined) return [];
+  return [
+    {
+      key: foreign,
+      value: "(not read)",
+      problem: `is a setting of a project named ${CONFIG_NAMESPACE}, and this one is ${project}`,
+      limit: `keys that begin with ${project}:`,
+      remedy: `edit Pulumi.${pulumi.getStack()}.yaml: write ${project}: for ${CONFIG_NAMESPACE}:`,
+    },
+  ];
 }
 
 /** Whether the stack keeps the key's value encrypted; the SDK knows, and leaves the function out of its types. */

@@ -1,5 +1,6 @@
 /** Reads the settings out of a stack's Pulumi.<stack>.yaml, as Pulumi would hand them over. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 import { CONFIG_NAMESPACE } from "../components/settingsFaults";
@@ -16,8 +17,10 @@ export function readStackFile(path: string): Record<string, unknown> {
   const parsed = stackFileShape.safeParse(parse(readFileSync(path, "utf8")));
   if (!parsed.success)
     throw new Error(`${path} is not a Pulumi stack file: "config" must hold keys and values`);
-  const prefix = `${CONFIG_NAMESPACE}:`;
-  const own = Object.entries(parsed.data?.config ?? {}).filter(([key]) => key.startsWith(prefix));
+  const namespaces = [CONFIG_NAMESPACE, projectName(dirname(path))];
+  const own = Object.entries(parsed.data?.config ?? {}).filter(([key]) =>
+    namespaces.includes(key.slice(0, key.indexOf(":"))),
+  );
   return Object.fromEntries(
     own.map(([key, value]) => {
       if (isEncrypted(value)) {
@@ -25,9 +28,16 @@ export function readStackFile(path: string): Record<string, unknown> {
           `${path}: ${key} is encrypted; no setting of this project is a secret, so store it plainly`,
         );
       }
-      return [key.slice(prefix.length), value];
+      return [key.slice(key.indexOf(":") + 1), value];
     }),
   );
+}
+
+/** The project's name in the Pulumi.yaml beside a stack file: a project made from this one has a name of its own. */
+function projectName(folder: string): string | undefined {
+  const file = join(folder, "Pulumi.yaml");
+  if (!existsSync(file)) return undefined;
+  return z.object({ name: z.string() }).safeParse(parse(readFileSync(file, "utf8"))).data?.name;
 }
 
 /** Pulumi writes a secret as an object whose one key is `secure`. */

@@ -103,6 +103,18 @@ describe("stack files", () => {
       assert.deepEqual(read(text), { timeoutSeconds: 45 });
     });
 
+    it("takes those of a project of another name too, which Pulumi.yaml beside the file tells", () => {
+      const project = join(folder, "Pulumi.yaml");
+      const text = "config:\n  scanner-views:memoryMb: 512\n  other:memoryMb: 1\n";
+      assert.deepEqual(read(text), {});
+      writeFileSync(project, "name: scanner-views\n");
+      try {
+        assert.deepEqual(read(text), { memoryMb: 512 });
+      } finally {
+        rmSync(project);
+      }
+    });
+
     it("is content with an empty file", () => {
       assert.deepEqual(read(""), {});
       assert.deepEqual(read("config:\n"), {});
