@@ -89,6 +89,9 @@ describe("the component package", () => {
     for (const [name, version] of Object.entries(own.dependencies)) {
       assert.equal(version, ofProject[name], name);
     }
+    const lockFile = readFileSync(path.join(root, "components", "package-lock.json"), "utf8");
+    const { packages } = JSON.parse(lockFile) as { packages: Record<string, Manifest> };
+    assert.deepEqual(packages[""]?.dependencies, own.dependencies);
   });
 
   it("installs everything that the component and the bundled handler import, and nothing else", async () => {
