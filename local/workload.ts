@@ -3,9 +3,10 @@ import { sampleJobs, type SampleJob } from "./sampleJobs";
 
 /**
  * Comment on `public.jobs` that says the tables are ours to fill. It is set by the run that saw the tables come
- * into being; without it nothing is ever written to them, whoever made them.
+ * into being; without it nothing is ever written to them, whoever made them. It begins as the migrations' own mark
+ * does (001_jobs.sql), so the tables stay theirs too.
  */
-const mark = "Sample workload of matview-refresh: filled and worked on by its local run";
+const mark = "matview-refresh: sample workload, filled and worked on by the local run";
 
 /** Objects inserted by one statement: enough to be fast, few enough for the progress to move. */
 const batchObjects = 20_000;

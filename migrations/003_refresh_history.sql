@@ -1,5 +1,6 @@
 -- What every run did to every view. PostgreSQL keeps no record of a refresh; the refresh writes its row here in
 -- its own transaction, so a row is there exactly when the refreshed data is.
+-- migrate: leaves public.matview_refresh_history, public.matview_freshness
 
 CREATE TABLE IF NOT EXISTS public.matview_refresh_history (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

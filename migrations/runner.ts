@@ -158,10 +158,23 @@ async function apply(session: MigrationSession, migration: Migration): Promise<n
 async function runStatements(session: MigrationSession, name: string, statements: string[]): Promise<void> {
   let firstLine = 1;
   for (const sql of statements) {
-    await session.query(sql).catch((error: unknown) => {
+    await runStatement(session, sql).catch((error: unknown) => {
       throw new MigrationFailedError(name, { sql, firstLine, inTransaction: false }, error);
     });
     firstLine += sql.split("\n").length - 1;
+  }
+}
+
+/**
+ * As psql: a statement that ends with the line `\gexec` writes statements, one a row, and those run too. It is how a
+ * file decides on what cannot stand inside a DO block.
+ */
+async function runStatement(session: MigrationSession, sql: string): Promise<void> {
+  const writer = sql.replace(/^\\gexec\s*$/m, "");
+  const rows = await session.query<Record<string, unknown>>(writer);
+  if (writer === sql) return;
+  for (const written of rows.flatMap((row) => Object.values(row))) {
+    if (typeof written === "string") await session.query(written);
   }
 }
 
