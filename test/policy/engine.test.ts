@@ -23,7 +23,7 @@ function told({ stdout, stderr }: EngineRun): string {
 
 describeEngine("policy pack", () => {
   describe("on the product's own stacks", () => {
-    it("lets dev through in a preview, and says what is judged at update", async () => {
+    it("lets dev through, says in the preview what is judged at update, and judges it then", async () => {
       const stack = await (await repositoryProgram()).openStack({ stack: "dev" });
       const preview = await stack.preview({ policyPacks });
       assert.equal(preview.exitCode, 0, told(preview));
@@ -36,6 +36,10 @@ describeEngine("policy pack", () => {
         ),
         [],
       );
+      const up = await stack.up({ policyPacks });
+      assert.equal(up.exitCode, 0, told(up));
+      assert.deepEqual(refusalsOf(up), []);
+      assert.ok(remarksOf(up).every((remark) => remark.endsWith("Allowed in a development stack.")));
     });
 
     it("lets prod through in an update, with nothing left to judge", async () => {
@@ -165,6 +169,10 @@ describeEngine("policy pack", () => {
       assert.notEqual(preview.exitCode, 0);
       assert.match(told(preview), /mostSeconds/);
       assert.equal(preview.steps.length, 0);
+      await writeFile(config, JSON.stringify({ "refresh-timeout": { mostSecond: 100 } }));
+      const misspelt = await stack.preview({ policyPacks, policyPackConfigs: [config] });
+      assert.notEqual(misspelt.exitCode, 0);
+      assert.match(told(misspelt), /"mostSecond" is not a configuration key.*Did you mean "mostSeconds"/);
     });
   });
 });
