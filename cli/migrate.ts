@@ -101,7 +101,7 @@ function eventLine(event: MigrationEvent): string {
     case "waiting":
       return "Waiting for another migration of this database to end...\n";
     case "notice":
-      return `  ${event.message}\n`;
+      return `  ${event.message.replaceAll("\n", "\n  ")}\n`;
   }
 }
 

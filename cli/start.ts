@@ -85,7 +85,8 @@ async function start(options: StartOptions): Promise<number> {
   } catch (error) {
     return report(error, EXIT.badUsage);
   }
-  if (existing !== undefined && !(await mayUse(existing, options.yes, terminal))) return EXIT.badUsage;
+  if (existing !== undefined && !(await mayUse(existing, settings, options.yes, terminal)))
+    return EXIT.badUsage;
   const signals = new StopSignals();
   try {
     return await runLocally(
@@ -121,19 +122,32 @@ function refuseOnExisting(options: StartOptions, existing: ExistingServer | unde
   }
 }
 
+/** Everything that a run creates, grants and does on a server that is not its own. */
+function whatWillBeDone(settings: Settings): string[] {
+  const views = settings.views.map(({ schema, name }) => `${schema}.${name}`).join(", ");
+  return [
+    "Created in schema public, where it is missing:",
+    "  tables jobs, job_objects, matview_refresh_history, matview_refresh_migrations, with their indexes",
+    "  materialized view job_progress, with its index; views job_progress_statistics, matview_freshness",
+    "  sample data, only if neither jobs nor job_objects is there yet",
+    "If the user may create roles: the role matview_refresher (no login) with USAGE on the schema and, on what was",
+    "created, SELECT on the views; MAINTAIN on job_progress (before PostgreSQL 17 its ownership, and SELECT on jobs and",
+    "job_objects); SELECT, INSERT, DELETE on matview_refresh_history",
+    `Every tick refreshes ${views} and writes to matview_refresh_history.`,
+    "Relations of these names that are there already keep their owner, rights, comments and indexes.",
+  ];
+}
+
 /** Shows what will be done to somebody's server, and asks. */
-async function mayUse(existing: ExistingServer, yes: boolean, terminal: Terminal): Promise<boolean> {
+async function mayUse(
+  existing: ExistingServer,
+  settings: Settings,
+  yes: boolean,
+  terminal: Terminal,
+): Promise<boolean> {
   const { host, port, database, user } = existing.connection;
   terminal.line(`DATABASE_URL: ${host}:${port}, database ${database}, user ${user}`);
-  terminal.line("What is missing there will be created, and nothing else touched:");
-  terminal.line(
-    "  schema public: tables jobs, job_objects, matview_refresh_history; materialized view job_progress;",
-  );
-  terminal.line(
-    "    views job_progress_statistics, matview_freshness; their indexes; the table of applied migrations",
-  );
-  terminal.line("  the role matview_refresher (no login), if the user may create roles");
-  terminal.line("  sample data, only if neither jobs nor job_objects is there yet");
+  for (const line of whatWillBeDone(settings)) terminal.line(line);
   if (yes) return true;
   if (process.stdin.isTTY !== true) {
     process.stderr.write("error: nobody is here to ask. Say --yes to go ahead; nothing was touched.\n");

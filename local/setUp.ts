@@ -23,7 +23,7 @@ export async function prepareSchema(
     directory: join(__dirname, "..", "migrations"),
     onEvent: (event) => {
       if (event.type === "notice" && !/already exists, skipping/.test(event.message)) {
-        terminal.line(`  ${terminal.colors.yellow("!")} ${event.message}`);
+        terminal.line(`  ${terminal.colors.yellow("!")} ${event.message.replaceAll("\n", "\n    ")}`);
       }
       if (event.type === "waiting")
         terminal.line("  Waiting for another run that is migrating this database");

@@ -23,6 +23,7 @@ describe("npm start", function () {
   this.timeout(60_000);
   const database = useDatabase({ template: "empty" });
   const untouched = useDatabase({ template: "empty" });
+  const migrated = useDatabase({ template: "migrated" });
   let folder: string;
   const all: Started[] = [];
   // Ticks are 12 seconds apart at the least, so the long runs go on beside each other, each on a server of its own.
@@ -60,6 +61,8 @@ describe("npm start", function () {
       CREATE TABLE public.jobs (job_id bigint PRIMARY KEY, status text NOT NULL, owner text);
       CREATE TABLE public.job_objects (object_id bigint PRIMARY KEY, job_id bigint NOT NULL, status text NOT NULL,
                                        updated_at timestamptz);
+      CREATE MATERIALIZED VIEW public.job_progress AS SELECT job_id, owner FROM public.jobs;
+      CREATE UNIQUE INDEX theirs ON public.job_progress (job_id);
       INSERT INTO public.jobs VALUES (1, 'running', 'somebody');
       INSERT INTO public.job_objects VALUES (1, 1, 'pending', now());`);
     foreign = start("none", ["--yes", "--for", "13s"], { DATABASE_URL: database.url });
@@ -207,7 +210,9 @@ describe("npm start", function () {
       const run = start("none", ["--for", "1s"], { DATABASE_URL: untouched.url });
       assert.equal(await run.ended, 2);
       assert.match(run.output(), new RegExp(`database ${untouched.name}, user `));
-      assert.match(run.output(), /job_progress/);
+      for (const created of await createdByMigrations()) {
+        assert.match(run.output(), new RegExp(`\\b${created}\\b`), "what would be created is named");
+      }
       assert.match(run.output(), /--yes/);
       assert.ok(!run.output().includes(untouched.server.password));
       assert.deepEqual(await relations(), []);
@@ -230,6 +235,8 @@ describe("npm start", function () {
       assert.match(run.output(), /neither filled nor worked on/);
       assert.match(run.output(), /✓ Refresh completed/);
       const client = await database.connect();
+      const view = await client.query("SELECT * FROM job_progress");
+      assert.deepEqual(view.rows, [{ job_id: "1", owner: "somebody" }], "their view, refreshed");
       const { rows } = await client.query(
         "SELECT j.*, o.object_id, o.status AS object_status FROM jobs j JOIN job_objects o USING (job_id)",
       );
@@ -240,6 +247,15 @@ describe("npm start", function () {
       await again.ended;
       assert.match(again.output(), /neither filled nor worked on/, "also once the migrations are applied");
     });
+
+    /** Tables and views of a database that has all migrations. */
+    async function createdByMigrations(): Promise<string[]> {
+      const client = await migrated.connect();
+      const { rows } = await client.query<{ relname: string }>(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm')",
+      );
+      return rows.map(({ relname }) => relname);
+    }
 
     async function relations(): Promise<string[]> {
       const client = await untouched.connect();
