@@ -2,7 +2,7 @@
 import type { ViewFacts } from "./catalog";
 import { RefreshFailure } from "./failure";
 import { qualifiedName, quotedName } from "./names";
-import { LIST_VIEWS, SQLSTATE_RULES } from "./remedies";
+import { LIST_VIEWS, makeTheView } from "./remedies";
 import type { ViewSettings } from "./settings";
 
 /** `concurrent` leaves readers alone; `regular` locks them out while it runs. */
@@ -29,22 +29,15 @@ export function assertRefreshable(view: ViewSettings, facts: ViewFacts): asserts
   const refuse = (code: string, problem: string, remedy: string): never => {
     throw new RefreshFailure({ kind: "permanent", code, problem, remedy, view: name });
   };
-  const missing = SQLSTATE_RULES["42P01"];
-  const remedyForMissing = missing?.remedy({
-    address: "",
-    auth: "",
-    connected: true,
-    connectionLost: false,
-    view: name,
-  });
-  if (!facts.schemaExists)
-    refuse("3F000", "the view's schema does not exist", remedyForMissing ?? LIST_VIEWS);
+  if (!facts.schemaExists) refuse("3F000", "the view's schema does not exist", LIST_VIEWS);
   if (!facts.mayUseSchema) {
     const grant = `GRANT USAGE ON SCHEMA ${quotedName(view).split(".")[0]} TO ${quoted(facts.currentUser)};`;
     refuse("42501", `role ${facts.currentUser} may not use the view's schema`, grant);
   }
-  if (facts.oid === null)
-    refuse("42P01", "the materialized view does not exist", remedyForMissing ?? LIST_VIEWS);
+  if (facts.oid === null) {
+    const remedy = makeTheView({ view: name, viewSql: quotedName(view) });
+    refuse("42P01", "the materialized view does not exist", remedy);
+  }
   if (facts.relkind === "v") refuse("42809", "it is a plain view, not a materialized one", LIST_VIEWS);
   if (facts.relkind !== "m") refuse("0A000", "it is a table, not a materialized view", LIST_VIEWS);
   if (!facts.mayRefresh) {

@@ -37,6 +37,15 @@ export interface Rule {
 export const LIST_VIEWS =
   "SELECT schemaname, matviewname FROM pg_matviews;  -- then correct the setting `views`";
 
+/** What makes a missing view: the migrations know one, and whoever configured another must have its query. */
+export function makeTheView({ view, viewSql }: Pick<FailureContext, "view" | "viewSql">): string {
+  if (view === "public.job_progress") return "npm run migrate";
+  return (
+    `CREATE MATERIALIZED VIEW ${viewSql ?? "…"} AS SELECT …;  -- with the view's own query, or correct the name: ` +
+    "SELECT schemaname, matviewname FROM pg_matviews"
+  );
+}
+
 const viewOf = (context: FailureContext): string => context.viewSql ?? "the view";
 
 /** `SELECT …` for psql that runs the view's own query and shows which keys come twice. */
@@ -91,8 +100,7 @@ export const SQLSTATE_RULES: Partial<Record<string, Rule>> = {
   "42P01": {
     kind: "permanent",
     problem: () => "the materialized view does not exist",
-    remedy: ({ view }) =>
-      view === "public.job_progress" ? "npm run migrate -- 002_optimize_for_scale.sql" : LIST_VIEWS,
+    remedy: makeTheView,
   },
   "3F000": {
     kind: "permanent",
