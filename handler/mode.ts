@@ -1,4 +1,5 @@
 /** Which refresh the facts allow. Pure: facts in, decision out. */
+import { escapeIdentifier } from "pg";
 import type { ViewFacts } from "./catalog";
 import { RefreshFailure } from "./failure";
 import { qualifiedName, quotedName } from "./names";
@@ -31,7 +32,7 @@ export function assertRefreshable(view: ViewSettings, facts: ViewFacts): asserts
   };
   if (!facts.schemaExists) refuse("3F000", "the view's schema does not exist", LIST_VIEWS);
   if (!facts.mayUseSchema) {
-    const grant = `GRANT USAGE ON SCHEMA ${quotedName(view).split(".")[0]} TO ${quoted(facts.currentUser)};`;
+    const grant = `GRANT USAGE ON SCHEMA ${escapeIdentifier(view.schema)} TO ${escapeIdentifier(facts.currentUser)};`;
     refuse("42501", `role ${facts.currentUser} may not use the view's schema`, grant);
   }
   if (facts.oid === null) {
@@ -52,8 +53,8 @@ export function assertRefreshable(view: ViewSettings, facts: ViewFacts): asserts
 /** MAINTAIN exists since 17; before it only the owner's rights will do. */
 function permissionRemedy(facts: ViewFacts): string {
   return facts.serverVersion >= 170_000
-    ? `GRANT MAINTAIN ON ${facts.sqlName} TO ${quoted(facts.currentUser)};`
-    : `GRANT ${quoted(facts.owner)} TO ${quoted(facts.currentUser)};`;
+    ? `GRANT MAINTAIN ON ${facts.sqlName} TO ${escapeIdentifier(facts.currentUser)};`
+    : `GRANT ${escapeIdentifier(facts.owner)} TO ${escapeIdentifier(facts.currentUser)};`;
 }
 
 /**
@@ -100,8 +101,6 @@ function concurrentObstacle(facts: RefreshableFacts, indexRemedy: string | undef
   return {
     code: "42501",
     reason: `its owner ${facts.owner} may not create temporary tables in database ${facts.database}`,
-    remedy: `GRANT TEMPORARY ON DATABASE ${quoted(facts.database)} TO ${quoted(facts.owner)};`,
+    remedy: `GRANT TEMPORARY ON DATABASE ${escapeIdentifier(facts.database)} TO ${escapeIdentifier(facts.owner)};`,
   };
 }
-
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;

@@ -92,10 +92,15 @@ for (const majorVersion of [18, 15] as const) {
 
     it("42501: a schema that may not be used is granted in the remedy", async () => {
       const client = await database.connect();
-      await client.query(`CREATE SCHEMA closed; CREATE MATERIALIZED VIEW closed.inside AS SELECT 1 AS id`);
-      const inside = { ...viewNamed("inside"), schema: "closed" };
+      await client.query(
+        `CREATE SCHEMA "closed.one"; CREATE MATERIALIZED VIEW "closed.one".inside AS SELECT 1 AS id`,
+      );
+      const inside = { ...viewNamed("inside"), schema: "closed.one" };
       const failure = onlyFailure(await runViews(database, [inside], { database: refresher.settings() }));
-      assert.equal(failure.remedy, `GRANT USAGE ON SCHEMA "closed" TO "${refresher.name}";`);
+      assert.equal(failure.remedy, `GRANT USAGE ON SCHEMA "closed.one" TO "${refresher.name}";`);
+      await client.query(failure.remedy);
+      const next = onlyFailure(await runViews(database, [inside], { database: refresher.settings() }));
+      assert.match(next.problem, /^role role_\w+ may not refresh it/);
     });
   });
 }
