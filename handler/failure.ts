@@ -89,8 +89,7 @@ function fromServer(error: DatabaseError, sqlstate: string, context: FailureCont
   const fallback: Rule = {
     kind: TRANSIENT_CLASSES.has(sqlClass) ? "transient" : "permanent",
     problem: () => `the refresh failed: ${message}`,
-    remedy: ({ viewSql }) =>
-      `psql -c 'REFRESH MATERIALIZED VIEW ${viewSql ?? "…"}'  # shows the server's full error`,
+    remedy: ({ viewSql }) => `REFRESH MATERIALIZED VIEW ${viewSql ?? "…"};  -- shows the server's full error`,
   };
   return build(SQLSTATE_RULES[sqlstate] ?? fallback, sqlstate, {
     ...context,
