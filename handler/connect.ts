@@ -52,7 +52,7 @@ export class Session {
     const session = new Session(client, socket, deadline);
     const patienceMs = Math.min(LONGEST_CONNECT_MS, deadline.workLeftMs());
     const patience = setTimeout(
-      () => socket.destroy(timedOut(`no connection within ${patienceMs} ms`)),
+      () => socket.destroy(timedOut(`no connection within ${Math.round(patienceMs)} ms`)),
       patienceMs,
     );
     try {
