@@ -29,7 +29,7 @@ export function connectorWith(
         (code) => code?.startsWith("28") === true,
       );
     case "prefer":
-      // No code: the server answered that it has no TLS, or answered nothing that is TLS.
+      // Not a SQLSTATE: the server has no TLS, or answered nothing that is TLS.
       return firstOrElse(
         connector(() => UNVERIFIED),
         plain,

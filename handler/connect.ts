@@ -15,6 +15,7 @@ export interface Connector {
   open(deadline: Deadline): Promise<Session>;
 }
 
+const NO_TLS = "N".charCodeAt(0);
 const LONGEST_CONNECT_MS = 10_000;
 const CLOSE_PATIENCE_MS = 500;
 const KEEP_ALIVE_AFTER_MS = 5_000;
@@ -38,7 +39,10 @@ export class Session {
     );
   }
 
-  /** @throws the server's error, or a socket error; one with code ETIMEDOUT when the connect took too long. */
+  /**
+   * @throws the server's error, or a socket error; one with code ETIMEDOUT when the connect took too long, and with
+   * TLS_NOT_OFFERED when TLS is asked for and the server has none.
+   */
   static async open(config: ClientConfig, deadline: Deadline): Promise<Session> {
     const socket = new Socket();
     // No timeouts among these: they would go out as startup parameters, and RDS Proxy refuses those.
@@ -50,6 +54,9 @@ export class Session {
       keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
     });
     const session = new Session(client, socket, deadline);
+    // The first thing a server says is its answer to the request for TLS, where there was one: S for yes, N for no.
+    let offersNoTls = false;
+    if (config.ssl) socket.once("data", (answer) => (offersNoTls = answer[0] === NO_TLS));
     const patienceMs = Math.min(LONGEST_CONNECT_MS, deadline.workLeftMs());
     const patience = setTimeout(
       () => socket.destroy(timedOut(`no connection within ${Math.round(patienceMs)} ms`)),
@@ -60,7 +67,7 @@ export class Session {
       return session;
     } catch (error) {
       await session.close();
-      throw error;
+      throw offersNoTls ? Object.assign(error as Error, { code: "TLS_NOT_OFFERED" }) : error;
     } finally {
       clearTimeout(patience);
     }

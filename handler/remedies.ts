@@ -1,5 +1,6 @@
 /** The table of failures that concern a refresh: kind, what happened, and the command or SQL that mends it. */
 import type { FailureKind } from "./failure";
+import { isLoopback } from "./settings";
 
 /** What is known where something failed. */
 export interface FailureContext {
@@ -184,11 +185,15 @@ export const SQLSTATE_RULES: Partial<Record<string, Rule>> = {
   },
 };
 
-const checkTheWay = ({ address }: FailureContext): string => {
-  const [server = address] = address.split("/");
-  const colon = server.lastIndexOf(":");
-  const reach = `pg_isready -h ${server.slice(0, colon)} -p ${server.slice(colon + 1)}`;
-  return `${reach}  # check the endpoint, the security group (does it allow the function's?) and the subnets' routes`;
+/** Host and port of `host:port/database`; a host that is a socket folder has slashes of its own. */
+function serverOf({ address }: FailureContext): { host: string; port: string } {
+  const [, host = address, port = "5432"] = /^(.*):(\d+)\//.exec(address) ?? [];
+  return { host, port };
+}
+
+const checkTheWay = (context: FailureContext): string => {
+  const { host, port } = serverOf(context);
+  return `pg_isready -h ${host} -p ${port}  # check the endpoint, the security group (does it allow the function's?) and the subnets' routes`;
 };
 
 /** What happens before the server speaks, or without its saying anything. */
@@ -214,6 +219,15 @@ export const CONNECTION_RULES = {
     problem: ({ address, message }) => `the certificate of ${address} is not trusted: ${message}`,
     remedy: () =>
       "curl -o ca.pem https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem  # and name it as the CA file",
+  },
+  noTls: {
+    kind: "permanent",
+    problem: ({ address }) => `${address} offers no TLS`,
+    remedy: (context) =>
+      isLoopback(serverOf(context).host)
+        ? "export PGSSLMODE=disable  # for a server on this machine alone"
+        : "aws rds describe-db-instances --query 'DBInstances[].Endpoint'  # or describe-db-proxies; correct host and " +
+          "port: every endpoint of RDS has TLS, so another server answers there",
   },
   missingFile: {
     kind: "permanent",

@@ -78,7 +78,10 @@ describe("refresh by hand", function () {
   it("exits with 1 and the remedy when it fails", async () => {
     const failed = await refresh({ DATABASE_URL: database.url }, "--view", "nothing");
     assert.equal(failed.exitCode, 1);
-    assert.match(failed.stdout, /✗ Refresh failed: public\.nothing: .*SQLSTATE 42P01.*To mend it: SELECT /);
+    assert.match(
+      failed.stdout,
+      /✗ Refresh failed: public\.nothing: .*SQLSTATE 42P01.*To mend it: CREATE MATERIALIZED VIEW /,
+    );
     const asJson = await refresh({ DATABASE_URL: database.url }, "--json", "--dry-run", "--view", "nothing");
     assert.equal(asJson.exitCode, 1);
     assert.equal((JSON.parse(asJson.stdout) as { code: string }).code, "42P01");
@@ -180,7 +183,7 @@ describe("the connection of a command by hand", () => {
     const overTls = { ...plain, PGPORT: String(relay.port) };
     const localhost = { ...overTls, PGHOST: "localhost" };
     const untrusted = "DEPTH_ZERO_SELF_SIGNED_CERT";
-    const noTls = "The server does not support SSL connections";
+    const noTls = "TLS_NOT_OFFERED";
     const [mode, ca] = [(PGSSLMODE: string) => ({ PGSSLMODE }), { PGSSLROOTCERT: caFile }];
     const expected: [Record<string, string>, string][] = [
       [{ ...plain }, database.name],
