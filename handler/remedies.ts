@@ -218,7 +218,15 @@ export const CONNECTION_RULES = {
     kind: "permanent",
     problem: ({ address, message }) => `the certificate of ${address} is not trusted: ${message}`,
     remedy: () =>
-      "curl -o ca.pem https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem  # and name it as the CA file",
+      "curl -o ca.pem https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem && export PGSSLROOTCERT=ca.pem" +
+      "  # a function reads the file that MATVIEW_DATABASE_CA_FILE names",
+  },
+  wrongHost: {
+    kind: "permanent",
+    problem: ({ message }) => `the certificate is another host's: ${message}`,
+    remedy: () =>
+      "aws rds describe-db-instances --query 'DBInstances[].Endpoint'  # or describe-db-proxies; connect by the name " +
+      "in the certificate",
   },
   noTls: {
     kind: "permanent",

@@ -46,7 +46,11 @@ describe("TLS", () => {
   it("refuses a certificate of an unknown CA, and says how to know it", async () => {
     const failure = onlyFailure(await runViews(database, [view], { database: overTls }));
     assert.deepEqual([failure.code, failure.kind], ["DEPTH_ZERO_SELF_SIGNED_CERT", "permanent"]);
-    assert.match(failure.remedy, /^curl -o ca\.pem https:\/\/truststore\.pki\.rds\.amazonaws\.com/);
+    assert.match(
+      failure.remedy,
+      /^curl -o ca\.pem https:\/\/truststore\.pki\.rds\.amazonaws\.com\/global\/global-bundle\.pem && export PGSSLROOTCERT=/,
+    );
+    assert.match(failure.remedy, /MATVIEW_DATABASE_CA_FILE/);
   });
 
   it("takes it once its CA is added", async () => {
@@ -57,11 +61,13 @@ describe("TLS", () => {
     const database_ = { ...overTls, caFile, host: "localhost" };
     const failure = onlyFailure(await runViews(database, [view], { database: database_ }));
     assert.equal(failure.code, "ERR_TLS_CERT_ALTNAME_INVALID");
+    assert.doesNotMatch(failure.remedy, /ca\.pem/);
   });
 
   it("is not given up when the server has none", async () => {
     const failure = onlyFailure(await runViews(database, [view], { database: { tls: "verify-full" } }));
-    assert.match(failure.problem, /does not support SSL/);
+    assert.deepEqual([failure.code, failure.kind], ["TLS_NOT_OFFERED", "permanent"]);
+    assert.match(failure.remedy, /^export PGSSLMODE=disable/);
   });
 
   describe("beside a CA file", () => {
