@@ -5,6 +5,7 @@ import type { Connector } from "../handler/connect";
 import { Deadline } from "../handler/deadline";
 import { classify } from "../handler/failure";
 import {
+  describeMissing,
   migrate,
   status,
   UnknownMigrationError,
@@ -31,7 +32,10 @@ const longestRunMilliseconds = 24 * 60 * 60 * 1000;
 export function migrateCommand(): Command {
   return new Command("migrate")
     .description("apply the database migrations that are pending")
-    .argument("[file]", "apply this one alone, such as 002_optimize_for_scale.sql")
+    .argument(
+      "[file]",
+      "apply this one alone, or make again what it made and is gone: 002_optimize_for_scale.sql",
+    )
     .option("--status", "list the migrations and what is applied; change nothing", false)
     .option("--json", "print the result as JSON on stdout", false)
     .addHelpText("after", environmentHelp)
@@ -53,8 +57,8 @@ async function run(file: string | undefined, options: Options): Promise<number> 
   try {
     const connector = connectionFromEnvironment(process.env);
     const connect = (): Promise<MigrationSession> => openSession(connector);
-    if (options.status) await showStatus(connect, options.json);
-    else await applyPending(connect, file && path.basename(file), options.json);
+    if (options.status) return await showStatus(connect, options.json);
+    await applyPending(connect, file && path.basename(file), options.json);
     return EXIT.done;
   } catch (error) {
     return reportError(error, options.json);
@@ -105,16 +109,25 @@ function eventLine(event: MigrationEvent): string {
   }
 }
 
-async function showStatus(connect: () => Promise<MigrationSession>, json: boolean): Promise<void> {
+/** @returns the exit code: a relation that is gone is a failure */
+async function showStatus(connect: () => Promise<MigrationSession>, json: boolean): Promise<number> {
   const migrations = await status(connect, { directory: migrationsDirectory });
-  if (json) printJson({ success: true, migrations: migrations.map(statusFacts) });
-  else process.stdout.write(statusTable(migrations, process.stdout.isTTY));
+  const fault = describeMissing(migrations);
+  if (json) {
+    const error = fault === undefined ? {} : { error: fault };
+    printJson({ success: fault === undefined, ...error, migrations: migrations.map(statusFacts) });
+  } else {
+    process.stdout.write(statusTable(migrations, process.stdout.isTTY));
+    if (fault !== undefined) process.stderr.write(`${fault}\n`);
+  }
+  return fault === undefined ? EXIT.done : EXIT.failed;
 }
 
-function statusFacts({ name, state, appliedAt, durationSeconds }: MigrationStatus): object {
+function statusFacts({ name, state, appliedAt, durationSeconds, missing }: MigrationStatus): object {
   return {
     name,
     state,
+    missing,
     applied_at: appliedAt?.toISOString() ?? null,
     duration_seconds: durationSeconds === undefined ? null : roundToMs(durationSeconds),
   };
@@ -128,9 +141,9 @@ const stateWords: Record<MigrationStatus["state"], string> = {
 };
 
 function statusTable(migrations: MigrationStatus[], isDecorated: boolean): string {
-  const rows = migrations.map(({ name, state, appliedAt, durationSeconds }) => [
+  const rows = migrations.map(({ name, state, appliedAt, durationSeconds, missing }) => [
     name,
-    stateWords[state],
+    missing.length > 0 ? "applied, gone since" : stateWords[state],
     appliedAt?.toISOString() ?? "-",
     durationSeconds?.toFixed(2) ?? "-",
   ]);

@@ -105,6 +105,12 @@ async function start(options: StartOptions): Promise<number> {
       signals,
     );
   } catch (error) {
+    if (existing === undefined && error instanceof MigrationRefusedError) {
+      return report(
+        `${error.message}\nThe local database can be dropped and made anew: npm start -- --fresh`,
+        EXIT.failed,
+      );
+    }
     return report(error, EXIT.failed);
   } finally {
     signals.release();
@@ -164,9 +170,6 @@ async function mayUse(
 function report(error: unknown, exitCode: number): number {
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(error instanceof SettingsFaults ? `${message}\n` : `error: ${message}\n`);
-  if (error instanceof MigrationRefusedError) {
-    process.stderr.write("The local database can be dropped and made anew: npm start -- --fresh\n");
-  }
   return exitCode;
 }
 

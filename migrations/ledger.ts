@@ -34,17 +34,17 @@ export async function readLedger(session: MigrationSession): Promise<Map<string,
   return new Map(rows.map((row) => [row.name, row]));
 }
 
-/** Records a migration in the transaction that is open, or in one of its own. */
+/** Records a migration, also one that was run again, in the transaction that is open, or in one of its own. */
 export async function recordMigration(
   session: MigrationSession,
   migration: Migration,
   durationSeconds: number,
 ): Promise<void> {
-  await session.query(`INSERT INTO ${ledgerTable} (name, checksum, duration_seconds) VALUES ($1, $2, $3)`, [
-    migration.name,
-    migration.checksum,
-    durationSeconds,
-  ]);
+  await session.query(
+    `INSERT INTO ${ledgerTable} (name, checksum, duration_seconds) VALUES ($1, $2, $3)
+       ON CONFLICT (name) DO UPDATE SET (checksum, applied_at, duration_seconds) = ($2, now(), $3)`,
+    [migration.name, migration.checksum, durationSeconds],
+  );
 }
 
 async function ledgerExists(session: MigrationSession): Promise<boolean> {

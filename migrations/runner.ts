@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { MigrationError as UmzugError, Umzug } from "umzug";
 import { MigrationFailedError, MigrationRefusedError, UnknownMigrationError } from "./errors";
+import { describeGone, filesToRunAgain, findGone } from "./gone";
 import { createLedger, readLedger, recordMigration, type LedgerEntry } from "./ledger";
 import { withSession, type Connection, type MigrationSession } from "./session";
 import { readMigrations, type Migration, type MigrationSource } from "./source";
@@ -11,8 +12,13 @@ export type { MigrationFile, MigrationSource } from "./source";
 
 /** What to apply, and who is told about it. */
 export type MigrateOptions = MigrationSource & {
-  /** Apply this one file. Refused when an earlier one is not applied. */
+  /**
+   * Apply this one file. Refused when an earlier one is not applied. Of an applied one whose relations are gone, runs
+   * it and the later ones again.
+   */
   only?: string;
+  /** Run applied files again whose relations are gone, and the later ones; otherwise such a run is refused. */
+  makeAgain?: boolean;
   /** How long to wait for another run that is migrating the same database; 120 unless given. */
   lockWaitSeconds?: number;
   /** Told before and after each file, and of each notice the server sends. */
@@ -34,6 +40,14 @@ export interface MigrationResult {
   alreadyApplied: string[];
 }
 
+/** What {@link status} found gone and the command that makes it again; undefined when nothing is. */
+export function describeMissing(statuses: MigrationStatus[]): string | undefined {
+  const gone = statuses.filter(({ missing }) => missing.length > 0);
+  return gone.length === 0
+    ? undefined
+    : describeGone(new Map(gone.map(({ name, missing }) => [name, missing])));
+}
+
 /**
  * One file and its state. `changed`: applied, but with another text than the file has now. `unknown`: recorded as
  * applied, but there is no such file here.
@@ -43,6 +57,8 @@ export interface MigrationStatus {
   state: "applied" | "pending" | "changed" | "unknown";
   appliedAt: Date | undefined;
   durationSeconds: number | undefined;
+  /** What the applied file made and is no longer there. */
+  missing: string[];
 }
 
 /** Session advisory lock of one database: one run at a time. */
@@ -54,7 +70,8 @@ const lockRetryMilliseconds = 200;
  * opts out). Two runs at once are safe: the second waits for the first and finds nothing left to do.
  *
  * @throws UnknownMigrationError when `only` names no file.
- * @throws MigrationRefusedError when an applied file has changed, an earlier file is pending, or the wait was too long.
+ * @throws MigrationRefusedError when an applied file has changed or what it made is gone, an earlier file is pending,
+ * or the wait was too long.
  * @throws MigrationFailedError when a file fails; the files before it stay applied.
  */
 export async function migrate(connection: Connection, options: MigrateOptions): Promise<MigrationResult> {
@@ -66,35 +83,43 @@ export async function migrate(connection: Connection, options: MigrateOptions): 
     const ledger = await readLedger(session);
     refuseChanged(migrations, ledger);
     if (options.only !== undefined) refuseOutOfOrder(migrations, ledger, options.only);
-    return applyPending(session, migrations, options);
+    const again = filesToRunAgain(await findGone(session, migrations, ledger), ledger, options);
+    return applyPending(session, migrations, options.only, again, options.onEvent);
   });
 }
 
 /** The state of every file, and of what is recorded without one. Changes nothing. */
 export async function status(connection: Connection, source: MigrationSource): Promise<MigrationStatus[]> {
   const migrations = await readMigrations(source);
-  const ledger = await withSession(connection, readLedger);
+  const { ledger, gone } = await withSession(connection, async (session) => {
+    const applied = await readLedger(session);
+    return { ledger: applied, gone: await findGone(session, migrations, applied) };
+  });
   const here = migrations.map(({ name, checksum }): MigrationStatus => {
     const entry = ledger.get(name);
     const state = entry === undefined ? "pending" : entry.checksum === checksum ? "applied" : "changed";
-    return { name, state, appliedAt: entry?.appliedAt, durationSeconds: entry?.durationSeconds };
+    const missing = gone.get(name) ?? [];
+    return { name, state, appliedAt: entry?.appliedAt, durationSeconds: entry?.durationSeconds, missing };
   });
   const names = new Set(migrations.map(({ name }) => name));
-  const gone = [...ledger.values()]
+  const unknown = [...ledger.values()]
     .filter(({ name }) => !names.has(name))
     .map(({ name, appliedAt, durationSeconds }) => ({
       name,
       state: "unknown" as const,
       appliedAt,
       durationSeconds,
+      missing: [],
     }));
-  return [...here, ...gone].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [...here, ...unknown].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 async function applyPending(
   session: MigrationSession,
   migrations: Migration[],
-  options: MigrateOptions,
+  only: string | undefined,
+  again: string[],
+  onEvent: MigrateOptions["onEvent"],
 ): Promise<MigrationResult> {
   const durations = new Map<string, number>();
   const umzug = new Umzug({
@@ -103,7 +128,7 @@ async function applyPending(
       up: async () => void durations.set(migration.name, await apply(session, migration)),
     })),
     storage: {
-      executed: async () => [...(await readLedger(session)).keys()],
+      executed: async () => [...(await readLedger(session)).keys()].filter((name) => !again.includes(name)),
       // The record is written by apply(), in the transaction of the migration itself.
       logMigration: () => Promise.resolve(),
       unlogMigration: () => Promise.reject(new Error("Migrations are not undone: write a further one.")),
@@ -111,13 +136,11 @@ async function applyPending(
     logger: undefined,
   });
   const durationOf = (name: string): number => durations.get(name) ?? 0;
-  umzug.on("migrating", ({ name }) => options.onEvent?.({ type: "applying", name }));
-  umzug.on("migrated", ({ name }) =>
-    options.onEvent?.({ type: "applied", name, durationSeconds: durationOf(name) }),
-  );
+  umzug.on("migrating", ({ name }) => onEvent?.({ type: "applying", name }));
+  umzug.on("migrated", ({ name }) => onEvent?.({ type: "applied", name, durationSeconds: durationOf(name) }));
   const before = (await umzug.executed()).map(({ name }) => name);
   const applied = await umzug
-    .up(options.only === undefined ? {} : { migrations: [options.only], rerun: "SKIP" })
+    .up(only === undefined ? {} : { migrations: again.includes(only) ? again : [only], rerun: "SKIP" })
     .catch((error: unknown) => {
       throw error instanceof UmzugError ? error.cause : error;
     });

@@ -18,12 +18,15 @@ export interface Migration extends MigrationFile {
   checksum: string;
   /** The statements to send one by one; undefined when the whole file is one transaction. */
   statements: string[] | undefined;
+  /** The relations that are there once the file is applied, as its line `-- migrate: leaves` names them. */
+  leaves: string[];
 }
 
 const namePattern = /^\d{3,}_\w+\.sql$/;
 const optOutLine = /^--\s*migrate:\s*no-transaction\s*$/;
 const separatorLine = /^--\s*migrate:\s*next statement\s*$/m;
-const firstLines = 5;
+const leavesLine = /^--\s*migrate:\s*leaves\s+(.+)$/;
+const firstLines = 8;
 
 /**
  * Reads the migrations in the order they are applied.
@@ -51,8 +54,16 @@ async function readFolder(directory: string): Promise<MigrationFile[]> {
 function toMigration(file: MigrationFile): Migration {
   const sql = file.sql.replaceAll("\r\n", "\n");
   const checksum = createHash("sha256").update(sql).digest("hex");
-  const optsOut = sql.split("\n", firstLines).some((line) => optOutLine.test(line));
-  return { name: file.name, sql, checksum, statements: optsOut ? splitAtMarkers(sql) : undefined };
+  const head = sql.split("\n", firstLines);
+  const optsOut = head.some((line) => optOutLine.test(line));
+  const leaves = head.flatMap(
+    (line) =>
+      leavesLine
+        .exec(line)?.[1]
+        ?.trim()
+        .split(/\s*,\s*/) ?? [],
+  );
+  return { name: file.name, sql, checksum, statements: optsOut ? splitAtMarkers(sql) : undefined, leaves };
 }
 
 /**

@@ -239,6 +239,49 @@ for (const majorVersion of [18, 15] as const) {
       assert.equal(await exists("first_a_idx"), false);
     });
 
+    it("tells what an applied file made and is gone, and makes it again, with what came after it, by name", async () => {
+      const made = {
+        name: "002_view.sql",
+        sql: "-- migrate: leaves public.first, public.mine\nCREATE VIEW mine AS SELECT a FROM first;",
+      };
+      const granted = { name: "003_grant.sql", sql: "GRANT SELECT ON mine TO public" };
+      const files = [first, made, granted];
+      await apply(files);
+      await client.query("DROP VIEW mine");
+      assert.deepEqual(
+        (await status(database.options(), { files })).map(({ name, missing }) => [name, missing]),
+        [
+          [first.name, []],
+          [made.name, ["public.mine"]],
+          [granted.name, []],
+        ],
+      );
+      for (const only of [undefined, first.name]) {
+        await assert.rejects(apply(files, only), (error: Error) => {
+          assert.ok(error instanceof MigrationRefusedError);
+          assert.match(
+            error.message,
+            /^Gone: public\.mine of 002_view\.sql\. .*npm run migrate -- 002_view\.sql$/,
+          );
+          return true;
+        });
+      }
+      const { applied } = await apply(files, made.name);
+      assert.deepEqual(
+        applied.map(({ name }) => name),
+        [made.name, granted.name],
+      );
+      const { rows } = await client.query<{ granted: boolean }>(
+        "SELECT relacl::text LIKE '%=r/%' AS granted FROM pg_class WHERE oid = 'mine'::regclass",
+      );
+      assert.deepEqual(rows, [{ granted: true }]);
+      assert.deepEqual((await apply(files)).applied, []);
+      assert.deepEqual(await recorded(), [first.name, made.name, granted.name]);
+      await client.query("DROP VIEW mine");
+      const again = await migrate(database.options(), { files, makeAgain: true });
+      assert.equal(again.applied.length, 2);
+    });
+
     it("passes on what the server has to say", async () => {
       const events: MigrationEvent[] = [];
       const talking = { name: "001_talking.sql", sql: "DO $$ BEGIN RAISE NOTICE 'mind the gap'; END $$" };

@@ -114,6 +114,24 @@ for (const majorVersion of [18, 15] as const) {
       });
     });
 
+    for (const dropped of ["MATERIALIZED VIEW job_progress", "TABLE jobs", "TABLE matview_refresh_history"]) {
+      it(`make a dropped ${dropped} again, with its views and rights`, async () => {
+        await migrate(database.options(), { directory });
+        const relations = (): Promise<Record<string, unknown>[]> =>
+          rows(`SELECT relname, relkind, relowner, relacl::text, obj_description(oid, 'pg_class') AS comment FROM pg_class
+                 WHERE relnamespace = 'public'::regnamespace ORDER BY relname`);
+        const before = await relations();
+        await client.query(`DROP ${dropped} CASCADE`);
+        await assert.rejects(migrate(database.options(), { directory }), (error: Error) => {
+          const [, file] = /npm run migrate -- (\S+)$/.exec(error.message) ?? [];
+          assert.ok(file !== undefined && files.includes(file), error.message);
+          return true;
+        });
+        await migrate(database.options(), { directory, makeAgain: true });
+        assert.deepEqual(await relations(), before);
+      });
+    }
+
     it("replace an index whose concurrent build failed, and keep one that is valid", async () => {
       await migrate(database.options(), { directory, only: "001_jobs.sql" });
       await client.query(`
