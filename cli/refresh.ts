@@ -85,7 +85,6 @@ async function run(
   const log = json ? process.stderr : process.stdout;
   const outcomes = await runRefresh({
     views,
-    configuredViews: views,
     connector,
     waitForLock: true,
     deadline,

@@ -1,7 +1,8 @@
 /** What PostgreSQL says of a view, asked before anything is tried. */
+import { escapeLiteral } from "pg";
 import type { Session } from "./connect";
 import { quotedName } from "./names";
-import type { ViewSettings } from "./settings";
+import type { QualifiedName, ViewSettings } from "./settings";
 
 /** What may be done with `public.matview_refresh_history`. */
 export interface HistoryAccess {
@@ -34,8 +35,15 @@ export interface ViewFacts {
   usableIndexes: string[];
   history: HistoryAccess;
   viewReadable: boolean;
+  /**
+   * Materialized views that it reads itself or through plain views. What those read is no concern of this one: their
+   * own age tells of it.
+   */
+  sources: QualifiedName[];
   /** Whether the configured statistics relation is there and readable. */
   statisticsReadable: boolean;
+  /** Whether the server is a standby, which takes no writes. */
+  inRecovery: boolean;
   /** The database's clock, ISO 8601 in UTC with microseconds; read before the snapshot of the refresh. */
   clock: string;
 }
@@ -64,7 +72,29 @@ export const INDEX_COLUMNS = `
 const privilege = (table: string, name: string): string =>
   `coalesce(pg_catalog.has_table_privilege(${table}.oid, '${name}'), false)`;
 
-const FACTS = `
+const SOURCES = `
+  (WITH RECURSIVE read_by (oid) AS (
+     SELECT c.oid
+     UNION
+     SELECT used.oid
+       FROM read_by
+       JOIN pg_catalog.pg_class reader ON reader.oid = read_by.oid AND (reader.relkind = 'v' OR reader.oid = c.oid)
+       JOIN pg_catalog.pg_rewrite r ON r.ev_class = reader.oid
+       JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+        AND d.refclassid = 'pg_catalog.pg_class'::regclass
+       JOIN pg_catalog.pg_class used ON used.oid = d.refobjid AND used.relkind IN ('v', 'm')
+   )
+   SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('schema', sn.nspname, 'name', s.relname)
+                                       ORDER BY s.oid), '[]')
+     FROM read_by
+     JOIN pg_catalog.pg_class s ON s.oid = read_by.oid AND s.relkind = 'm' AND s.oid <> c.oid
+     JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace)`;
+
+const literalOrNull = (text: string | undefined): string =>
+  text === undefined ? "NULL" : escapeLiteral(text);
+
+/** The query for {@link ViewFacts}, without parameters, so that it can travel together with other statements. */
+const factsQuery = (view: ViewSettings): string => `
 WITH history AS (
   SELECT c.oid
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -73,7 +103,7 @@ WITH history AS (
 ), statistics AS (
   SELECT c.oid
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-   WHERE n.nspname = $3::text AND c.relname = $4::text AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
+   WHERE n.nspname = ${literalOrNull(view.statistics?.schema)} AND c.relname = ${literalOrNull(view.statistics?.name)} AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
      AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
 )
 SELECT n.oid IS NOT NULL AS "schemaExists",
@@ -101,22 +131,25 @@ SELECT n.oid IS NOT NULL AS "schemaExists",
        ${privilege("history", "INSERT")} AS "mayInsert",
        ${privilege("history", "SELECT")} AS "maySelect",
        ${privilege("history", "DELETE")} AS "mayDelete",
+       ${SOURCES} AS "sources",
+       pg_catalog.pg_is_in_recovery() AS "inRecovery",
        ${isoTime("pg_catalog.clock_timestamp()")} AS "clock"
   FROM (SELECT) AS one
-  LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1
+  LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = ${escapeLiteral(view.schema)}
   LEFT JOIN pg_catalog.pg_class c
-         ON c.relnamespace = n.oid AND c.relname = $2 AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
+         ON c.relnamespace = n.oid AND c.relname = ${escapeLiteral(view.name)}
+        AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
   LEFT JOIN history ON true
   LEFT JOIN statistics ON true`;
 
 /** Facts of one view as the current statement's snapshot shows them. Works in a transaction and outside one. */
 export async function readFacts(session: Session, view: ViewSettings): Promise<ViewFacts> {
-  const [row] = await session.query<Omit<ViewFacts, "history"> & HistoryAccess>(FACTS, [
-    view.schema,
-    view.name,
-    view.statistics?.schema ?? null,
-    view.statistics?.name ?? null,
-  ]);
+  return factsIn(view, await session.query<FactsRow>(factsQuery(view)));
+}
+
+type FactsRow = Omit<ViewFacts, "history"> & HistoryAccess;
+
+function factsIn(view: ViewSettings, [row]: FactsRow[]): ViewFacts {
   if (row === undefined) throw new Error(`the catalog gave no answer about ${quotedName(view)}`);
   const { mayInsert, maySelect, mayDelete, ...facts } = row;
   return { ...facts, history: { mayInsert, maySelect, mayDelete } };
@@ -126,24 +159,34 @@ export async function readFacts(session: Session, view: ViewSettings): Promise<V
 export const LOCK_NAMESPACE = 0x6d767266;
 export const LOCK_KEY = `(${LOCK_NAMESPACE}::bigint << 32) | c.oid::bigint`;
 
-const TRY_LOCK = `
+const tryLockQuery = (view: QualifiedName): string => `
 SELECT c.oid AS "oid", pg_catalog.pg_try_advisory_xact_lock(${LOCK_KEY}) AS "locked"
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'm'`;
+ WHERE n.nspname = ${escapeLiteral(view.schema)} AND c.relname = ${escapeLiteral(view.name)} AND c.relkind = 'm'`;
 
-/**
- * Takes the view's lock until the transaction ends, or finds it taken. The lock belongs to the view's oid, so equal
- * names in two schemas never wait for each other; undefined when there is no such materialized view.
- */
-export async function tryLock(
-  session: Session,
-  view: ViewSettings,
-): Promise<{ oid: number; locked: boolean } | undefined> {
-  const [row] = await session.query<{ oid: number; locked: boolean }>(TRY_LOCK, [view.schema, view.name]);
-  return row;
+/** What {@link beginWithLock} found. */
+export interface Begun {
+  /** Undefined when there is no such materialized view. */
+  lock: { oid: number; locked: boolean } | undefined;
+  /** Read after the lock was taken. */
+  facts: ViewFacts;
 }
 
-/** Waits for the lock of a view that {@link tryLock} found taken, as long as statement_timeout lets it. */
+/**
+ * Opens a transaction, takes the view's lock until its end or finds it taken, and reads the view's facts: all in one
+ * round trip. The lock belongs to the view's oid, so equal names in two schemas never wait for each other.
+ * @param begin BEGIN and what is to be set before anything else.
+ */
+export async function beginWithLock(session: Session, view: ViewSettings, begin: string): Promise<Begun> {
+  const results = await session.results(`${begin}; ${tryLockQuery(view)}; ${factsQuery(view)}`);
+  const [lock, facts] = results.slice(-2);
+  return {
+    lock: lock?.rows[0] as Begun["lock"],
+    facts: factsIn(view, (facts?.rows ?? []) as FactsRow[]),
+  };
+}
+
+/** Waits for the lock of a view that {@link beginWithLock} found taken, as long as statement_timeout lets it. */
 export async function waitForLock(session: Session, oid: number): Promise<void> {
   await session.query(
     `SELECT pg_catalog.pg_advisory_xact_lock(${LOCK_KEY}) FROM (SELECT $1::pg_catalog.oid AS oid) AS c`,

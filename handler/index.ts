@@ -22,7 +22,6 @@ export async function handler(event: unknown, context: InvocationContext): Promi
   const trigger = parseEvent(event, settings.views);
   const outcomes = await runRefresh({
     views: trigger.views,
-    configuredViews: settings.views,
     connector: connectorFor(settings.database),
     waitForLock: trigger.kind === "manual",
     deadline: new Deadline(context.getRemainingTimeInMillis()),

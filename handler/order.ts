@@ -3,7 +3,7 @@ import type { Session } from "./connect";
 import { qualifiedName } from "./names";
 import type { ViewSettings } from "./settings";
 
-/** One configured view that reads another, directly or through views and materialized views between them. */
+/** One view of a run that reads another, directly or through views and materialized views between them. */
 export interface Dependency {
   /** Qualified name of the view that reads. */
   reader: string;
@@ -12,13 +12,13 @@ export interface Dependency {
 }
 
 const DEPENDENCIES = `
-WITH RECURSIVE configured AS (
+WITH RECURSIVE chosen AS (
   SELECT c.oid, v.schema || '.' || v.name AS qualified
     FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS v (schema, name)
     JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema
     JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name AND c.relkind = 'm'
 ), reads (reader, source) AS (
-  SELECT oid, oid FROM configured
+  SELECT oid, oid FROM chosen
   UNION
   SELECT reads.reader, used.oid
     FROM reads
@@ -29,11 +29,11 @@ WITH RECURSIVE configured AS (
 )
 SELECT reader.qualified AS "reader", source.qualified AS "source"
   FROM reads
-  JOIN configured reader ON reader.oid = reads.reader
-  JOIN configured source ON source.oid = reads.source
+  JOIN chosen reader ON reader.oid = reads.reader
+  JOIN chosen source ON source.oid = reads.source
  WHERE reads.reader <> reads.source`;
 
-/** All dependencies among the views, indirect ones too. Views that do not exist have none. */
+/** All dependencies among the views of a run, indirect ones too. Views that do not exist have none. */
 export async function readDependencies(session: Session, views: ViewSettings[]): Promise<Dependency[]> {
   if (views.length < 2) return [];
   return session.query<Dependency>(DEPENDENCIES, [
@@ -57,7 +57,7 @@ export function orderViews(views: ViewSettings[], dependencies: Dependency[]): V
   return ordered;
 }
 
-/** Qualified names of the configured views that a view reads. */
+/** Qualified names of the run's views that a view reads. */
 export function sourcesOf(view: ViewSettings, dependencies: Dependency[]): string[] {
   return dependencies.filter((each) => each.reader === qualifiedName(view)).map((each) => each.source);
 }

@@ -1,5 +1,5 @@
 /** One view, one transaction: lock, catalog, REFRESH, history, statistics, commit. */
-import { readFacts, tryLock, waitForLock, type ViewFacts } from "./catalog";
+import { beginWithLock, readFacts, waitForLock, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
 import type { Deadline } from "./deadline";
 import { suggestIndex } from "./diagnose";
@@ -8,7 +8,7 @@ import { assertRefreshable, chooseMode, type Mode, type RefreshableFacts, type R
 import { displayName, qualifiedName } from "./names";
 import { RefreshFailure } from "./failure";
 import type { Report } from "./report";
-import type { QualifiedName, ViewSettings } from "./settings";
+import type { ViewSettings } from "./settings";
 import { readStatistics, type Statistics } from "./statistics";
 
 /** What one view of a run came to. */
@@ -41,19 +41,13 @@ export interface FailedView {
   stalenessSeconds: number | undefined;
 }
 
-/** A configured view that this one reads. */
-export interface Source {
-  view: QualifiedName;
-  /** Time of its data where this run has just refreshed it; otherwise history is asked. */
-  asOf: string | undefined;
-}
-
 /** One try at one view, and what it has learnt so far, for whoever must explain its failure. */
 export interface Attempt {
   view: ViewSettings;
   /** Wait for a refresh that is running already, or leave the view to it. */
   waitForLock: boolean;
-  sources: Source[];
+  /** Times of the data of the views that this run has refreshed, by qualified name. */
+  refreshed: Map<string, string>;
   runId: string;
   deadline: Deadline;
   report: Report;
@@ -79,9 +73,7 @@ const CONNECTION_CHECK_MS = 1_000;
  */
 export async function refreshView(session: Session, attempt: Attempt): Promise<RefreshedView | SkippedView> {
   const { view } = attempt;
-  await begin(session, attempt);
-  const locked = await lockView(session, attempt);
-  const facts = await readFacts(session, view);
+  const { locked, facts } = await begin(session, attempt);
   attempt.facts = facts;
   if (locked === "taken") {
     await session.query("ROLLBACK");
@@ -101,20 +93,46 @@ export async function refreshView(session: Session, attempt: Attempt): Promise<R
   return finish(session, attempt, facts, { refreshType: mode.type, durationSeconds, asOf });
 }
 
+/** A transaction that has begun, and the view as it was found after its lock was taken. */
+interface Begun {
+  /** The oid that is locked, `taken` when somebody else has it, or null when there is no such view. */
+  locked: number | "taken" | null;
+  facts: ViewFacts;
+}
+
 /**
  * The isolation level is said aloud, since a role may default to REPEATABLE READ, in which a concurrent refresh
  * fails and a plain one goes back in time; so is READ WRITE. Timeouts are set in here and not at connect, because
  * RDS Proxy refuses them as startup parameters. The server looks after its client from 14 on, where the platform lets
  * it: a query whose client is gone must not run on.
  */
-async function begin(session: Session, attempt: Attempt): Promise<void> {
+async function begin(session: Session, attempt: Attempt): Promise<Begun> {
+  const { view } = attempt;
   const watch = `
-    SELECT CASE WHEN pg_catalog.current_setting('client_connection_check_interval', true) IS NOT NULL
-                 AND pg_catalog.version() ~* '(linux|darwin|freebsd)'
-           THEN pg_catalog.set_config('client_connection_check_interval', '${CONNECTION_CHECK_MS}', true) END`;
-  await session.results(
-    `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${timeouts(attempt, LOCK_TIMEOUT_MS.regular)}; ${watch}`,
+    CASE WHEN pg_catalog.current_setting('client_connection_check_interval', true) IS NOT NULL
+          AND pg_catalog.version() ~* '(linux|darwin|freebsd)'
+         THEN pg_catalog.set_config('client_connection_check_interval', '${CONNECTION_CHECK_MS}', true) END`;
+  const { lock, facts } = await beginWithLock(
+    session,
+    view,
+    `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${timeouts(attempt, LOCK_TIMEOUT_MS.regular)}, ${watch}`,
   );
+  if (lock === undefined) return { locked: null, facts };
+  if (lock.locked) return { locked: lock.oid, facts };
+  if (!attempt.waitForLock) return { locked: "taken", facts };
+  attempt.facts = facts;
+  await wait(session, attempt, lock.oid);
+  return { locked: lock.oid, facts: await readFacts(session, view) };
+}
+
+/** Waits for the other refresh as long as there is time: without a lock_timeout. */
+async function wait(session: Session, attempt: Attempt, oid: number): Promise<void> {
+  attempt.report.waiting(attempt.view);
+  await session.query(timeouts(attempt, 0));
+  attempt.isWaitingForLock = true;
+  attempt.statementStartedMs = performance.now();
+  await waitForLock(session, oid);
+  attempt.isWaitingForLock = false;
 }
 
 /** SQL that bounds the statements to come by the time that is left now. */
@@ -130,22 +148,6 @@ function timeouts(attempt: Attempt, lockTimeoutMs: number): string {
   );
 }
 
-/** @returns the oid that is locked, `taken` when somebody else has it, or null when there is no such view. */
-async function lockView(session: Session, attempt: Attempt): Promise<number | "taken" | null> {
-  const found = await tryLock(session, attempt.view);
-  if (found === undefined) return null;
-  if (found.locked) return found.oid;
-  if (!attempt.waitForLock) return "taken";
-  attempt.report.waiting(attempt.view);
-  // No lock_timeout here: a manual refresh waits for the other one as long as it has time.
-  await session.query(timeouts(attempt, 0));
-  attempt.isWaitingForLock = true;
-  attempt.statementStartedMs = performance.now();
-  await waitForLock(session, found.oid);
-  attempt.isWaitingForLock = false;
-  return found.oid;
-}
-
 /**
  * The time of the data this refresh will show: its own, or that of the oldest view it reads, so that a chain never
  * claims to be fresher than its sources.
@@ -156,10 +158,11 @@ async function oldestSource(
   facts: ViewFacts,
 ): Promise<string | undefined> {
   let oldest: string | undefined = facts.clock;
-  for (const source of attempt.sources) {
-    const asOf = source.asOf ?? (facts.history.maySelect ? await lastAsOf(session, source.view) : undefined);
+  for (const source of facts.sources) {
+    const known = attempt.refreshed.get(qualifiedName(source));
+    const asOf = known ?? (facts.history.maySelect ? await lastAsOf(session, source) : undefined);
     if (asOf === undefined) {
-      const [reader, read] = [displayName(attempt.view), displayName(source.view)];
+      const [reader, read] = [displayName(attempt.view), displayName(source)];
       attempt.report.note(
         `freshness of ${reader} is untracked: no refresh of ${read}, which it reads, is recorded`,
       );
@@ -177,12 +180,12 @@ async function runRefresh(
   facts: RefreshableFacts,
   mode: Mode,
 ): Promise<number> {
-  await session.query(timeouts(attempt, LOCK_TIMEOUT_MS[mode.type]));
   attempt.report.refreshing(attempt.view);
   if (mode.reason !== undefined) attempt.report.fallingBack(attempt.view, mode.reason, mode.remedy);
+  const setTimeouts = timeouts(attempt, LOCK_TIMEOUT_MS[mode.type]);
   attempt.statementStartedMs = performance.now();
   await session.query(
-    `REFRESH MATERIALIZED VIEW ${mode.type === "concurrent" ? "CONCURRENTLY " : ""}${facts.sqlName}`,
+    `${setTimeouts}; REFRESH MATERIALIZED VIEW ${mode.type === "concurrent" ? "CONCURRENTLY " : ""}${facts.sqlName}`,
   );
   return (performance.now() - attempt.statementStartedMs) / 1_000;
 }

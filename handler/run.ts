@@ -16,8 +16,6 @@ import { context, failed, tryView } from "./tryView";
 export interface Run {
   /** The views to refresh now. */
   views: ViewSettings[];
-  /** The views of the group, among which sources are looked for. */
-  configuredViews: ViewSettings[];
   connector: Connector;
   /** Wait for a view that is being refreshed by another run (by hand), or skip it (on schedule). */
   waitForLock: boolean;
@@ -64,7 +62,7 @@ function failAll(run: Run, failure: RefreshFailure): ViewOutcome[] {
 async function surveyDependencies(run: Run, sessions: SessionKeeper): Promise<Dependency[] | RefreshFailure> {
   const survey = async (): Promise<Dependency[]> => {
     try {
-      return await readDependencies(await sessions.get(), run.configuredViews);
+      return await readDependencies(await sessions.get(), run.views);
     } catch (error) {
       throw classify(error, context(run, sessions));
     }
@@ -98,15 +96,16 @@ async function runView(
     runId: run.runId,
     deadline: run.deadline,
     report: run.report,
-    sources: run.configuredViews
-      .filter((each) => sources.includes(qualifiedName(each)))
-      .map((each) => ({ view: each, asOf: asOfOf(outcomes.get(qualifiedName(each))) })),
+    refreshed: asOfTimes(outcomes),
   };
   return tryView(run, sessions, attempt);
 }
 
-function asOfOf(outcome: ViewOutcome | undefined): string | undefined {
-  return outcome?.outcome === "refreshed" ? outcome.asOf : undefined;
+function asOfTimes(outcomes: Map<string, ViewOutcome>): Map<string, string> {
+  const known = [...outcomes].flatMap(([name, outcome]) =>
+    outcome.outcome === "refreshed" && outcome.asOf !== undefined ? [[name, outcome.asOf] as const] : [],
+  );
+  return new Map(known);
 }
 
 function skip(view: ViewSettings, reason: string): SkippedView {

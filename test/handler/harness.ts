@@ -20,8 +20,6 @@ export interface RunOptions {
   /** A run by hand, which waits for the lock. */
   manual?: boolean;
   timeoutMs?: number;
-  /** The views of the group, where only some of them are refreshed. */
-  configuredViews?: ViewSettings[];
   database?: Partial<DatabaseSettings>;
   connector?: Connector;
   historyRetentionDays?: number;
@@ -42,7 +40,6 @@ export async function runViews(
   const lines: string[] = [];
   const outcomes = await runRefresh({
     views,
-    configuredViews: options.configuredViews ?? views,
     connector: options.connector ?? connectorFor({ ...database.databaseSettings(), ...options.database }),
     waitForLock: options.manual ?? false,
     deadline: new Deadline(options.timeoutMs ?? 20_000),
