@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { componentArgs } from "./components/componentSettings";
 import { MaterializedViewRefresh } from "./components/materializedViewRefresh";
-import { makePlan } from "./components/plan";
+import { makePlan } from "./components/plan/plan";
 import { providerRegion, stackSettings } from "./components/stackSettings";
 import { createPlaces } from "./sandbox/places";
 

@@ -3,8 +3,8 @@ import { cpus, release, tmpdir, totalmem, type } from "node:os";
 import { join } from "node:path";
 import type { ClientConfig } from "pg";
 import { bundleHandler, type Bundle } from "../components/bundle";
-import { handlerSettings } from "../components/plan";
-import { parseSettings } from "../components/settings";
+import { handlerSettings } from "../components/plan/plan";
+import { parseSettings } from "../components/settings/settings";
 import { toEnvironment } from "../handler/settings";
 import {
   createFunctionLogin,

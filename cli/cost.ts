@@ -1,9 +1,9 @@
 /** `cost`: what a month costs, for a stack or for settings given on the command line. */
 import { Command, InvalidArgumentError, Option } from "commander";
-import { estimateMonthlyCost } from "../components/cost";
-import { makePlan } from "../components/plan";
-import { recordedPrices } from "../components/prices";
-import { parseSettings, type Settings } from "../components/settings";
+import { estimateMonthlyCost } from "../components/cost/cost";
+import { makePlan } from "../components/plan/plan";
+import { recordedPrices } from "../components/cost/prices";
+import { parseSettings, type Settings } from "../components/settings/settings";
 import { costReport, renderCost, type CostReport } from "./costText";
 import { readStack } from "./stackConfig";
 

@@ -4,11 +4,11 @@ import {
   compareWithServer,
   type GuideComparison,
   type ServerComparison,
-} from "../components/costComparison";
-import { HOURS_PER_MONTH } from "../components/costItems";
-import type { CostEstimate, CostUsage } from "../components/cost";
-import { PriceUnknownError, type PriceTable } from "../components/prices";
-import { DAYS_PER_MONTH } from "../components/schedule";
+} from "../components/cost/costComparison";
+import { HOURS_PER_MONTH } from "../components/cost/costItems";
+import type { CostEstimate, CostUsage } from "../components/cost/cost";
+import { PriceUnknownError, type PriceTable } from "../components/cost/prices";
+import { DAYS_PER_MONTH } from "../components/plan/schedule";
 import { monthlyText, unitPriceText } from "./money";
 import { renderTable } from "./table";
 

@@ -11,7 +11,7 @@ import {
   type Price,
   type PriceId,
   type RegionPrices,
-} from "../components/prices";
+} from "../components/cost/prices";
 
 const dimensionSchema = z.object({
   beginRange: z.string().optional(),

@@ -8,7 +8,7 @@ import {
   regionPrices,
   type PriceId,
   type PriceTable,
-} from "../components/prices";
+} from "../components/cost/prices";
 import { jsonOffers, readRegion, readServerPrices, type Offer, type RegionReading } from "./priceList";
 import { awsPriceListUrl, openPriceList } from "./priceListSource";
 import { unitPriceText } from "./money";
@@ -36,7 +36,11 @@ export function pricesCommand(): Command {
     .option("--rebuild", "read the region's prices from AWS's price list (EC2's part is large) and keep them")
     .option("--instance-class <class...>", "also read these RDS classes", [])
     .option("--price-list <url>", "AWS's price list or a mirror of it", awsPriceListUrl)
-    .option("--table <file>", "the price table", join(__dirname, "..", "components", "priceTable.json"))
+    .option(
+      "--table <file>",
+      "the price table",
+      join(__dirname, "..", "components", "cost", "priceTable.json"),
+    )
     .option("--json", "print JSON");
   return command.action(async (options: PricesOptions) => {
     try {

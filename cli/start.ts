@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { confirm } from "@inquirer/prompts";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { parseSettings, SettingsFaults, type Settings } from "../components/settings";
+import { parseSettings, SettingsFaults, type Settings } from "../components/settings/settings";
 import { parseDurationSeconds } from "../local/duration";
 import { readDatabaseUrl, type ExistingServer } from "../local/existingServer";
 import { loadRates, type LoadLevel } from "../local/load";

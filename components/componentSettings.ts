@@ -3,9 +3,9 @@
  * shape stands in for them where settings want one, and never reaches a resource.
  */
 import type { DatabaseArgs, MaterializedViewRefreshArgs, NetworkArgs } from "./args";
-import { parseSettings } from "./parseSettings";
-import type { Settings } from "./settings";
-import { writeViewName } from "./viewNames";
+import { parseSettings } from "./settings/parseSettings";
+import type { Settings } from "./settings/settings";
+import { writeViewName } from "./settings/viewNames";
 
 /** What stands in for a value that is known later, by the argument's name. */
 const KNOWN_LATER = {

@@ -3,9 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "./args";
 import { bundleHandler } from "./bundle";
 import { componentSettings } from "./componentSettings";
-import { consoleAddress } from "./dashboardPlan";
-import { functionEnvironment } from "./functionPlan";
-import { makePlan, type Plan } from "./plan";
+import { consoleAddress } from "./plan/dashboardPlan";
+import { functionEnvironment } from "./plan/functionPlan";
+import { makePlan, type Plan } from "./plan/plan";
 import { createAlarmActions, createAlarms } from "./resources/alarms";
 import { createFunction, createInvokeConfig } from "./resources/function";
 import { createLogGroup } from "./resources/logGroup";
@@ -18,7 +18,7 @@ import {
 import { createRole, type FunctionRole } from "./resources/role";
 import { fillStatements } from "./resources/statements";
 import { createQueues, createTicks } from "./resources/ticks";
-import type { Settings } from "./settings";
+import type { Settings } from "./settings/settings";
 import { providerRegion, refusingFaults } from "./stackSettings";
 
 /**

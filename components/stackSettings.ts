@@ -1,9 +1,9 @@
 /** A stack's settings, read from its Pulumi config; faults end the program with the list and no stack trace. */
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import { parseSettings } from "./parseSettings";
-import type { Settings } from "./settings";
-import { CONFIG_NAMESPACE, SettingsFaults, unsetCommand, type Fault } from "./settingsFaults";
+import { parseSettings } from "./settings/parseSettings";
+import type { Settings } from "./settings/settings";
+import { CONFIG_NAMESPACE, SettingsFaults, unsetCommand, type Fault } from "./settings/settingsFaults";
 
 /**
  * Every key of the project's namespace, known or not: a mistyped one is a fault, which Pulumi itself would not tell.

@@ -1,4 +1,4 @@
-import type { AlarmPlan } from "../components/planTypes";
+import type { AlarmPlan } from "../components/plan/planTypes";
 import { MetricStore, type Datapoint } from "./metrics";
 
 /** An alarm that went off or came back. */

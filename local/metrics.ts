@@ -1,4 +1,4 @@
-import type { MetricPlan } from "../components/planTypes";
+import type { MetricPlan } from "../components/plan/planTypes";
 
 /** One measured value, as CloudWatch would be given it. */
 export interface Datapoint {

@@ -1,9 +1,9 @@
 import { join, relative } from "node:path";
 import { bundleHandler } from "../components/bundle";
-import { handlerSettings, makePlan } from "../components/plan";
-import type { Plan } from "../components/planTypes";
-import { nextTick } from "../components/schedule";
-import type { Settings } from "../components/settings";
+import { handlerSettings, makePlan } from "../components/plan/plan";
+import type { Plan } from "../components/plan/planTypes";
+import { nextTick } from "../components/plan/schedule";
+import type { Settings } from "../components/settings/settings";
 import { toEnvironment, type DatabaseSettings } from "../handler/settings";
 import { Cleanup } from "./cleanup";
 import {

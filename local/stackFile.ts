@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
-import { CONFIG_NAMESPACE } from "../components/settingsFaults";
+import { CONFIG_NAMESPACE } from "../components/settings/settingsFaults";
 
 const stackFileShape = z.object({ config: z.record(z.string(), z.unknown()).nullish() }).nullish();
 

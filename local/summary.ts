@@ -1,5 +1,5 @@
 import Table from "cli-table3";
-import type { Settings } from "../components/settings";
+import type { Settings } from "../components/settings/settings";
 import { describeSeconds } from "./duration";
 import type { Spread, Tally } from "./tally";
 import type { Terminal } from "./terminal";

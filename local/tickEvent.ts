@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import type { Schedule } from "../components/schedule";
+import type { Schedule } from "../components/plan/schedule";
 
 const account = "000000000000";
 

@@ -1,5 +1,5 @@
-import type { Plan } from "../components/planTypes";
-import type { Settings } from "../components/settings";
+import type { Plan } from "../components/plan/planTypes";
+import type { Settings } from "../components/settings/settings";
 import { AlarmWatch } from "./alarms";
 import { describeSeconds } from "./duration";
 import type { FreshnessWatch, ViewAge } from "./freshness";

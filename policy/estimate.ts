@@ -2,8 +2,8 @@
  * What a hand-written refresh costs a month, from the resources of the stack. A component of this product tells
  * its own estimate in a tag; both come from the same arithmetic and the same prices.
  */
-import { estimateMonthlyCost, sumUsd, type CostDatabase, type CostUsage } from "../components/cost";
-import { PriceUnknownError, recordedPrices } from "../components/prices";
+import { estimateMonthlyCost, sumUsd, type CostDatabase, type CostUsage } from "../components/cost/cost";
+import { PriceUnknownError, recordedPrices } from "../components/cost/prices";
 import type { AlarmReading } from "./alarmReading";
 import { known, readList, readNumber, readText, withDefault } from "./reading";
 import { nameOf, type RefreshFunction, type StackFacts } from "./relations";

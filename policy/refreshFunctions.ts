@@ -6,7 +6,7 @@
  * pattern. It is one too when what triggers it says so (see relations).
  */
 import type { PolicyConfigSchema } from "@pulumi/policy";
-import { GROUP_TAG } from "../components/plan";
+import { GROUP_TAG } from "../components/plan/plan";
 import { REFRESH_USER_VARIABLE } from "../migrations/contract";
 import { known, read, readNames, readText, type Properties } from "./reading";
 

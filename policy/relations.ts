@@ -3,8 +3,8 @@
  * which alarm watches which function. In a preview the ARN that joins two resources is often not known; the
  * engine then still tells which resource it comes from.
  */
-import { parseRefreshRate, ScheduleError, type Schedule } from "../components/schedule";
-import { GROUP_TAG } from "../components/plan";
+import { parseRefreshRate, ScheduleError, type Schedule } from "../components/plan/schedule";
+import { GROUP_TAG } from "../components/plan/plan";
 import { alarmReading, type AlarmReading } from "./alarmReading";
 import { known, read, readFlag, readNumber, readText, type Reading } from "./reading";
 import { functionKind, saysRefresh } from "./refreshFunctions";

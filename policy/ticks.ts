@@ -1,6 +1,6 @@
 /** How many ticks and errors a time can hold, from a function's triggers. The arithmetic is the plan's own. */
-import { mostErrorsPerPeriod } from "../components/alarmPlan";
-import { mostTicksPerPeriod, ticksPerMonth, type Schedule } from "../components/schedule";
+import { mostErrorsPerPeriod } from "../components/plan/alarmPlan";
+import { mostTicksPerPeriod, ticksPerMonth, type Schedule } from "../components/plan/schedule";
 import type { RefreshFunction } from "./relations";
 
 /** A trigger whose schedule is known. */

@@ -1,8 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { DatabaseArgs, NetworkArgs } from "../components/args";
-import { functionEnvironment } from "../components/functionPlan";
-import type { Plan } from "../components/plan";
-import type { CreatedDatabase, ExistingDatabase, Settings } from "../components/settings";
+import { functionEnvironment } from "../components/plan/functionPlan";
+import type { Plan } from "../components/plan/plan";
+import type { CreatedDatabase, ExistingDatabase, Settings } from "../components/settings/settings";
 import { SandboxDatabase } from "./database";
 import { SandboxMigrations } from "./migrations";
 import { SandboxNetwork } from "./network";

@@ -1,6 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import type { AlarmPlan, SubscriptionsPlan } from "../planTypes";
+import type { AlarmPlan, SubscriptionsPlan } from "../plan/planTypes";
 
 /** Who alarms tell: ARNs for going off and for being over. */
 export interface AlarmActions {

@@ -1,6 +1,6 @@
 import * as aws from "@pulumi/aws";
 import type * as pulumi from "@pulumi/pulumi";
-import type { FunctionPlan } from "../planTypes";
+import type { FunctionPlan } from "../plan/planTypes";
 
 /** A function in a VPC, with its code on disk. */
 export interface FunctionRequest {

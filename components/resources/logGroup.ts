@@ -1,6 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import type { LogsPlan } from "../planTypes";
+import type { LogsPlan } from "../plan/planTypes";
 
 /** The log group of the function, made before it so that Lambda does not make one without retention. */
 export interface LogGroup {

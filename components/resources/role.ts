@@ -1,6 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import type { PermissionPlan, StatementPlan } from "../planTypes";
+import type { PermissionPlan, StatementPlan } from "../plan/planTypes";
 
 /** The role the function runs as. */
 export interface FunctionRole {

@@ -1,8 +1,8 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { DatabaseArgs } from "../args";
-import { fillArn, type ArnToken } from "../arnTemplates";
-import type { Plan, StatementPlan } from "../planTypes";
+import { fillArn, type ArnToken } from "../plan/arnTemplates";
+import type { Plan, StatementPlan } from "../plan/planTypes";
 
 /** What the placeholders of the plan's statements stand for. */
 export interface StatementSources {

@@ -1,6 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import type { QueuePlan, RulePlan, TargetPlan } from "../planTypes";
+import type { QueuePlan, RulePlan, TargetPlan } from "../plan/planTypes";
 
 /** What makes the function run. */
 export interface TicksRequest {

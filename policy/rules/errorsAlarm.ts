@@ -1,4 +1,4 @@
-import { canHoldErrors } from "../../components/alarmPlan";
+import { canHoldErrors } from "../../components/plan/alarmPlan";
 import type { AlarmReading, WatchedMetric } from "../alarmReading";
 import { actionsOf } from "../alarmActions";
 import { stageOf, stageSchema, type StageConfig } from "../stages";

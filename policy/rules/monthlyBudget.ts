@@ -1,4 +1,4 @@
-import { MONTHLY_BUDGET_USD_TAG, MONTHLY_USD_TAG } from "../../components/plan";
+import { MONTHLY_BUDGET_USD_TAG, MONTHLY_USD_TAG } from "../../components/plan/plan";
 import { estimate, type EstimateConfig } from "../estimate";
 import { known, readNumber } from "../reading";
 import type { RefreshFunction } from "../relations";

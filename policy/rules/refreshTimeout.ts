@@ -1,4 +1,4 @@
-import { LONGEST_TIMEOUT_SECONDS, mostTimeoutSeconds } from "../../components/functionPlan";
+import { LONGEST_TIMEOUT_SECONDS, mostTimeoutSeconds } from "../../components/plan/functionPlan";
 import { statementMarginMs } from "../../handler/timeouts";
 import {
   readNames,

@@ -1,5 +1,5 @@
-import { defaultStalenessSeconds, firesWithinSeconds } from "../../components/alarmWindows";
-import { MAX_STALENESS_TAG } from "../../components/plan";
+import { defaultStalenessSeconds, firesWithinSeconds } from "../../components/plan/alarmWindows";
+import { MAX_STALENESS_TAG } from "../../components/plan/plan";
 import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metricNames";
 import type { QualifiedName } from "../../handler/settings";
 import type { AlarmReading, WatchedMetric } from "../alarmReading";

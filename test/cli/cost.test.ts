@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { costCommand } from "../../cli/cost";
 import { costReport, renderCost, type CostReport } from "../../cli/costText";
-import { estimateMonthlyCost } from "../../components/cost";
-import { recordedPrices, type PriceTable } from "../../components/prices";
+import { estimateMonthlyCost } from "../../components/cost/cost";
+import { recordedPrices, type PriceTable } from "../../components/cost/prices";
 import { runCommand } from "./commandRun";
 
 const projectFolder = join(__dirname, "..", "..");

@@ -3,7 +3,7 @@ import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pricesCommand } from "../../cli/prices";
-import { parsePriceTable, type PriceTable } from "../../components/prices";
+import { parsePriceTable, type PriceTable } from "../../components/cost/prices";
 import { runCommand } from "./commandRun";
 import {
   fixtureOffers,
@@ -13,7 +13,7 @@ import {
   type FixtureServer,
 } from "./priceListFixture";
 
-const recordedTable = join(__dirname, "..", "..", "components", "priceTable.json");
+const recordedTable = join(__dirname, "..", "..", "components", "cost", "priceTable.json");
 
 describe("prices", () => {
   let folder: string;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { makePlan } from "../../components/plan";
-import type { Plan } from "../../components/planTypes";
-import { parseSettings } from "../../components/settings";
+import { makePlan } from "../../components/plan/plan";
+import type { Plan } from "../../components/plan/planTypes";
+import { parseSettings } from "../../components/settings/settings";
 import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metricNames";
 import { AlarmWatch } from "../../local/alarms";
 import { readEmbeddedMetrics, type Datapoint } from "../../local/metrics";

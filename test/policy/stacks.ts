@@ -1,6 +1,6 @@
 /** Stacks that the rules have nothing against, hand-written and of this product, for tests to break. */
-import { makePlan, type Plan } from "../../components/plan";
-import { parseSettings } from "../../components/settings";
+import { makePlan, type Plan } from "../../components/plan/plan";
+import { parseSettings } from "../../components/settings/settings";
 import { TYPE } from "../../policy/resource";
 import type { TestResource } from "./judge";
 

@@ -1,0 +1,169 @@
+/**
+ * What AWS charges, as data: one price table per region with the source and date of every price. Nothing here
+ * is computed; {@link file://./cost.ts} does that. A price nobody has sourced is absent from the table, and
+ * asking for it is an error, never a guess.
+ */
+import { z } from "zod";
+import recorded from "./priceTable.json";
+
+/** Every price the estimate can ask for, with the unit it is per. Database instances are kept by class. */
+export const priceUnits = {
+  lambdaArm64GbSecond: "GB-second",
+  lambdaX86GbSecond: "GB-second",
+  lambdaRequest: "request",
+  scheduledRule: "rule-month",
+  sqsRequest: "request",
+  alarmMetric: "metric in an alarm",
+  highResolutionAlarmMetric: "metric in an alarm",
+  compositeAlarm: "alarm-month",
+  dashboard: "dashboard-month",
+  customMetric: "metric-month",
+  logIngestedGb: "GB",
+  logStoredGbMonth: "GB-month",
+  emailNotification: "e-mail",
+  secretMonth: "secret-month",
+  secretCall: "call",
+  endpointZoneHour: "zone-hour",
+  endpointDataGb: "GB",
+  proxyVcpuHour: "vCPU-hour",
+  databaseStorageGbMonth: "GB-month",
+  t3MicroHour: "hour",
+  publicIpv4Hour: "hour",
+  volumeGbMonth: "GB-month",
+} as const;
+
+export type PriceId = keyof typeof priceUnits;
+
+/** Unit of every price in `databaseInstances`. */
+export const databaseInstanceUnit = "hour";
+
+/** How to add or renew the prices of a region. */
+export function rebuildCommand(region: string): string {
+  return `npx tsx cli/main.ts prices --rebuild --region ${region}`;
+}
+
+const isoDate = z.iso.date();
+
+const priceSchema = z.strictObject({
+  /** US dollars for one unit. */
+  usd: z.number().nonnegative(),
+  unit: z.string().min(1),
+  /** Where the price was read: a page's address, or the price list's offer, version and usage type. */
+  source: z.string().min(1),
+  /** The day it was read, or the day the price list was published. */
+  date: isoDate,
+});
+
+const allowanceSchema = z.strictObject({
+  /** Units free every month, for every account and without end; trials and first-year offers are not here. */
+  quantity: z.number().nonnegative(),
+  unit: z.string().min(1),
+  source: z.string().min(1),
+  date: isoDate,
+});
+
+const priceIdSchema = z.enum(Object.keys(priceUnits) as [PriceId, ...PriceId[]]);
+
+const regionSchema = z.strictObject({
+  prices: z.partialRecord(priceIdSchema, priceSchema),
+  /** Single-AZ PostgreSQL on RDS, on demand, by instance class ("db.t4g.micro"). */
+  databaseInstances: z.record(z.string(), priceSchema),
+});
+
+const tableSchema = z
+  .strictObject({
+    /** The same everywhere; the regional price lists do not carry them. */
+    worldwide: z.partialRecord(priceIdSchema, priceSchema),
+    regions: z.record(z.string(), regionSchema),
+    /** Shared by all regions of an account, so not under a region. */
+    freeTiers: z.partialRecord(priceIdSchema, allowanceSchema),
+  })
+  .superRefine((table, context) => {
+    for (const [region, { prices, databaseInstances }] of Object.entries(table.regions)) {
+      checkUnits(prices, ["regions", region, "prices"], context);
+      for (const [instanceClass, price] of Object.entries(databaseInstances)) {
+        expectUnit(
+          price,
+          databaseInstanceUnit,
+          ["regions", region, "databaseInstances", instanceClass],
+          context,
+        );
+      }
+    }
+    checkUnits(table.worldwide, ["worldwide"], context);
+    checkUnits(table.freeTiers, ["freeTiers"], context);
+  });
+
+export type Price = z.infer<typeof priceSchema>;
+export type FreeAllowance = z.infer<typeof allowanceSchema>;
+export type RegionPrices = z.infer<typeof regionSchema>;
+export type PriceTable = z.infer<typeof tableSchema>;
+
+function checkUnits(
+  entries: Partial<Record<PriceId, { unit: string }>>,
+  path: string[],
+  context: z.RefinementCtx,
+): void {
+  for (const [id, entry] of Object.entries(entries)) {
+    expectUnit(entry, priceUnits[id as PriceId], [...path, id], context);
+  }
+}
+
+function expectUnit(entry: { unit: string }, unit: string, path: string[], context: z.RefinementCtx): void {
+  if (entry.unit === unit) return;
+  context.addIssue({
+    code: "custom",
+    path,
+    message: `is per "${entry.unit}", but the estimate counts in "${unit}"`,
+  });
+}
+
+/**
+ * Checks a price table's shape and units.
+ * @throws Error naming every entry that is wrong.
+ */
+export function parsePriceTable(value: unknown): PriceTable {
+  const parsed = tableSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new Error(`The price table is not usable:\n${z.prettifyError(parsed.error)}`);
+}
+
+/** The table kept beside this file. */
+export const recordedPrices: PriceTable = parsePriceTable(recorded);
+
+/** A price the table does not hold. The message says which are known and how to add the missing one. */
+export class PriceUnknownError extends Error {
+  override readonly name = "PriceUnknownError";
+}
+
+/** @throws PriceUnknownError for a region without prices, listing those that have some. */
+export function regionPrices(table: PriceTable, region: string): RegionPrices {
+  const prices = Object.hasOwn(table.regions, region) ? table.regions[region] : undefined;
+  if (prices) return prices;
+  throw new PriceUnknownError(
+    `No prices are recorded for region "${region}". Known regions: ${Object.keys(table.regions).join(", ")}.\n` +
+      `Add it from AWS's public price list (no credentials needed): ${rebuildCommand(region)}`,
+  );
+}
+
+/** @throws PriceUnknownError if the region is unknown or has no sourced price of this kind. */
+export function priceOf(table: PriceTable, region: string, id: PriceId): Price {
+  const price = regionPrices(table, region).prices[id] ?? table.worldwide[id];
+  if (price) return price;
+  throw new PriceUnknownError(
+    `No sourced price for ${id} (per ${priceUnits[id]}) in region "${region}". ` +
+      `Read it from AWS's public price list: ${rebuildCommand(region)}`,
+  );
+}
+
+/** @throws PriceUnknownError if the region is unknown or the class has no sourced price in it. */
+export function databaseInstancePrice(table: PriceTable, region: string, instanceClass: string): Price {
+  const classes = regionPrices(table, region).databaseInstances;
+  const price = Object.hasOwn(classes, instanceClass) ? classes[instanceClass] : undefined;
+  if (price) return price;
+  const known = Object.keys(classes).join(", ") || "none";
+  throw new PriceUnknownError(
+    `No sourced price for database instance class "${instanceClass}" in region "${region}" (known: ${known}). ` +
+      `Read it from AWS's public price list: ${rebuildCommand(region)} --instance-class ${instanceClass}`,
+  );
+}

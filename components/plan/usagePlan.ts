@@ -1,0 +1,74 @@
+/** What a stack is expected to use in a month. Where no figure is known beforehand, the assumption is named. */
+import type { CostUsage } from "../cost/cost";
+import { METRIC } from "../../handler/metricNames";
+import type { AlarmPlan, Place, QueuePlan } from "./planTypes";
+import { DAYS_PER_MONTH, ticksPerMonth } from "./schedule";
+import type { Settings } from "../settings/settings";
+
+/** The guide's assumption: a refresh takes a second. */
+const AVERAGE_DURATION_SECONDS = 1;
+
+/** The guide's figure for a cold start in a VPC. */
+const COLD_START_SECONDS = 0.5;
+
+/** Assumed: Lambda replaces a function's environment about every two hours, and drops one idle for ten minutes. */
+const REPLACEMENTS_PER_DAY = 12;
+const IDLE_LIMIT_SECONDS = 600;
+
+/** Lambda's own lines and the handler's JSON lines of one view, measured and rounded up; then each further view. */
+const LOG_BYTES_PER_RUN = 1_500;
+const LOG_BYTES_PER_VIEW = 1_000;
+
+export function planUsage(
+  settings: Settings,
+  place: Place,
+  queues: QueuePlan[],
+  alarms: AlarmPlan[],
+): CostUsage {
+  const { schedule, views, architecture, memoryMb, logRetentionDays } = settings;
+  const invocationsPerMonth = ticksPerMonth(schedule);
+  return {
+    region: place.region,
+    architecture,
+    memoryMb,
+    invocationsPerMonth,
+    averageDurationSeconds: AVERAGE_DURATION_SECONDS,
+    coldStartsPerMonth: coldStartsPerMonth(schedule.intervalSeconds, invocationsPerMonth),
+    coldStartSeconds: COLD_START_SECONDS,
+    queues: queues.length,
+    queueMessagesPerMonth: (invocationsPerMonth * queues.length) / schedule.offsetsSeconds.length,
+    alarmMetrics: alarms.filter((alarm) => !alarm.isHighResolution).length,
+    highResolutionAlarmMetrics: alarms.filter((alarm) => alarm.isHighResolution).length,
+    dashboards: 1,
+    customMetrics: views.length * Object.keys(METRIC).length,
+    logBytesPerInvocation: LOG_BYTES_PER_RUN + LOG_BYTES_PER_VIEW * views.length,
+    logRetentionDays,
+    ...placeUsage(settings, invocationsPerMonth),
+  };
+}
+
+function coldStartsPerMonth(intervalSeconds: number, invocationsPerMonth: number): number {
+  if (intervalSeconds >= IDLE_LIMIT_SECONDS) return invocationsPerMonth;
+  return Math.min(invocationsPerMonth, REPLACEMENTS_PER_DAY * DAYS_PER_MONTH);
+}
+
+/**
+ * Databases, secrets and endpoints. A database made with the stack brings the secret of its administrator and an
+ * endpoint, in one zone, through which the migration function reads it.
+ */
+function placeUsage({ database, network }: Settings, invocationsPerMonth: number): Partial<CostUsage> {
+  if (database.kind === "create") {
+    const { instanceClass, storageGb, proxy } = database;
+    return {
+      database: { instanceClass, storageGb },
+      secrets: 1,
+      endpointZones: 1,
+      ...(proxy ? { proxyVcpus: 2 } : {}),
+    };
+  }
+  if (database.kind === "none" || database.auth !== "secret") return {};
+  return {
+    secretCallsPerMonth: invocationsPerMonth,
+    endpointZones: network.kind === "existing" && network.secretsEndpoint ? network.subnetIds.length : 0,
+  };
+}

@@ -1,0 +1,136 @@
+/**
+ * How a wrong setting is told: every fault at once, each with the key, the value, what is wrong with it, the
+ * limit, and the command that mends it.
+ */
+
+/**
+ * Who the values are for: a Pulumi stack, the run on this machine, or a program that uses the component. A
+ * component's places may be known only later, so none of them is required of it.
+ */
+export type Purpose = "deploy" | "local" | "component";
+
+/** One thing wrong with the settings. */
+export interface Fault {
+  /** The key, with its path inside an object or list: `views[0].name`. */
+  key: string;
+  /** The value as it was given, as JSON; "absent" when there is none. */
+  value: string;
+  /** What is wrong with it. */
+  problem: string;
+  /** What would be accepted. */
+  limit: string;
+  /** The command or edit that mends it. */
+  remedy: string;
+}
+
+/** Thrown by `parseSettings`; the message is the full list. */
+export class SettingsFaults extends Error {
+  readonly faults: Fault[];
+
+  constructor(faults: Fault[]) {
+    super(describeFaults(faults));
+    this.name = "SettingsFaults";
+    this.faults = faults;
+  }
+}
+
+/** The list of faults as it is printed, a paragraph each. */
+export function describeFaults(faults: Fault[]): string {
+  const count = faults.length === 1 ? "1 setting needs" : `${faults.length} settings need`;
+  const paragraphs = faults.map(
+    (fault) =>
+      `  ${fault.key} = ${fault.value}\n` +
+      `    problem: ${fault.problem}\n` +
+      `    allowed: ${fault.limit}\n` +
+      `    mend:    ${fault.remedy}`,
+  );
+  return [`${count} mending:`, ...paragraphs].join("\n");
+}
+
+/** The value as a fault quotes it: JSON, shortened where it is long. */
+export function quoteValue(value: unknown): string {
+  if (value === undefined) return "absent";
+  const text = JSON.stringify(value) ?? typeof value;
+  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+}
+
+/** The project's name, which is the namespace of its config keys; a project made from it as a template has another. */
+export const CONFIG_NAMESPACE = "matview-refresh";
+
+/**
+ * The command that gives a key a value. A key inside an object takes `--path`, and a list or object is set part
+ * by part, since the CLI would store JSON as one text.
+ */
+export function setCommand(purpose: Purpose, key: string, example: unknown): string {
+  switch (purpose) {
+    case "local":
+      return `edit Pulumi.local.yaml: ${CONFIG_NAMESPACE}:${key}: ${inlineText(example)}`;
+    case "component":
+      return `in the program: ${key}: ${JSON.stringify(example)}`;
+    case "deploy":
+      return scalars(key, example)
+        .map(([path, value]) =>
+          value === undefined
+            ? unsetCommand(purpose, path)
+            : `pulumi config set ${configName(path)} ${shellQuote(value)}`,
+        )
+        .join(" && ");
+  }
+}
+
+/** One step of a path as Pulumi's `--path` reads it: `.name`, `[0]`, or `["a.b"]` for a name with signs in it. */
+export function writeStep(part: PropertyKey): string {
+  if (typeof part === "number") return `[${part}]`;
+  const name = String(part);
+  return /^[A-Za-z_]\w*$/.test(name) ? `.${name}` : `["${name}"]`;
+}
+
+/** The single values inside an example, with their paths; an empty list or object means taking the key away. */
+function scalars(key: string, example: unknown): [string, string | undefined][] {
+  if (typeof example !== "object" || example === null) return [[key, inlineText(example)]];
+  const parts = Array.isArray(example)
+    ? example.map((value, index) => scalars(`${key}[${index}]`, value))
+    : Object.entries(example).map(([name, value]) => scalars(key + writeStep(name), value));
+  return parts.length === 0 ? [[key, undefined]] : parts.flat();
+}
+
+/** The command that takes a key away. */
+export function unsetCommand(purpose: Purpose, key: string): string {
+  switch (purpose) {
+    case "local":
+      return `edit Pulumi.local.yaml: remove ${CONFIG_NAMESPACE}:${key}`;
+    case "component":
+      return `in the program: remove ${key}`;
+    case "deploy":
+      return `pulumi config rm ${configName(key)}`;
+  }
+}
+
+/** The commands that give a mistyped key its right name. */
+export function renameCommand(purpose: Purpose, from: string, to: string, value: unknown): string {
+  if (purpose === "local") return `edit Pulumi.local.yaml: write ${to} for ${from}`;
+  if (purpose === "component") return `in the program: write ${to} for ${from}`;
+  const isSecret = SECRET_KEY.test(from);
+  const newValue = isSecret ? "<value>" : inlineText(value);
+  return `${unsetCommand(purpose, from)} && ${setCommand(purpose, to, newValue)}`;
+}
+
+/** Keys under which somebody may have put a secret; their values are never shown. */
+export const SECRET_KEY = /pass|secret|token|credential/i;
+
+function configName(key: string): string {
+  // Without a namespace the CLI takes the project's own.
+  const path = /[.[]/.test(key) ? "--path " : "";
+  return path + shellQuote(key);
+}
+
+function inlineText(example: unknown): string {
+  return typeof example === "string" ? example : JSON.stringify(example);
+}
+
+/** Double quotes where they are enough, as people write them; single quotes where the shell would expand. */
+function shellQuote(text: string): string {
+  if (/^[A-Za-z0-9_.:/@%+=,-]+$/.test(text)) return text;
+  if (!/["$`\\!]/.test(text)) return `"${text}"`;
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

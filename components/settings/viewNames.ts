@@ -1,0 +1,84 @@
+/** Names of relations as people write them in settings, and names of AWS resources made from them. */
+import type { QualifiedName } from "../../handler/settings";
+
+/** PostgreSQL cuts identifiers off beyond this many bytes. */
+export const LONGEST_IDENTIFIER_BYTES = 63;
+
+/** What a name may be, in one sentence. */
+export const VIEW_NAME_LIMIT =
+  "schema.name, each part at most 63 bytes; a part with capitals, spaces or signs in double quotes";
+
+/** The parts of a name, or what is wrong with it. */
+export type NameReading = { name: QualifiedName; problem?: never } | { name?: never; problem: string };
+
+/**
+ * Reads `public.job_progress` or `"My Schema"."My View"` the way SQL does: a part without quotes is folded to
+ * lower case, a quoted one is taken as it stands, with `""` for a quote.
+ */
+export function readViewName(text: string): NameReading {
+  const parts: string[] = [];
+  let rest = text.trim();
+  for (;;) {
+    const part = /^(?:"((?:[^"]|"")*)"|([^".]*))/.exec(rest);
+    const quoted = part?.[1];
+    const bare = part?.[2] ?? "";
+    const problem = quoted === undefined ? bareProblem(bare) : partProblem(quoted.replaceAll('""', '"'));
+    if (problem !== undefined) return { problem };
+    parts.push(quoted === undefined ? bare.toLowerCase() : quoted.replaceAll('""', '"'));
+    rest = rest.slice(part?.[0].length ?? 0);
+    if (rest === "") break;
+    if (!rest.startsWith(".")) return { problem: "has something other than a dot between its parts" };
+    rest = rest.slice(1);
+  }
+  const [schema, name, ...more] = parts;
+  if (schema === undefined || name === undefined)
+    return { problem: `has no schema; perhaps public.${text.trim()}` };
+  if (more.length > 0)
+    return { problem: `has ${parts.length} parts; a part with a dot in it must be quoted` };
+  return { name: { schema, name } };
+}
+
+function bareProblem(part: string): string | undefined {
+  if (part === "") return "has an empty part";
+  if (!/^[\p{L}_][\p{L}\p{N}_$]*$/u.test(part))
+    return `"${part}" must be written in double quotes, as in SQL`;
+  return partProblem(part);
+}
+
+function partProblem(part: string): string | undefined {
+  if (part === "") return "has an empty part";
+  if (/\p{Cc}/u.test(part)) return "has a control character in it";
+  const bytes = Buffer.byteLength(part);
+  return bytes > LONGEST_IDENTIFIER_BYTES
+    ? `has a part of ${bytes} bytes, where PostgreSQL keeps ${LONGEST_IDENTIFIER_BYTES}`
+    : undefined;
+}
+
+/** A name in the form that {@link readViewName} reads back: quotes only where SQL needs them. */
+export function writeViewName({ schema, name }: QualifiedName): string {
+  return [schema, name]
+    .map((part) => (/^[a-z_][a-z0-9_$]*$/.test(part) ? part : `"${part.replaceAll('"', '""')}"`))
+    .join(".");
+}
+
+/**
+ * A name made fit for names of AWS resources: `job_progress` becomes `job-progress`. Empty when nothing of it
+ * is fit; two names may become the same.
+ */
+export function resourceNamePart(text: string): string {
+  return text
+    .replace(/[^A-Za-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "")
+    .toLowerCase();
+}
+
+/** An identifier in SQL, always quoted. */
+export function quoteIdentifier(text: string): string {
+  return `"${text.replaceAll('"', '""')}"`;
+}
+
+/** A text constant in SQL. */
+export function quoteText(text: string): string {
+  const quoted = `'${text.replaceAll("'", "''")}'`;
+  return text.includes("\\") ? `E${quoted.replaceAll("\\", "\\\\")}` : quoted;
+}

@@ -1,0 +1,281 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { compareWithGuide, compareWithServer, type Saving } from "../../../components/cost/costComparison";
+import { estimateMonthlyCost, type CostEstimate, type CostUsage } from "../../../components/cost/cost";
+import { PriceUnknownError, recordedPrices } from "../../../components/cost/prices";
+
+/** The original guide's case: every minute, 256 MB, a second. */
+const guideCase: CostUsage = {
+  region: "us-east-1",
+  architecture: "x86_64",
+  memoryMb: 256,
+  invocationsPerMonth: 43_200,
+  averageDurationSeconds: 1,
+};
+
+/** Every count a usage can hold, so that each property below is shown for all of them. */
+const counts = [
+  "memoryMb",
+  "invocationsPerMonth",
+  "averageDurationSeconds",
+  "coldStartsPerMonth",
+  "coldStartSeconds",
+  "queues",
+  "queueMessagesPerMonth",
+  "alarmMetrics",
+  "highResolutionAlarmMetrics",
+  "compositeAlarms",
+  "dashboards",
+  "customMetrics",
+  "logBytesPerInvocation",
+  "logRetentionDays",
+  "emailNotificationsPerMonth",
+  "secrets",
+  "secretCallsPerMonth",
+  "endpointZones",
+  "proxyVcpus",
+] as const satisfies readonly (keyof CostUsage)[];
+
+const usages: fc.Arbitrary<CostUsage> = fc.record({
+  region: fc.constant("us-east-1"),
+  architecture: fc.constantFrom("arm64", "x86_64"),
+  memoryMb: fc.integer({ min: 128, max: 10_240 }),
+  invocationsPerMonth: fc.integer({ min: 0, max: 3_000_000 }),
+  averageDurationSeconds: fc.double({ min: 0, max: 900, noNaN: true }),
+  coldStartsPerMonth: fc.integer({ min: 0, max: 50_000 }),
+  coldStartSeconds: fc.double({ min: 0, max: 10, noNaN: true }),
+  queues: fc.integer({ min: 0, max: 4 }),
+  queueMessagesPerMonth: fc.integer({ min: 0, max: 2_000_000 }),
+  highResolutionAlarmMetrics: fc.integer({ min: 0, max: 30 }),
+  alarmMetrics: fc.integer({ min: 0, max: 30 }),
+  compositeAlarms: fc.integer({ min: 0, max: 5 }),
+  dashboards: fc.integer({ min: 0, max: 5 }),
+  customMetrics: fc.integer({ min: 0, max: 50 }),
+  logBytesPerInvocation: fc.integer({ min: 0, max: 100_000 }),
+  logRetentionDays: fc.integer({ min: 0, max: 3653 }),
+  emailNotificationsPerMonth: fc.integer({ min: 0, max: 5_000 }),
+  secrets: fc.integer({ min: 0, max: 3 }),
+  secretCallsPerMonth: fc.integer({ min: 0, max: 300_000 }),
+  endpointZones: fc.integer({ min: 0, max: 3 }),
+  proxyVcpus: fc.integer({ min: 0, max: 8 }),
+  database: fc.option(
+    fc.record({
+      instanceClass: fc.constantFrom("db.t4g.micro", "db.t4g.small", "db.t4g.medium", "db.t3.micro"),
+      storageGb: fc.integer({ min: 20, max: 1000 }),
+    }),
+    { nil: undefined },
+  ),
+});
+
+function estimate(usage: Partial<CostUsage>): CostEstimate {
+  return estimateMonthlyCost({ ...guideCase, ...usage }, recordedPrices);
+}
+
+function line(result: CostEstimate, id: string) {
+  const found = result.lines.find((one) => one.id === id);
+  assert.ok(found, `no line ${id} in ${result.lines.map((one) => one.id).join(", ")}`);
+  return found;
+}
+
+function lambdaUsd(result: CostEstimate): number {
+  return line(result, "lambda-compute").monthlyUsd + line(result, "lambda-requests").monthlyUsd;
+}
+
+/** Equal but for the rounding of binary fractions. */
+function assertClose(actual: number, expected: number): void {
+  assert.ok(
+    Math.abs(actual - expected) <= 1e-9 * Math.max(1, Math.abs(expected)),
+    `${actual} is not ${expected}`,
+  );
+}
+
+describe("estimateMonthlyCost", () => {
+  it("comes to $0.19 of Lambda for the guide's case on x86, $0.15 on arm64, nothing in the free tier", () => {
+    assertClose(lambdaUsd(estimate({})), 43_200 * 0.25 * 0.0000166667 + 43_200 * 0.0000002);
+    assert.equal(lambdaUsd(estimate({})).toFixed(2), "0.19");
+    assert.equal(lambdaUsd(estimate({ architecture: "arm64" })).toFixed(2), "0.15");
+    assert.equal(estimate({}).totalWithFreeTierUsd, 0);
+  });
+
+  it("lists the schedule's rule at nothing and leaves out what is not used", () => {
+    const result = estimate({});
+    assert.deepEqual(
+      result.lines.map(({ id }) => id),
+      ["lambda-compute", "lambda-requests", "schedule"],
+    );
+    assert.equal(line(result, "schedule").monthlyUsd, 0);
+  });
+
+  it("counts 648,000 idle polls a queue and shares one free million with the messages", () => {
+    const result = estimate({ queues: 2, queueMessagesPerMonth: 86_400 });
+    const idle = line(result, "sqs-idle-polling");
+    const messages = line(result, "sqs-messages");
+    assert.equal(idle.quantity, 1_296_000);
+    assert.equal(messages.quantity, 3 * 86_400);
+    assert.equal(idle.freeQuantity + messages.freeQuantity, 1_000_000);
+    assertClose(
+      idle.monthlyWithFreeTierUsd + messages.monthlyWithFreeTierUsd,
+      (296_000 + 259_200) * 0.0000004,
+    );
+  });
+
+  it("prices one queue's idle polling at $0.26", () => {
+    assert.equal(line(estimate({ queues: 1 }), "sqs-idle-polling").monthlyUsd.toFixed(2), "0.26");
+  });
+
+  it("bills a proxy for two vCPUs at least: $21.90", () => {
+    assertClose(line(estimate({ proxyVcpus: 1 }), "database-proxy").monthlyUsd, 21.9);
+    assertClose(line(estimate({ proxyVcpus: 4 }), "database-proxy").monthlyUsd, 43.8);
+  });
+
+  it("bills the interface endpoint per zone and hour, and only with an endpoint its data", () => {
+    const result = estimate({ endpointZones: 2, secrets: 1, secretCallsPerMonth: 43_200 });
+    assertClose(line(result, "endpoint-hours").monthlyUsd, 14.6);
+    assert.equal(line(result, "secrets").monthlyUsd, 0.4);
+    assertClose(line(result, "secret-calls").monthlyUsd, 0.216);
+    assert.ok(line(result, "endpoint-data").monthlyUsd > 0);
+    assert.ok(!estimate({ secretCallsPerMonth: 43_200 }).lines.some(({ id }) => id === "endpoint-data"));
+  });
+
+  it("frees ten alarm metrics, ten custom metrics and three dashboards", () => {
+    const result = estimate({ alarmMetrics: 12, customMetrics: 15, dashboards: 4 });
+    assertClose(line(result, "alarms").monthlyWithFreeTierUsd, 0.2);
+    assertClose(line(result, "custom-metrics").monthlyWithFreeTierUsd, 1.5);
+    assertClose(line(result, "dashboard").monthlyWithFreeTierUsd, 3);
+    assertClose(line(result, "dashboard").monthlyUsd, 12);
+  });
+
+  it("keeps logs for their retention, so twice the days cost twice the storage", () => {
+    const days = (logRetentionDays: number) =>
+      line(estimate({ logBytesPerInvocation: 1024 ** 2, logRetentionDays }), "logs-stored");
+    assertClose(days(30).quantity, (43_200 * 1024 ** 2) / 1024 ** 3);
+    assertClose(days(60).monthlyUsd, 2 * days(30).monthlyUsd);
+  });
+
+  it("bills cold starts like runs", () => {
+    const result = estimate({ coldStartsPerMonth: 720, coldStartSeconds: 0.5 });
+    assert.equal(line(result, "lambda-cold-starts").quantity, 720 * 0.5 * 0.25);
+  });
+
+  it("gives every line its price, source and date", () => {
+    fc.assert(
+      fc.property(usages, (usage) => {
+        for (const one of estimateMonthlyCost(usage, recordedPrices).lines) {
+          assert.match(one.source, /^https:\/\/|^AWS price list/);
+          assert.match(one.date, /^20\d\d-\d\d-\d\d$/);
+          assert.equal(one.monthlyUsd, one.quantity * one.unitPriceUsd);
+        }
+      }),
+    );
+  });
+
+  it("has lines that sum to both totals, and a free tier that never costs or exceeds what is used", () => {
+    fc.assert(
+      fc.property(usages, (usage) => {
+        const result = estimateMonthlyCost(usage, recordedPrices);
+        let usd = 0;
+        let withFreeTierUsd = 0;
+        for (const one of result.lines) {
+          usd += one.monthlyUsd;
+          withFreeTierUsd += one.monthlyWithFreeTierUsd;
+          assert.ok(one.freeQuantity >= 0 && one.freeQuantity <= one.quantity, one.id);
+          assert.ok(one.monthlyWithFreeTierUsd >= 0 && one.monthlyWithFreeTierUsd <= one.monthlyUsd, one.id);
+        }
+        assertClose(result.totalUsd, usd);
+        assertClose(result.totalWithFreeTierUsd, withFreeTierUsd);
+        assert.equal(new Set(result.lines.map(({ id }) => id)).size, result.lines.length);
+      }),
+    );
+  });
+
+  it("never gets cheaper when more of anything is used", () => {
+    fc.assert(
+      fc.property(
+        usages,
+        fc.constantFrom(...counts),
+        fc.integer({ min: 1, max: 100_000 }),
+        (usage, count, more) => {
+          const before = estimateMonthlyCost(usage, recordedPrices);
+          const after = estimateMonthlyCost(
+            { ...usage, [count]: (usage[count] ?? 0) + more },
+            recordedPrices,
+          );
+          const tolerance = 1e-9 * Math.max(1, after.totalUsd);
+          assert.ok(
+            after.totalUsd >= before.totalUsd - tolerance,
+            `${count}: ${before.totalUsd} -> ${after.totalUsd}`,
+          );
+          assert.ok(after.totalWithFreeTierUsd >= before.totalWithFreeTierUsd - tolerance, count);
+        },
+      ),
+    );
+  });
+
+  it("refuses a negative or endless quantity", () => {
+    assert.throws(() => estimate({ invocationsPerMonth: -1 }), RangeError);
+    assert.throws(() => estimate({ queues: Number.NaN }), RangeError);
+    assert.throws(() => estimate({ averageDurationSeconds: Infinity }), RangeError);
+  });
+
+  it("refuses a region without prices, and a line without a sourced price in its region", () => {
+    assert.throws(() => estimate({ region: "eu-nowhere-1" }), PriceUnknownError);
+    const without = structuredClone(recordedPrices);
+    without.regions["us-east-1"]!.databaseInstances = {};
+    assert.doesNotThrow(() => estimateMonthlyCost(guideCase, without));
+    const database = { instanceClass: "db.t4g.micro", storageGb: 20 };
+    assert.throws(
+      () => estimateMonthlyCost({ ...guideCase, database }, without),
+      /db\.t4g\.micro.*us-east-1/s,
+    );
+  });
+});
+
+describe("compareWithGuide", () => {
+  it("shows that the guide's $0.73 is the sum without the memory", () => {
+    const comparison = compareWithGuide(guideCase, recordedPrices);
+    assert.equal(comparison.withoutMemoryUsd.toFixed(2), "0.73");
+    assert.equal(comparison.lambdaUsd.toFixed(2), "0.19");
+    assert.match(comparison.reason, /left out x 0\.25 GB/);
+  });
+});
+
+describe("compareWithServer", () => {
+  it("adds the instance, its address and its disk: $7.59 + $3.65 + $0.64", () => {
+    const { lines, instanceUsd, serverUsd } = compareWithServer(estimate({}), recordedPrices);
+    assert.deepEqual(
+      lines.map(({ monthlyUsd }) => monthlyUsd.toFixed(2)),
+      ["7.59", "3.65", "0.64"],
+    );
+    assert.equal(instanceUsd.toFixed(2), "7.59");
+    assert.equal(serverUsd.toFixed(2), "11.88");
+  });
+
+  function saving(usage: Partial<CostUsage>, against: Saving["against"], stack: Saving["stack"]): Saving {
+    const { savings } = compareWithServer(estimate(usage), recordedPrices);
+    const found = savings.find((one) => one.against === against && one.stack === stack);
+    assert.ok(found);
+    return found;
+  }
+
+  it("states the saving against the server and against the instance alone", () => {
+    const alarms = { alarmMetrics: 12 };
+    assert.equal(saving(alarms, "server", "refresh").savingPercent.toFixed(1), "98.4");
+    assert.equal(saving(alarms, "instance", "refresh").savingPercent.toFixed(1), "97.5");
+    assert.equal(saving(alarms, "instance", "refresh").savingWithFreeTierPercent, 100);
+    const watched = saving(alarms, "server", "refresh and monitoring");
+    assertClose(watched.stackUsd, estimate(alarms).totalUsd);
+    assertClose(watched.stackWithFreeTierUsd, 0.2);
+    assertClose(
+      watched.savingPercent,
+      100 * (1 - watched.stackUsd / (730 * 0.0104 + 730 * 0.005 + 8 * 0.08)),
+    );
+  });
+
+  it("leaves the database out, which cron needs too, and shows a loss as a loss", () => {
+    const database = { instanceClass: "db.t4g.micro", storageGb: 20 };
+    for (const stack of ["refresh", "refresh and monitoring"] as const) {
+      assertClose(saving({ database }, "server", stack).stackUsd, saving({}, "server", stack).stackUsd);
+    }
+    assert.ok(saving({ endpointZones: 2 }, "server", "refresh").savingPercent < 0);
+  });
+});

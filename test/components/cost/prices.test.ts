@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import {
+  databaseInstancePrice,
+  parsePriceTable,
+  priceOf,
+  PriceUnknownError,
+  recordedPrices,
+  type PriceTable,
+} from "../../../components/cost/prices";
+
+function copy(): PriceTable {
+  return structuredClone(recordedPrices);
+}
+
+describe("the recorded prices", () => {
+  it("hold those the design was made with", () => {
+    for (const region of ["us-east-1", "us-west-2"]) {
+      assert.equal(priceOf(recordedPrices, region, "lambdaX86GbSecond").usd, 0.0000166667);
+      assert.equal(priceOf(recordedPrices, region, "lambdaArm64GbSecond").usd, 0.0000133334);
+      assert.equal(priceOf(recordedPrices, region, "lambdaRequest").usd, 0.0000002);
+      assert.equal(priceOf(recordedPrices, region, "sqsRequest").usd, 0.0000004);
+      assert.equal(priceOf(recordedPrices, region, "t3MicroHour").usd, 0.0104);
+      assert.equal(priceOf(recordedPrices, region, "dashboard").usd, 3);
+    }
+    assert.equal(recordedPrices.freeTiers.lambdaX86GbSecond?.quantity, 400_000);
+    assert.equal(recordedPrices.freeTiers.sqsRequest?.quantity, 1_000_000);
+  });
+
+  it("charge nothing for a scheduled rule, with a source", () => {
+    const rule = priceOf(recordedPrices, "us-east-1", "scheduledRule");
+    assert.equal(rule.usd, 0);
+    assert.equal(rule.source, "https://aws.amazon.com/eventbridge/pricing/");
+  });
+});
+
+describe("a price that is not known", () => {
+  it("names the known regions and the command that adds one", () => {
+    assert.throws(
+      () => priceOf(recordedPrices, "eu-west-1", "lambdaRequest"),
+      (error: Error) =>
+        error instanceof PriceUnknownError &&
+        error.message.includes('region "eu-west-1"') &&
+        error.message.includes("Known regions: us-east-1, us-west-2") &&
+        error.message.includes("npx tsx cli/main.ts prices --rebuild --region eu-west-1"),
+    );
+  });
+
+  it("is not found on the object's prototype", () => {
+    assert.throws(() => priceOf(recordedPrices, "constructor", "lambdaRequest"), PriceUnknownError);
+    assert.throws(() => databaseInstancePrice(recordedPrices, "us-east-1", "toString"), PriceUnknownError);
+  });
+
+  it("is refused in a known region too, and never taken from another", () => {
+    const table = copy();
+    delete table.regions["us-west-2"]?.prices.secretMonth;
+    assert.throws(
+      () => priceOf(table, "us-west-2", "secretMonth"),
+      /secretMonth \(per secret-month\).*us-west-2/,
+    );
+    assert.equal(priceOf(table, "us-east-1", "secretMonth").usd, 0.4);
+  });
+
+  it("names the database classes that are known", () => {
+    assert.throws(
+      () => databaseInstancePrice(recordedPrices, "us-east-1", "db.x9.huge"),
+      /"db\.x9\.huge".*known: .*db\.t4g\.micro.*--instance-class db\.x9\.huge/s,
+    );
+  });
+});
+
+describe("parsePriceTable", () => {
+  const faulty: [string, (table: PriceTable) => unknown, RegExp][] = [
+    [
+      "a price without a source",
+      (table) => Reflect.deleteProperty(table.regions["us-east-1"]!.prices.sqsRequest!, "source"),
+      /us-east-1.*prices\.sqsRequest\.source/,
+    ],
+    ["a price below zero", (table) => (table.worldwide.dashboard!.usd = -1), /worldwide\.dashboard\.usd/],
+    [
+      "a price per another unit",
+      (table) => (table.regions["us-west-2"]!.prices.lambdaRequest!.unit = "million requests"),
+      /per "million requests", but the estimate counts in "request"/,
+    ],
+    ["a free tier per another unit", (table) => (table.freeTiers.logIngestedGb!.unit = "MB"), /per "MB"/],
+    [
+      "a database class priced by the month",
+      (table) => (table.regions["us-east-1"]!.databaseInstances["db.t4g.micro"]!.unit = "month"),
+      /per "month"/,
+    ],
+    [
+      "a date that is none",
+      (table) => (table.worldwide.dashboard!.date = "2026-13-01"),
+      /worldwide\.dashboard\.date/,
+    ],
+    [
+      "an unknown price",
+      (table) => Object.assign(table.worldwide, { lunch: table.worldwide.dashboard }),
+      /lunch/,
+    ],
+  ];
+  for (const [what, spoil, message] of faulty) {
+    it(`refuses ${what}`, () => {
+      const table = copy();
+      spoil(table);
+      assert.throws(() => parsePriceTable(table), message);
+    });
+  }
+});

@@ -1,0 +1,358 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { metricIdProblem } from "../../../components/plan/alarmPlan";
+import { evaluationDelaySeconds, mostPeriods } from "../../../components/plan/alarmWindows";
+import { fillArn, tokensOf } from "../../../components/plan/arnTemplates";
+import { makePlan, type AlarmPlan, type Plan } from "../../../components/plan/plan";
+import { sampleTicks } from "../../../components/plan/schedule";
+import { parseSettings } from "../../../components/settings/settings";
+import { Deadline } from "../../../handler/deadline";
+import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../../handler/metricNames";
+import { statementMarginMs } from "../../../handler/timeouts";
+import { acceptedSettings } from "../settings/acceptedSettings";
+
+const place = { region: "us-east-1" };
+
+function plan(values: Record<string, unknown> = {}): Plan {
+  return makePlan(parseSettings(values, "local"), place);
+}
+
+function alarm(of: Plan, kind: AlarmPlan["kind"]): AlarmPlan {
+  const found = of.alarms.find((candidate) => candidate.kind === kind);
+  assert.ok(found, `no alarm of kind ${kind}`);
+  return found;
+}
+
+/** Replays a plain alarm on the moments of errors: the second it goes off, or undefined. */
+function firstAlarmSeconds(
+  planned: AlarmPlan,
+  errorSeconds: number[],
+  endSeconds: number,
+): number | undefined {
+  const { periodSeconds, evaluationPeriods, datapointsToAlarm, threshold } = planned;
+  const sums = new Map<number, number>();
+  for (const second of errorSeconds) {
+    const period = Math.floor(second / periodSeconds);
+    sums.set(period, (sums.get(period) ?? 0) + 1);
+  }
+  const first = Math.floor((errorSeconds[0] ?? 0) / periodSeconds);
+  for (let period = first; period * periodSeconds <= endSeconds; period += 1) {
+    let breaching = 0;
+    for (let back = 0; back < evaluationPeriods; back += 1) {
+      if ((sums.get(period - back) ?? 0) >= threshold) breaching += 1;
+    }
+    if (breaching >= datapointsToAlarm) return (period + 1) * periodSeconds;
+  }
+  return undefined;
+}
+
+describe("plan, for any accepted settings", () => {
+  it("gives every tick after the first of a minute a queue whose delay is inside the minute", () => {
+    fc.assert(
+      fc.property(acceptedSettings, (settings) => {
+        const { schedule, queues, targets, function: planned } = makePlan(settings, place);
+        assert.equal(targets.length, schedule.offsetsSeconds.length);
+        assert.ok(targets.length <= 5);
+        assert.deepEqual(
+          targets.map((target) => target.offsetSeconds),
+          schedule.offsetsSeconds,
+        );
+        assert.deepEqual(
+          targets.map((target) => target.queue),
+          [undefined, ...queues.map((queue) => queue.name)],
+        );
+        for (const queue of queues) {
+          assert.ok(queue.delaySeconds > 0 && queue.delaySeconds < 60);
+          assert.ok(queue.visibilityTimeoutSeconds >= 6 * planned.timeoutSeconds);
+          assert.ok(
+            queue.visibilityTimeoutSeconds >= queue.retentionSeconds,
+            "a failed tick would come back",
+          );
+          assert.ok(queue.name.length <= 80);
+        }
+      }),
+    );
+  });
+
+  it("ends the statement before the function, by the margin of the handler's own deadline", () => {
+    fc.assert(
+      fc.property(acceptedSettings, (settings) => {
+        const { statementTimeoutMs, timeoutSeconds } = makePlan(settings, place).function;
+        const { marginMs } = new Deadline(timeoutSeconds * 1_000);
+        assert.equal(statementMarginMs(timeoutSeconds * 1_000), marginMs);
+        assert.ok(statementTimeoutMs > 0);
+        assert.ok(statementTimeoutMs <= timeoutSeconds * 1_000 - marginMs);
+      }),
+    );
+  });
+
+  it("has only alarms that CloudWatch takes and that can fire", () => {
+    fc.assert(
+      fc.property(acceptedSettings, (settings) => {
+        const { alarms } = makePlan(settings, place);
+        assert.equal(new Set(alarms.map(({ name }) => name)).size, alarms.length);
+        for (const planned of alarms) {
+          const { periodSeconds, evaluationPeriods, datapointsToAlarm, fill } = planned;
+          assert.ok([10, 30].includes(periodSeconds) || periodSeconds % 60 === 0);
+          assert.equal(planned.isHighResolution, periodSeconds < 60);
+          assert.ok(evaluationPeriods <= mostPeriods(periodSeconds));
+          assert.ok(datapointsToAlarm >= 1 && datapointsToAlarm <= evaluationPeriods);
+          assert.ok(planned.name.length <= 255 && planned.description.length <= 1_024);
+          for (const id of fill ? [fill.metricId, fill.expressionId] : []) {
+            assert.equal(metricIdProblem(id), undefined);
+          }
+          assert.equal(planned.canFire, true, planned.key);
+          const breaches = {
+            GreaterThanThreshold: planned.mostPerPeriod > planned.threshold,
+            GreaterThanOrEqualToThreshold: planned.mostPerPeriod >= planned.threshold,
+            LessThanThreshold: planned.mostPerPeriod < planned.threshold,
+          };
+          assert.ok(breaches[planned.comparison], planned.key);
+        }
+      }),
+    );
+  });
+
+  it("raises the failing alarm when every tick fails, within the time it says", () => {
+    fc.assert(
+      fc.property(acceptedSettings, fc.nat({ max: 86_399 }), (settings, phaseSeconds) => {
+        const { alarms, schedule } = makePlan(settings, place);
+        const failing = alarms.find(({ kind }) => kind === "failing");
+        assert.ok(failing?.firesWithinSeconds !== undefined);
+        // A rate begins whenever the rule was made.
+        const phase = schedule.ticks.kind === "rate" ? phaseSeconds : 0;
+        const ticks = sampleTicks(schedule, 3_000).map((tick) => tick + phase);
+        const firstTick = ticks[0] ?? 0;
+        const fired = firstAlarmSeconds(failing, ticks, ticks.at(-1) ?? 0);
+        assert.ok(fired !== undefined, "never fires");
+        const delay = evaluationDelaySeconds(failing.periodSeconds);
+        assert.ok(fired + delay - firstTick <= failing.firesWithinSeconds, "fires later than it says");
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("keeps the failing alarm quiet when fewer ticks than asked for fail", () => {
+    fc.assert(
+      fc.property(acceptedSettings, fc.nat({ max: 86_399 }), (settings, phaseSeconds) => {
+        const { alarms, schedule } = makePlan(settings, place);
+        const { failedTicks } = settings.alarms;
+        const failing = alarms.find(({ kind }) => kind === "failing");
+        assert.ok(failing);
+        if (schedule.ticks.kind === "cron" && failing.datapointsToAlarm < failedTicks) return;
+        const phase = schedule.ticks.kind === "rate" ? phaseSeconds : 0;
+        const ticks = sampleTicks(schedule, failedTicks - 1).map((tick) => tick + phase);
+        const end = (ticks.at(-1) ?? 0) + failing.periodSeconds * failing.evaluationPeriods;
+        assert.equal(ticks.length === 0 ? undefined : firstAlarmSeconds(failing, ticks, end), undefined);
+      }),
+    );
+  });
+
+  it("raises the stale alarm within the promise and not between two healthy ticks", () => {
+    fc.assert(
+      fc.property(acceptedSettings, (settings) => {
+        const { alarms, schedule, maxStalenessSeconds } = makePlan(settings, place);
+        const stale = alarms.filter(({ kind }) => kind === "stale");
+        assert.equal(stale.length, settings.views.length);
+        for (const { periodSeconds, evaluationPeriods, treatMissingData, ...planned } of stale) {
+          assert.equal(treatMissingData, "breaching");
+          assert.ok((planned.firesWithinSeconds ?? Infinity) <= maxStalenessSeconds);
+          // A success in the first second of a period covers that period alone.
+          const latest = (1 + evaluationPeriods) * periodSeconds + evaluationDelaySeconds(periodSeconds);
+          assert.ok(latest <= maxStalenessSeconds, "goes off after the promise is broken");
+          assert.ok(evaluationPeriods * periodSeconds >= schedule.intervalSeconds, "cries wolf");
+        }
+      }),
+    );
+  });
+
+  it("has cost lines that add up", () => {
+    fc.assert(
+      fc.property(acceptedSettings, (settings) => {
+        const { cost } = makePlan(settings, place);
+        assert.ok(cost);
+        const sum = cost.lines.reduce((total, line) => total + line.monthlyUsd, 0);
+        assert.ok(Math.abs(sum - cost.totalUsd) < 1e-9);
+        assert.ok(cost.totalWithFreeTierUsd <= cost.totalUsd);
+      }),
+    );
+  });
+
+  it("is the same every time", () => {
+    fc.assert(
+      fc.property(acceptedSettings, (settings) => {
+        assert.deepEqual(makePlan(settings, place), makePlan(structuredClone(settings), place));
+      }),
+      { numRuns: 20 },
+    );
+  });
+});
+
+describe("plan", () => {
+  it("follows the guide's names", () => {
+    const { names, function: planned } = plan({ namePrefix: "strac-scanner" });
+    assert.equal(planned.name, "strac-scanner-refresh-job-progress");
+    assert.equal(names.logGroup, "/aws/lambda/strac-scanner-refresh-job-progress");
+    assert.equal(names.rule, "strac-scanner-refresh-job-progress");
+  });
+
+  it("has no queue at a minute and one for each further tick below", () => {
+    assert.deepEqual(plan().queues, []);
+    const { queues, rule } = plan({ refreshRate: "rate(20 seconds)" });
+    assert.deepEqual(
+      queues.map(({ name, delaySeconds, retentionSeconds }) => ({ name, delaySeconds, retentionSeconds })),
+      [20, 40].map((delaySeconds) => ({
+        name: `matview-refresh-job-progress-${delaySeconds}s`,
+        delaySeconds,
+        retentionSeconds: 60,
+      })),
+    );
+    assert.equal(rule.scheduleExpression, "rate(1 minute)");
+  });
+
+  it("changes only the rule when refreshes are switched off", () => {
+    const { rule: on, ...othersOn } = plan();
+    const { rule: off, ...othersOff } = plan({ refreshEnabled: "false" });
+    assert.deepEqual(off, { ...on, isEnabled: false });
+    assert.deepEqual(othersOff, othersOn);
+  });
+
+  it("proves that the guide's own alarm can never fire, and which one can", () => {
+    const guide = { threshold: 5, periodSeconds: 60, evaluationPeriods: 2 };
+    const never = alarm(plan({ alarms: { errors: guide } }), "errors");
+    assert.equal(never.mostPerPeriod, 1);
+    assert.equal(never.canFire, false);
+    assert.equal(never.firesWithinSeconds, undefined);
+    const can = alarm(plan({ alarms: { errors: { ...guide, threshold: 0 } } }), "errors");
+    assert.equal(can.canFire, true);
+    const sparse = { refreshRate: "rate(5 minutes)", alarms: { errors: { ...guide, threshold: 0 } } };
+    assert.equal(
+      alarm(plan(sparse), "errors").canFire,
+      false,
+      "two minutes never hold two ticks 5 minutes apart",
+    );
+  });
+
+  it("uses short periods only for a promise that needs them", () => {
+    assert.equal(alarm(plan(), "stale").periodSeconds, 60);
+    const tight = alarm(plan({ maxStalenessSeconds: 120 }), "stale");
+    assert.equal(tight.periodSeconds, 10);
+    assert.ok((tight.firesWithinSeconds ?? Infinity) <= 120);
+  });
+
+  it("reads in the stale alarm what the handler writes, for each view", () => {
+    const views = ["public.a", 'public."größe"'];
+    const { alarms } = plan({ views, groupName: "both" });
+    const stale = alarms.filter(({ kind }) => kind === "stale");
+    assert.deepEqual(
+      stale.map(({ metric }) => metric),
+      ["a", "größe"].map((name) => ({
+        namespace: METRIC_NAMESPACE,
+        name: METRIC.succeeded,
+        dimensions: metricDimensions("both", { schema: "public", name }),
+        statistic: "Sum",
+      })),
+    );
+    for (const { metric } of stale) assert.match(Object.values(metric.dimensions).join(), /^[\x20-\x7e]+$/);
+  });
+
+  it("draws the alarms' own lines in the dashboard", () => {
+    const planned = plan({ alarms: { slowPercent: 50 }, runbookUrl: "https://example.com/runbook" });
+    const text = JSON.stringify(planned.dashboard.body);
+    assert.ok(text.includes(`{"label":"slow","value":${alarm(planned, "slow").threshold}}`));
+    assert.ok(text.includes(`{"label":"failing","value":${alarm(planned, "failing").threshold}}`));
+    assert.ok(text.includes(`{"label":"promised","value":${planned.maxStalenessSeconds}}`));
+    assert.ok(text.includes("https://example.com/runbook"));
+    for (const planned_ of planned.alarms)
+      assert.ok(planned_.description.endsWith("https://example.com/runbook"));
+    const cells = new Set<string>();
+    for (const { x, y, width, height } of planned.dashboard.body.widgets) {
+      assert.ok(x + width <= 24);
+      for (let column = x; column < x + width; column += 1) {
+        for (let row = y; row < y + height; row += 1) {
+          assert.ok(!cells.has(`${column},${row}`), "widgets overlap");
+          cells.add(`${column},${row}`);
+        }
+      }
+    }
+  });
+
+  it("allows exact actions on exact resources", () => {
+    const settings = parseSettings(
+      {
+        refreshRate: "rate(15 seconds)",
+        failureDestinationArn: "arn:aws:sqs:us-east-1:123456789012:lost-ticks",
+        database: {
+          host: "db.example.com",
+          name: "scanner",
+          user: "refresher",
+          resourceId: "db-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        },
+      },
+      "local",
+    );
+    const { permissions } = makePlan(settings, place);
+    const values = {
+      partition: "aws",
+      region: "us-east-1",
+      accountId: "123456789012",
+      logGroupArn: "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/x",
+      databaseResourceId: "db-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+      ...Object.fromEntries([15, 30, 45].map((offset) => [`queueArn:${offset}`, `arn:aws:sqs:q${offset}`])),
+    };
+    const filled = permissions.statements.flatMap(({ resources }) =>
+      resources.map((resource) => fillArn(resource, values)),
+    );
+    assert.deepEqual(filled, [
+      "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/x:*",
+      "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABCDEFGHIJKLMNOPQRSTUVWXYZ/refresher",
+      "arn:aws:sqs:q15",
+      "arn:aws:sqs:q30",
+      "arn:aws:sqs:q45",
+      "arn:aws:sqs:us-east-1:123456789012:lost-ticks",
+    ]);
+    for (const { actions } of permissions.statements)
+      for (const action of actions) assert.match(action, /^[a-z-]+:\w+$/);
+    assert.throws(() => fillArn("{secretArn}", values), /no value for \{secretArn\}/);
+    assert.deepEqual(tokensOf("arn:{partition}:x:{queueArn:15}"), ["partition", "queueArn:15"]);
+  });
+
+  it("quotes names in SQL", () => {
+    const { grants, freshnessQuery } = plan({ views: [`public."x""; drop table jobs; --'\\"`] });
+    assert.ok(
+      grants.some((grant) =>
+        grant.includes('ON "public"."x""; drop table jobs; --\'\\" TO "matview_refresher"'),
+      ),
+    );
+    assert.ok(freshnessQuery.includes(`('public', E'x"; drop table jobs; --''\\\\')`));
+  });
+
+  it("fills the guide's verification commands in", () => {
+    const commands = plan().verification.map(({ command }) => command);
+    assert.ok(
+      commands.some((command) =>
+        command.startsWith("aws logs tail /aws/lambda/matview-refresh-job-progress --follow"),
+      ),
+    );
+    assert.ok(commands.some((command) => command.includes(`--payload '{"source":"manual-test"}'`)));
+    for (const command of commands) assert.match(command, /--region us-east-1/);
+  });
+
+  it("carries a payload inside an event that the handler takes for a scheduled one", () => {
+    const { targets } = plan({ refreshRate: "rate(30 seconds)", eventPayload: '{"team":"scanner"}' });
+    for (const { input } of targets) {
+      assert.deepEqual(JSON.parse(input ?? ""), {
+        source: "aws.events",
+        "detail-type": "Scheduled Event",
+        detail: { team: "scanner" },
+      });
+    }
+  });
+
+  it("is the guide's $0.19 for Lambda on x86 at a minute, a second and 256 MB", () => {
+    const { cost } = plan({ architecture: "x86_64" });
+    assert.ok(cost);
+    const lambda = cost.lines.filter(({ id }) => id.startsWith("lambda-"));
+    assert.equal(lambda.reduce((total, line) => total + line.monthlyUsd, 0).toFixed(2), "0.19");
+  });
+});

@@ -1,0 +1,478 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { MOST_ENVIRONMENT_BYTES } from "../../../components/plan/functionPlan";
+import {
+  parseSettings,
+  SettingsFaults,
+  type Fault,
+  type Purpose,
+} from "../../../components/settings/settings";
+import { LOG_RETENTION_DAYS } from "../../../components/settings/settingsShapes";
+import { readViewName, writeViewName } from "../../../components/settings/viewNames";
+
+const place = {
+  network: {
+    vpcId: "vpc-0a1b2c3d4e5f60718",
+    subnetIds: ["subnet-0a1b2c3d4e5f60718", "subnet-0b2c3d4e5f6071829"],
+    databaseSecurityGroupId: "sg-0a1b2c3d4e5f60718",
+  },
+  database: {
+    host: "scanner.cluster-c0ffee12abcd.us-east-1.rds.amazonaws.com",
+    name: "scanner",
+    user: "matview_refresh",
+    resourceId: "cluster-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+  },
+};
+
+const secretArn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:scanner-AbCdEf";
+
+function faultsOf(values: Record<string, unknown>, purpose: Purpose = "local"): Fault[] {
+  try {
+    parseSettings(values, purpose);
+  } catch (error) {
+    if (error instanceof SettingsFaults) return error.faults;
+    throw error;
+  }
+  return [];
+}
+
+/** A deployment whose one mistake is in `values`. */
+function deployFaults(values: Record<string, unknown>): Fault[] {
+  return faultsOf({ ...place, ...values }, "deploy");
+}
+
+describe("settings", () => {
+  it("has a default for everything but the places", () => {
+    const settings = parseSettings({}, "local");
+    assert.equal(settings.group, "job_progress");
+    assert.deepEqual(settings.views, [
+      {
+        schema: "public",
+        name: "job_progress",
+        statistics: { schema: "public", name: "job_progress_statistics" },
+        allowBlocking: true,
+      },
+    ]);
+    assert.equal(settings.schedule.refreshRate, "rate(1 minute)");
+    assert.equal(settings.maxStalenessSeconds, 240);
+    assert.deepEqual(settings.alarms, { failedTicks: 3, slowPercent: 80 });
+    assert.deepEqual([settings.timeoutSeconds, settings.memoryMb, settings.logRetentionDays], [60, 256, 14]);
+    assert.deepEqual([settings.database.kind, settings.network.kind], ["none", "none"]);
+    assert.equal(settings.reservedConcurrency, undefined);
+  });
+
+  it("reads Pulumi's texts as it reads YAML's values", () => {
+    const values = {
+      refreshRate: "rate(30 seconds)",
+      timeoutSeconds: 45,
+      refreshEnabled: false,
+      logRetentionDays: 30,
+      monthlyBudgetUsd: 12.5,
+      views: ["reporting.totals", { name: "public.job_progress", allowBlocking: false }],
+      groupName: "billing",
+      alarms: { failedTicks: 4, errors: { threshold: 0, periodSeconds: 120, evaluationPeriods: 2 } },
+      tags: { team: "scanner", tier: 1 },
+      ...place,
+    };
+    const asTexts = Object.fromEntries(
+      Object.entries(values).map(([key, value]) => [
+        key,
+        typeof value === "string" ? value : JSON.stringify(value),
+      ]),
+    );
+    const settings = parseSettings(values, "deploy");
+    assert.deepEqual(parseSettings(asTexts, "deploy"), settings);
+    assert.equal(settings.alarms.errors?.datapointsToAlarm, 2);
+    assert.deepEqual(settings.tags, { team: "scanner", tier: "1" });
+    assert.deepEqual(settings.views[1], { schema: "public", name: "job_progress", allowBlocking: false });
+  });
+
+  it('takes null, and "" where Pulumi.yaml declares it, for absent', () => {
+    const given = { groupName: "", roleArn: "", maxStalenessSeconds: 0, reservedConcurrency: -1, tags: null };
+    assert.deepEqual(parseSettings(given, "local"), parseSettings({}, "local"));
+    assert.deepEqual(
+      faultsOf({ refreshRate: "", namePrefix: "" }).map(({ key }) => key),
+      ["namePrefix", "refreshRate"],
+    );
+  });
+
+  it("tells every fault at once, each with key, value, limit and remedy", () => {
+    const faults = deployFaults({
+      refreshRate: "rate(1 minutes)",
+      memoryMb: "64",
+      logRetentionDays: 15,
+      refrshEnabled: true,
+      alarms: { errors: { periodSeconds: 60, evaluationPeriods: 2 } },
+    });
+    assert.deepEqual(
+      faults.map(({ key, value }) => [key, value]),
+      [
+        ["refrshEnabled", "true"],
+        ["refreshRate", '"rate(1 minutes)"'],
+        ["memoryMb", '"64"'],
+        ["alarms.errors.threshold", "absent"],
+        ["logRetentionDays", "15"],
+      ],
+    );
+    const message = new SettingsFaults(faults).message;
+    for (const { key, value, problem, limit, remedy } of faults) {
+      for (const part of [key, value, problem, limit, remedy]) assert.ok(message.includes(part));
+    }
+    assert.equal(faults[1]?.remedy, 'pulumi config set refreshRate "rate(1 minute)"');
+    assert.equal(faults[3]?.remedy, "pulumi config set --path alarms.errors.threshold 5");
+  });
+
+  it("gives the remedy that fits who asks", () => {
+    const remedy = (purpose: Purpose) => faultsOf({ ...place, timeoutSeconds: 1_000 }, purpose)[0]?.remedy;
+    assert.equal(remedy("deploy"), "pulumi config set timeoutSeconds 60");
+    assert.equal(remedy("local"), "edit Pulumi.local.yaml: matview-refresh:timeoutSeconds: 60");
+    assert.equal(remedy("component"), "in the program: timeoutSeconds: 60");
+  });
+
+  it("finds the nearest known key, inside objects too, and shows no secret", () => {
+    const [top, nested, secret] = deployFaults({
+      refreshrate: "rate(5 minutes)",
+      network: { ...place.network, subnetIDs: ["x"] },
+      database: { ...place.database, password: "hunter2" },
+    }).sort((a, b) => b.key.localeCompare(a.key));
+    assert.match(top?.problem ?? "", /perhaps refreshRate is meant/);
+    assert.equal(
+      top?.remedy,
+      "pulumi config rm refreshrate && " + 'pulumi config set refreshRate "rate(5 minutes)"',
+    );
+    assert.match(nested?.problem ?? "", /perhaps network.subnetIds is meant/);
+    assert.equal(secret?.key, "database.password");
+    assert.ok(!JSON.stringify(secret).includes("hunter2"));
+  });
+
+  it("accepts what it gives as an example", () => {
+    const faults = deployFaults({
+      alarmEmails: ["x"],
+      alarmTopicArns: ["x"],
+      okActionArns: ["x"],
+      roleArn: "x",
+      kmsKeyArn: "x",
+      permissionsBoundaryArn: "x",
+      failureDestinationArn: "x",
+      runbookUrl: "x",
+    });
+    assert.equal(faults.length, 8);
+    for (const { key, remedy } of faults) {
+      const example = remedy.split(" ").at(-1) ?? "";
+      const name = key.replace("[0]", "");
+      assert.deepEqual(deployFaults({ [name]: name === key ? example : [example] }), [], key);
+    }
+  });
+
+  const manyViews = Array.from({ length: 60 }, (_, index) => `public.a_view_with_quite_a_long_name_${index}`);
+
+  const single: [string, Record<string, unknown>, string, RegExp][] = [
+    ["a timeout above Lambda's", { timeoutSeconds: 901 }, "timeoutSeconds", /above 900/],
+    [
+      "a timeout the schedule cannot bear",
+      { timeoutSeconds: 121 },
+      "timeoutSeconds",
+      /hold up more than one/,
+    ],
+    ["a timeout without room for a statement", { timeoutSeconds: 2 }, "timeoutSeconds", /below 3/],
+    ["too little memory", { memoryMb: 127 }, "memoryMb", /below 128/],
+    ["too much memory", { memoryMb: "10241" }, "memoryMb", /above 10240/],
+    ["half a megabyte", { memoryMb: 256.5 }, "memoryMb", /whole number/],
+    ["a deprecated runtime", { runtime: "nodejs20.x" }, "runtime", /not one of/],
+    ["an event age under 60", { eventAgeSeconds: 59 }, "eventAgeSeconds", /below 60/],
+    ["an event age above the interval", { eventAgeSeconds: 61 }, "eventAgeSeconds", /pile up/],
+    ["no reserved concurrency at all", { reservedConcurrency: 0 }, "reservedConcurrency", /below 1/],
+    [
+      "one reserved run with queues",
+      { reservedConcurrency: 1, refreshRate: "rate(30 seconds)" },
+      "reservedConcurrency",
+      /takes 2/,
+    ],
+    ["ticks no alarm can watch", { refreshRate: "rate(7 days)" }, "refreshRate", /no alarm could tell/],
+    ["a weekly cron", { refreshRate: "cron(0 0 ? * SUN *)" }, "refreshRate", /no alarm could tell/],
+    [
+      "a promise below interval and timeout",
+      { maxStalenessSeconds: 119 },
+      "maxStalenessSeconds",
+      /below interval \+ timeout/,
+    ],
+    [
+      "a promise too tight for any alarm",
+      { refreshRate: "rate(12 seconds)", timeoutSeconds: 5, maxStalenessSeconds: 20 },
+      "maxStalenessSeconds",
+      /too short for an alarm/,
+    ],
+    ["a promise over 7 days", { maxStalenessSeconds: 604_801 }, "maxStalenessSeconds", /above 604800/],
+    [
+      "more failed ticks than an alarm sees",
+      { refreshRate: "rate(2 days)", alarms: { failedTicks: 5 } },
+      "alarms.failedTicks",
+      /further back/,
+    ],
+    ["all of the timeout as slow", { alarms: { slowPercent: 100 } }, "alarms.slowPercent", /above 99/],
+    [
+      "datapoints above evaluation periods",
+      { alarms: { errors: { threshold: 1, periodSeconds: 60, evaluationPeriods: 2, datapointsToAlarm: 3 } } },
+      "alarms.errors.datapointsToAlarm",
+      /above the 2/,
+    ],
+    [
+      "a period of half minutes",
+      { alarms: { errors: { threshold: 1, periodSeconds: 90, evaluationPeriods: 2 } } },
+      "alarms.errors.periodSeconds",
+      /whole minutes/,
+    ],
+    [
+      "periods beyond a day",
+      { alarms: { errors: { threshold: 1, periodSeconds: 1_800, evaluationPeriods: 49 } } },
+      "alarms.errors.evaluationPeriods",
+      /longer than/,
+    ],
+    [
+      "no alarm threshold",
+      { alarms: { errors: { periodSeconds: 60, evaluationPeriods: 2 } } },
+      "alarms.errors.threshold",
+      /missing/,
+    ],
+    ["a view without a schema", { views: ["job_progress"] }, "views[0].name", /perhaps public.job_progress/],
+    ["a view that needs quotes", { views: ["public.my-view"] }, "views[0].name", /double quotes/],
+    ["a view name too long", { views: [`public.${"é".repeat(32)}`] }, "views[0].name", /64 bytes/],
+    ["no views", { views: [] }, "views", /empty/],
+    ["a view twice", { views: ["public.a", "PUBLIC.A"], groupName: "g" }, "views[1]", /twice/],
+    ["a view without a name", { views: [{ allowBlocking: true }] }, "views[0].name", /missing/],
+    ["several views without a group", { views: ["public.a", "public.b"] }, "groupName", /no one name/],
+    ["a group of no letters", { views: ['public."日本"'] }, "groupName", /nothing of/],
+    ["a name too long", { namePrefix: "a".repeat(44) }, "namePrefix", /65 long/],
+    ["views beyond 4 KB", { views: manyViews, groupName: "many" }, "views", /environment \d+ bytes/],
+    [
+      "variables beyond 4 KB",
+      { environment: { LARGE: "x".repeat(MOST_ENVIRONMENT_BYTES) } },
+      "environment",
+      /environment \d+ bytes/,
+    ],
+    [
+      "a variable of Lambda's",
+      { environment: { AWS_REGION: "x" } },
+      "environment.AWS_REGION",
+      /set by Lambda/,
+    ],
+    [
+      "a variable of ours",
+      { environment: { MATVIEW_GROUP: "x" } },
+      "environment.MATVIEW_GROUP",
+      /set by Lambda/,
+    ],
+    ["a variable that is no name", { environment: { "1A": "x" } }, 'environment["1A"]', /not a name/],
+    ["a retention AWS does not know", { logRetentionDays: "0" }, "logRetentionDays", /not a period/],
+    ["an address that is none", { alarmEmails: ["ops@example"] }, "alarmEmails[0]", /e-mail/],
+    ["an address twice", { alarmEmails: ["a@b.de", "a@b.de"] }, "alarmEmails[1]", /twice/],
+    [
+      "a FIFO topic",
+      { alarmTopicArns: ["arn:aws:sns:us-east-1:123456789012:a.fifo"] },
+      "alarmTopicArns[0]",
+      /SNS topic/,
+    ],
+    ["a role's name for its ARN", { roleArn: "refresher" }, "roleArn", /IAM role/],
+    ["a key's alias", { kmsKeyArn: "arn:aws:kms:us-east-1:123456789012:alias/x" }, "kmsKeyArn", /KMS key/],
+    ["a tag of AWS's", { tags: { "aws:x": "y" } }, 'tags["aws:x"]', /AWS keeps/],
+    ["a tag with a wrong sign", { tags: { a: "b;c" } }, "tags.a", /sign/],
+    ["text that is no JSON", { tags: "team=x" }, "tags", /not JSON/],
+    ["a list for an object", { tags: [] }, "tags", /not an object/],
+    ["a budget of nothing", { monthlyBudgetUsd: -1 }, "monthlyBudgetUsd", /not an amount/],
+    ["no database", { database: {} }, "database", /nothing to refresh/],
+    ["no network", { network: {} }, "network", /missing/],
+    [
+      "one subnet",
+      { network: { ...place.network, subnetIds: ["subnet-0a1b2c3d4e5f60718"] } },
+      "network.subnetIds",
+      /has 1/,
+    ],
+    [
+      "a subnet twice",
+      { network: { ...place.network, subnetIds: Array(2).fill("subnet-0a1b2c3d4e5f60718") } },
+      "network.subnetIds",
+      /twice/,
+    ],
+    [
+      "one zone",
+      { database: { create: {} }, network: { create: true, zones: 1 } },
+      "network.zones",
+      /below 2/,
+    ],
+    ["a new network for an old database", { network: { create: true } }, "network.create", /does not reach/],
+    [
+      "both kinds of network",
+      { database: { create: {} }, network: { create: true, vpcId: place.network.vpcId } },
+      "network.vpcId",
+      /belongs to an existing/,
+    ],
+    [
+      "both kinds of database",
+      { database: { create: {}, host: "db" } },
+      "database.host",
+      /belongs to an existing/,
+    ],
+    [
+      "a closed database group",
+      { network: { ...place.network, databaseSecurityGroupId: undefined } },
+      "network.databaseSecurityGroupId",
+      /let the function in/,
+    ],
+    [
+      "IAM without a resource id",
+      { database: { ...place.database, resourceId: undefined } },
+      "database.resourceId",
+      /rds-db:connect/,
+    ],
+    [
+      "an instance's name for its id",
+      { database: { ...place.database, resourceId: "db-scanner" } },
+      "database.resourceId",
+      /resource id/,
+    ],
+    [
+      "a proxy with the instance's id",
+      { database: { ...place.database, proxy: true } },
+      "database.resourceId",
+      /not the proxy's/,
+    ],
+    ["IAM without a user", { database: { ...place.database, user: undefined } }, "database.user", /missing/],
+    [
+      "a secret without its ARN",
+      { database: { ...place.database, user: undefined, auth: "secret" } },
+      "database.secretArn",
+      /missing/,
+    ],
+    [
+      "a user beside a secret",
+      { database: { ...place.database, auth: "secret", secretArn } },
+      "database.user",
+      /not used/,
+    ],
+    ["a password", { database: { ...place.database, auth: "password" } }, "database.auth", /not one of/],
+    [
+      "an address for a host",
+      { database: { ...place.database, host: "postgres://db:5432/x" } },
+      "database.host",
+      /host name/,
+    ],
+    [
+      "a proxy's ARN that is none",
+      { database: { ...place.database, proxy: "arn:aws:rds:x" } },
+      "database.proxy",
+      /RDS Proxy/,
+    ],
+    [
+      "an endpoint nobody uses",
+      { network: { ...place.network, secretsEndpoint: true } },
+      "network.secretsEndpoint",
+      /not used/,
+    ],
+  ];
+  for (const [title, values, key, problem] of single) {
+    it(`refuses ${title}, and nothing else`, () => {
+      const faults = deployFaults(values);
+      assert.deepEqual(
+        faults.map((fault) => fault.key),
+        [key],
+      );
+      assert.match(faults[0]?.problem ?? "", problem);
+      assert.match(faults[0]?.remedy ?? "", /^pulumi config (set|rm) /);
+      assert.notEqual(faults[0]?.limit, "");
+    });
+  }
+
+  it("takes a proxy's id from its ARN", () => {
+    const proxy = "arn:aws:rds:us-east-1:123456789012:db-proxy:prx-0123456789abcdef0";
+    const database = { ...place.database, resourceId: undefined, proxy };
+    const settings = parseSettings({ ...place, database }, "deploy");
+    assert.ok(settings.database.kind === "existing" && settings.database.isProxy);
+    assert.equal(settings.database.resourceId, "prx-0123456789abcdef0");
+  });
+
+  it("accepts interval and timeout exactly as a promise, at every rate with a usual timeout", () => {
+    for (const [refreshRate, maxStalenessSeconds] of [
+      ["rate(12 seconds)", 72],
+      ["rate(30 seconds)", 90],
+      ["rate(1 minute)", 120],
+      ["rate(5 minutes)", 360],
+      ["rate(1 day)", 86_460],
+    ] as const) {
+      assert.equal(
+        parseSettings({ refreshRate, maxStalenessSeconds }, "local").maxStalenessSeconds,
+        maxStalenessSeconds,
+      );
+    }
+  });
+
+  it("accepts every log retention that AWS does", () => {
+    for (const days of LOG_RETENTION_DAYS) assert.deepEqual(faultsOf({ logRetentionDays: String(days) }), []);
+  });
+
+  it("throws nothing but the list of faults, whatever it is given", () => {
+    const keys = fc.constantFrom(
+      "views",
+      "refreshRate",
+      "timeoutSeconds",
+      "alarms",
+      "database",
+      "network",
+      "tags",
+      "environment",
+      "eventPayload",
+      "alarmEmails",
+      "other",
+    );
+    fc.assert(
+      fc.property(fc.dictionary(keys, fc.oneof(fc.jsonValue(), fc.json(), fc.string())), (values) => {
+        for (const purpose of ["deploy", "local", "component"] as const) {
+          for (const fault of faultsOf(values, purpose)) {
+            for (const part of Object.values(fault)) assert.ok(typeof part === "string" && part !== "");
+          }
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("view names", () => {
+  const part = fc
+    .string({ minLength: 1, maxLength: 15, unit: "grapheme" })
+    .filter((text) => !/\p{Cc}/u.test(text) && Buffer.byteLength(text) <= 63);
+
+  it("are read back as they were written", () => {
+    fc.assert(
+      fc.property(part, part, (schema, name) => {
+        assert.deepEqual(readViewName(writeViewName({ schema, name })).name, { schema, name });
+      }),
+    );
+  });
+
+  it("are folded without quotes and kept inside them, as in SQL", () => {
+    assert.deepEqual(readViewName("Public.Job_Progress").name, { schema: "public", name: "job_progress" });
+    assert.deepEqual(readViewName('public."x""; drop table jobs; --"').name, {
+      schema: "public",
+      name: 'x"; drop table jobs; --',
+    });
+  });
+
+  for (const text of [
+    "",
+    "a",
+    "a.",
+    ".a",
+    "a.b.c",
+    'a."b',
+    'a."b"c',
+    "a b.c",
+    'a.""',
+    "1a.b",
+    'a."\u0007"',
+    "a.b; drop table c",
+  ]) {
+    it(`${JSON.stringify(text)} is none`, () => {
+      assert.ok(readViewName(text).problem);
+    });
+  }
+});
