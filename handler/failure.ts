@@ -81,6 +81,11 @@ export function classify(error: unknown, context: FailureContext): RefreshFailur
   return fromConnection(error, context);
 }
 
+/** What a standby is to a refresh, whichever SQLSTATE its refusal had. */
+export function takesNoWrites(context: FailureContext): RefreshFailure {
+  return build(SQLSTATE_RULES["25006"] ?? CONNECTION_RULES.unexpected, "25006", context);
+}
+
 function fromServer(error: DatabaseError, sqlstate: string, context: FailureContext): RefreshFailure {
   const sqlClass = sqlstate.slice(0, 2);
   const message = CLASSES_WITHOUT_ROW_VALUES.has(sqlClass)

@@ -3,7 +3,7 @@ import { readFacts, type ViewFacts } from "./catalog";
 import type { Connector, Session } from "./connect";
 import type { Deadline } from "./deadline";
 import { suggestIndex } from "./diagnose";
-import { classify } from "./failure";
+import { classify, takesNoWrites } from "./failure";
 import { assertRefreshable, chooseMode, type Mode } from "./mode";
 import { qualifiedName, quotedName } from "./names";
 import { orderViews, readDependencies } from "./order";
@@ -54,18 +54,20 @@ async function previewView(
   base: { address: string; auth: string },
 ): Promise<Preview | FailedView> {
   const facts = await readFacts(session, view);
+  const context = {
+    ...base,
+    connected: true,
+    connectionLost: false,
+    view: qualifiedName(view),
+    viewSql: quotedName(view),
+  };
   try {
+    if (facts.inRecovery) throw takesNoWrites(context);
     assertRefreshable(view, facts);
     const mode = chooseMode(view, facts, await suggestIndex(session, facts));
     return { view, outcome: "planned", mode, facts };
   } catch (error) {
-    const failure = classify(error, {
-      ...base,
-      connected: true,
-      connectionLost: session.lost,
-      view: qualifiedName(view),
-      viewSql: quotedName(view),
-    });
+    const failure = classify(error, { ...context, connectionLost: session.lost });
     return { view, outcome: "failed", failure, stalenessSeconds: undefined };
   }
 }

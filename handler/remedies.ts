@@ -162,10 +162,13 @@ export const SQLSTATE_RULES: Partial<Record<string, Rule>> = {
     problem: ({ message }) => `a limit of the server was reached: ${message}`,
     remedy: () => "SHOW temp_file_limit;  -- raise it, or raise work_mem so that the query spills less",
   },
+  // Transient: after a failover the name of a writer leads to a reader for a while.
   "25006": {
-    kind: "permanent",
+    kind: "transient",
     problem: () => "the server takes no writes: it is a standby or a reader endpoint",
-    remedy: () => "SELECT pg_is_in_recovery();  -- name the writer endpoint in the setting `database`",
+    remedy: () =>
+      "aws rds describe-db-clusters --query 'DBClusters[].Endpoint'  # connect to the writer endpoint, not to a " +
+      "reader's; a failover passes",
   },
   "28P01": {
     kind: "permanent",

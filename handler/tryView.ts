@@ -1,6 +1,7 @@
 /** The tries at one view: each a transaction, each failure classed by what is known then. */
-import { suggestGrants } from "./diagnose";
-import { classify, RefreshFailure, type FailureContext } from "./failure";
+import type { Session } from "./connect";
+import { isInRecovery, suggestGrants } from "./diagnose";
+import { classify, RefreshFailure, takesNoWrites, type FailureContext } from "./failure";
 import { qualifiedName, quotedName } from "./names";
 import { refreshView, type Attempt, type FailedView, type ViewOutcome } from "./refresh";
 import { retrying } from "./retry";
@@ -39,12 +40,13 @@ async function tryOnce(
     const failure = classify(error, context(run, sessions, attempt));
     // Until the server notices that this end is gone, the lock is held by what was our own session: wait for it.
     if (sessions.isLost) attempt.waitForLock = true;
-    throw await afterRollback(sessions, attempt, failure);
+    throw await afterRollback(run, sessions, attempt, failure);
   }
 }
 
-/** Ends the transaction and, where a permission was refused in mid-refresh, asks the catalog which. */
+/** Ends the transaction and, where a SQLSTATE leaves it open what was refused, asks the catalog. */
 async function afterRollback(
+  run: Run,
   sessions: SessionKeeper,
   attempt: Attempt,
   failure: RefreshFailure,
@@ -53,23 +55,30 @@ async function afterRollback(
   try {
     const session = await sessions.get();
     await session.query("ROLLBACK");
-    const { facts } = attempt;
-    if (failure.code !== "42501" || attempt.mode === undefined || !facts?.oid || facts.sqlName === null)
-      return failure;
-    const grants = await suggestGrants(session, { ...facts, oid: facts.oid, sqlName: facts.sqlName });
-    if (grants === undefined) return failure;
-    const problem = `its owner ${facts.owner} may not read what the view's query reads`;
-    return new RefreshFailure({
-      ...failure,
-      code: failure.code,
-      problem,
-      remedy: grants,
-      view: failure.view,
-    });
+    if (failure.code === "42501") return await refusedToOwner(session, attempt, failure);
+    const mayBeStandby = failure.code === "0A000" || failure.code === "25006";
+    if (!mayBeStandby || !(await isInRecovery(session))) return failure;
+    // The next try connects anew: after a failover the endpoint's name leads elsewhere.
+    await sessions.close();
+    return takesNoWrites(context(run, sessions, attempt));
   } catch {
     // The connection went too; what is known already is the answer.
     return failure;
   }
+}
+
+/** A permission refused in mid-refresh is the owner's, as whom the view's query runs: names the grants he lacks. */
+async function refusedToOwner(
+  session: Session,
+  { mode, facts }: Attempt,
+  failure: RefreshFailure,
+): Promise<RefreshFailure> {
+  if (mode === undefined || !facts?.oid || facts.sqlName === null) return failure;
+  const grants = await suggestGrants(session, { ...facts, oid: facts.oid, sqlName: facts.sqlName });
+  if (grants === undefined) return failure;
+  const { kind, code, view } = failure;
+  const problem = `its owner ${facts.owner} may not read what the view's query reads`;
+  return new RefreshFailure({ kind, code, problem, remedy: grants, view });
 }
 
 /** What the classification may use. */

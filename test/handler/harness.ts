@@ -33,7 +33,7 @@ export function viewNamed(name: string, more: Partial<ViewSettings> = {}): ViewS
 
 /** Runs the function's own run against the test's database. */
 export async function runViews(
-  database: TestDatabase,
+  database: Pick<TestDatabase, "databaseSettings">,
   views: ViewSettings[],
   options: RunOptions = {},
 ): Promise<Recorded> {
