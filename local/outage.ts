@@ -23,13 +23,13 @@ export function parseOutage(text: string): Outage {
   return { afterSeconds, lastsSeconds };
 }
 
-/** Stops the server as planned and starts it again; a run that ends meanwhile leaves it stopped. */
+/** Stops the server as planned and starts it again; a run that ends meanwhile leaves it stopped. Never rejects. */
 export async function holdOutage(
   outage: Outage,
   startEpochMs: number,
   server: LocalPostgres,
   guard: ServerGuard,
-  ticks: TickRunner,
+  ticks: Pick<TickRunner, "beginOutage">,
   terminal: Terminal,
   over: AbortSignal,
 ): Promise<void> {
@@ -39,10 +39,10 @@ export async function holdOutage(
   terminal.event(`Outage: PostgreSQL is stopped for ${describeSeconds(outage.lastsSeconds)}`);
   guard.pause();
   ticks.beginOutage();
-  await server.stop();
+  await server.stop().catch((error: unknown) => {
+    terminal.event(`PostgreSQL did not stop: ${error instanceof Error ? error.message : String(error)}`);
+  });
   await sleepUntil(beginEpochMs + outage.lastsSeconds * 1000, over);
-  if (over.aborted) return;
-  await server.restart();
+  if (await guard.startAgain(over)) terminal.event("Outage over: PostgreSQL is back");
   guard.resume();
-  terminal.event("Outage over: PostgreSQL is back");
 }

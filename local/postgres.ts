@@ -53,11 +53,16 @@ export interface LocalPostgres {
   stop(): Promise<void>;
   /** Ends the server as a crash would (immediate shutdown); settles when the process is gone. */
   kill(): Promise<void>;
-  /** Stops the server if it runs, then starts it on the same port. */
+  /**
+   * Stops the server if it runs, then starts it on the same port.
+   * @throws PostgresStartError also when another program has taken the port meanwhile; may be called again then
+   */
   restart(): Promise<void>;
 }
 
 const startSeconds = 60;
+/** A port that a restart has to have and that is taken for longer is another program's. */
+const portPatienceSeconds = 1;
 const connectSeconds = 5;
 const retryMilliseconds = 20;
 
@@ -148,7 +153,8 @@ class OwnedServer implements LocalPostgres {
  */
 async function startOrAdopt(place: Place, wantedPort?: number): Promise<Owned> {
   const { cluster, binaries, user, serverSettings, onProgress } = place;
-  const deadline = Date.now() + startSeconds * 1000;
+  const startEpochMs = Date.now();
+  const deadline = startEpochMs + startSeconds * 1000;
   for (;;) {
     const found = await findServer(cluster);
     const server =
@@ -160,8 +166,11 @@ async function startOrAdopt(place: Place, wantedPort?: number): Promise<Owned> {
       return { server, ownership };
     }
     const logTail = await server.logTail();
-    if (classifyEarlyEnd(logTail) === "failed" && !found) {
-      throw startFailure("PostgreSQL did not start.", cluster, logTail);
+    const reason = classifyEarlyEnd(logTail);
+    if (reason === "failed" && !found) throw startFailure("PostgreSQL did not start.", cluster, logTail);
+    const waitedSeconds = (Date.now() - startEpochMs) / 1000;
+    if (reason === "port taken" && wantedPort !== undefined && waitedSeconds > portPatienceSeconds) {
+      throw new PostgresStartError(`Its port ${wantedPort} is taken by another program.`);
     }
     if (Date.now() > deadline) {
       throw startFailure(`PostgreSQL did not start within ${startSeconds} s.`, cluster, logTail);

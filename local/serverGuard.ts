@@ -34,18 +34,23 @@ export class ServerGuard {
     this.paused = false;
   }
 
-  private async bringBack(stop: AbortSignal): Promise<void> {
-    this.say(`PostgreSQL died (process ${this.server.pid}); starting it again, as RDS would`);
+  /** Tries until the server runs. @returns false when `stop` came first */
+  async startAgain(stop: AbortSignal): Promise<boolean> {
     while (!stop.aborted) {
       try {
         await this.server.restart();
-        this.say(`PostgreSQL is back (process ${this.server.pid})`);
-        return;
+        return true;
       } catch (error) {
         this.say(`PostgreSQL did not start: ${error instanceof Error ? error.message : String(error)}`);
         await sleep(retryMs, undefined, { signal: stop }).catch(() => undefined);
       }
     }
+    return false;
+  }
+
+  private async bringBack(stop: AbortSignal): Promise<void> {
+    this.say(`PostgreSQL died (process ${this.server.pid}); starting it again, as RDS would`);
+    if (await this.startAgain(stop)) this.say(`PostgreSQL is back (process ${this.server.pid})`);
   }
 }
 
