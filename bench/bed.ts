@@ -12,8 +12,8 @@ import {
   serverVersion,
   startEmbeddedDatabase,
   withClient,
-  writePasswordFile,
 } from "../local/database";
+import { writePasswordFile } from "../local/passwordFile";
 import type { FunctionConfiguration } from "../local/lambdaFunction";
 import { fill } from "../local/workload";
 import { migrate } from "../migrations/runner";

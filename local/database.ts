@@ -1,8 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { rmSync } from "node:fs";
-import { mkdtemp, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Client, type ClientConfig, escapeIdentifier, escapeLiteral } from "pg";
 import type { DatabaseSettings } from "../handler/settings";
 import { startPostgres, type LocalPostgres } from "./postgres";
@@ -86,14 +82,6 @@ export function databaseSettings(
     passwordFile,
     ...tls,
   };
-}
-
-/** A password in a file that only this user can read, for as long as the run lasts. */
-export async function writePasswordFile(password: string): Promise<{ file: string; remove: () => void }> {
-  const folder = await mkdtemp(join(tmpdir(), "matview-refresh-"));
-  const file = join(folder, "password");
-  await writeFile(file, password, { mode: 0o600 });
-  return { file, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
 /** Such as `18.4`. */

@@ -13,6 +13,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import path from "node:path";
+import { isAlive } from "./livingProcess";
 import type { MajorVersion, PostgresBinaries } from "./postgresBinaries";
 import { PostgresStartError } from "./postgresErrors";
 import { commandAs, type ServerUser } from "./postgresUser";
@@ -174,15 +175,6 @@ async function removeAbandonedParts(directory: string): Promise<void> {
     const pid = /^(?:cluster|password)\.part-(\d+)-[0-9a-f]{8}$/.exec(name)?.[1];
     if (pid === undefined || isAlive(Number(pid))) continue;
     await rm(path.join(directory, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

@@ -11,7 +11,6 @@ import {
   databaseSettings,
   startEmbeddedDatabase,
   withClient,
-  writePasswordFile,
   serverVersion,
   type RunDatabase,
 } from "./database";
@@ -21,6 +20,7 @@ import { FreshnessWatch } from "./freshness";
 import { LambdaFunction, type FunctionConfiguration, type LineListener } from "./lambdaFunction";
 import { BackgroundLoad, loadRates, type LoadLevel } from "./load";
 import { holdOutage, type Outage } from "./outage";
+import { writePasswordFile } from "./passwordFile";
 import { ServerGuard } from "./serverGuard";
 import { count, done, prepareSchema, prepareWorkload } from "./setUp";
 import type { StopSignals } from "./stopSignals";

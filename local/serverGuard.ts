@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { isAlive } from "./livingProcess";
 import type { LocalPostgres } from "./postgres";
 
 const lookEveryMs = 250;
@@ -51,14 +52,5 @@ export class ServerGuard {
   private async bringBack(stop: AbortSignal): Promise<void> {
     this.say(`PostgreSQL died (process ${this.server.pid}); starting it again, as RDS would`);
     if (await this.startAgain(stop)) this.say(`PostgreSQL is back (process ${this.server.pid})`);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    // Somebody else's process is a living one.
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
