@@ -23,6 +23,7 @@ interface Options {
 
 const DEFAULT_VIEW: QualifiedName = { schema: "public", name: "job_progress" };
 const DEFAULT_TIMEOUT_SECONDS = 300;
+const FIRST_ANSWER_WITHIN_MS = 15_000;
 
 /** The `refresh` subcommand. It exits with 0 when all was refreshed, 1 when something failed, 2 for bad usage. */
 export function refreshCommand(): Command {
@@ -88,6 +89,7 @@ async function run(
     connector,
     waitForLock: true,
     deadline,
+    firstAnswerWithinMs: FIRST_ANSWER_WITHIN_MS,
     runId: "manual",
     report: textReport((line) => log.write(`${line}\n`)),
   });

@@ -39,8 +39,12 @@ function statisticsLines(statistics: Statistics): string[] {
   });
 }
 
-/** The guide's log, a line to each call of `write`; continuation lines are indented and have no time. */
+/**
+ * The guide's log, a line to each call of `write`; continuation lines are indented and have no time. Tries that fail
+ * one after the other for one reason give it once.
+ */
 export function textReport(write: (line: string) => void): Report {
+  let lastReason: string | undefined;
   const say = (message: string): void => write(`${stamp(new Date())} ${message}`);
   return {
     connecting: () => say("Connecting to database..."),
@@ -50,8 +54,13 @@ export function textReport(write: (line: string) => void): Report {
       if (remedy !== undefined) write(`  To mend it: ${remedy}`);
     },
     waiting: (view) => say(`Waiting for the refresh of ${displayName(view)} that is running...`),
-    retrying: (failure, attempt) => say(`Attempt ${attempt} failed, trying again: ${failure.message}`),
+    retrying(failure, attempt) {
+      const isRepeated = lastReason === failure.message;
+      lastReason = failure.message;
+      say(`Attempt ${attempt} failed, trying again${isRepeated ? " (same reason)" : `: ${failure.message}`}`);
+    },
     finished(outcome) {
+      lastReason = undefined;
       switch (outcome.outcome) {
         case "refreshed":
           say(`✓ Refresh completed in ${outcome.durationSeconds.toFixed(2)}s (${outcome.refreshType})`);

@@ -2,16 +2,21 @@
 import pRetry, { AbortError } from "p-retry";
 import { RefreshFailure } from "./failure";
 import type { Run } from "./run";
+import type { SessionKeeper } from "./sessionKeeper";
 
 const FIRST_RETRY_AFTER_MS = 200;
 const LONGEST_RETRY_PAUSE_MS = 3_000;
 
 /** Tries again with growing pauses while the failure is transient and there is time for the pause and the work. */
-export async function retrying<Result>(run: Run, task: () => Promise<Result>): Promise<Result> {
+export async function retrying<Result>(
+  run: Run,
+  sessions: SessionKeeper,
+  task: () => Promise<Result>,
+): Promise<Result> {
   const mayTryAgain = (error: unknown): error is RefreshFailure =>
     error instanceof RefreshFailure &&
     error.kind === "transient" &&
-    run.deadline.workLeftMs() > LONGEST_RETRY_PAUSE_MS;
+    Math.min(run.deadline.workLeftMs(), sessions.patienceLeftMs()) > LONGEST_RETRY_PAUSE_MS;
   return pRetry(
     async () => {
       try {

@@ -20,6 +20,11 @@ export interface Run {
   /** Wait for a view that is being refreshed by another run (by hand), or skip it (on schedule). */
   waitForLock: boolean;
   deadline: Deadline;
+  /**
+   * Gives up after this time where no server has answered that takes writes: somebody waits for this run, and most
+   * likely the address is wrong. Undefined tries until the deadline, as a scheduled run should.
+   */
+  firstAnswerWithinMs?: number;
   /** Rows of history older than this are deleted; undefined leaves them to the schedule. */
   historyRetentionDays?: number;
   /** Written to history: the Lambda request, or a name for a run by hand. */
@@ -68,7 +73,7 @@ async function surveyDependencies(run: Run, sessions: SessionKeeper): Promise<De
     }
   };
   try {
-    return await retrying(run, survey);
+    return await retrying(run, sessions, survey);
   } catch (error) {
     return classify(error, context(run, sessions));
   }

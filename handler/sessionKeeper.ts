@@ -7,6 +7,9 @@ export class SessionKeeper {
   private session: Session | undefined;
   /** Whether the last history access seen allowed pruning. */
   mayPrune = false;
+  /** Whether a server that takes writes has answered in this run. */
+  hasBegun = false;
+  private readonly startedMs = performance.now();
 
   constructor(private readonly run: Run) {}
 
@@ -16,6 +19,13 @@ export class SessionKeeper {
 
   get isOpen(): boolean {
     return this.session !== undefined && !this.session.lost;
+  }
+
+  /** Milliseconds that the run still waits for a first answer; without limit once it came, or on schedule. */
+  patienceLeftMs(): number {
+    const { firstAnswerWithinMs } = this.run;
+    if (firstAnswerWithinMs === undefined || this.hasBegun) return Number.POSITIVE_INFINITY;
+    return firstAnswerWithinMs - (performance.now() - this.startedMs);
   }
 
   async get(): Promise<Session> {

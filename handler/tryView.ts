@@ -14,7 +14,7 @@ import { noteFreshnessTracking, record } from "./tracking";
 export async function tryView(run: Run, sessions: SessionKeeper, attempt: Attempt): Promise<ViewOutcome> {
   const startedMs = performance.now();
   try {
-    const outcome = await retrying(run, () => tryOnce(run, sessions, attempt));
+    const outcome = await retrying(run, sessions, () => tryOnce(run, sessions, attempt));
     if (attempt.facts !== undefined) noteFreshnessTracking(run, sessions, attempt);
     if (outcome.outcome === "refreshed") return outcome;
     return { ...outcome, stalenessSeconds: await record(run, sessions, outcome, attempt) };
@@ -34,10 +34,13 @@ async function tryOnce(
   attempt.isWaitingForLock = false;
   delete attempt.statementStartedMs;
   try {
-    return await refreshView(await sessions.get(), attempt);
+    const outcome = await refreshView(await sessions.get(), attempt);
+    sessions.hasBegun = true;
+    return outcome;
   } catch (error) {
     // Before the rollback, since the time a statement took tells a timeout from a cancel.
     const failure = classify(error, context(run, sessions, attempt));
+    sessions.hasBegun ||= attempt.facts !== undefined;
     // Until the server notices that this end is gone, the lock is held by what was our own session: wait for it.
     if (sessions.isLost) attempt.waitForLock = true;
     throw await afterRollback(run, sessions, attempt, failure);

@@ -87,6 +87,21 @@ describe("refresh by hand", function () {
     assert.equal((JSON.parse(asJson.stdout) as { code: string }).code, "42P01");
   });
 
+  it("gives up soon where nobody ever answered, and says a reason once before the last", async () => {
+    const { exitCode, stdout } = await refresh(
+      { DATABASE_URL: "postgres://nobody@127.0.0.1:1/nothing" },
+      "--timeout",
+      "300",
+    );
+    assert.equal(exitCode, 1);
+    const retries = stdout.split("\n").filter((line) => line.includes("trying again"));
+    assert.ok(retries.length >= 3 && retries.length <= 10, stdout);
+    assert.match(retries[0] ?? "", /Attempt 1 failed, trying again: .*ECONNREFUSED.*To mend it: pg_isready/);
+    for (const retry of retries.slice(1))
+      assert.match(retry, /Attempt \d+ failed, trying again \(same reason\)$/);
+    assert.match(stdout, /✗ Refresh failed: .*ECONNREFUSED.*To mend it: pg_isready/);
+  }).timeout(40_000);
+
   it("exits with 2 for bad usage, with every fault and what mends it", async () => {
     const { exitCode, stderr } = await refresh({
       RDS_PROXY_ENDPOINT: "proxy",
