@@ -44,15 +44,25 @@ for (const majorVersion of [18, 15] as const) {
     });
 
     const wrongNames = [
-      { what: "the schema is missing", view: { ...viewNamed("a"), schema: "nowhere" }, sql: "nowhere.a" },
-      { what: "it is a table", view: viewNamed("jobs"), sql: "jobs" },
-      { what: "it is a plain view", view: viewNamed("matview_freshness"), sql: "matview_freshness" },
+      {
+        what: "the schema is missing",
+        code: "3F000",
+        view: { ...viewNamed("a"), schema: "nowhere" },
+        sql: "nowhere.a",
+      },
+      { what: "it is a table", code: "0A000", view: viewNamed("jobs"), sql: "jobs" },
+      {
+        what: "it is a plain view",
+        code: "42809",
+        view: viewNamed("matview_freshness"),
+        sql: "matview_freshness",
+      },
     ];
-    for (const { what, view, sql } of wrongNames) {
-      it(`${what}: the server's SQLSTATE, and how to find the right name`, async () => {
+    for (const { what, code, view, sql } of wrongNames) {
+      it(`${code}: ${what}: the server's SQLSTATE, and how to find the right name`, async () => {
         const failure = await failureOf(view);
         assert.equal(failure.code, await serversCode(`REFRESH MATERIALIZED VIEW ${sql}`));
-        assert.equal(failure.kind, "permanent");
+        assert.deepEqual([failure.code, failure.kind], [code, "permanent"]);
         assert.match(failure.remedy, /^SELECT schemaname, matviewname FROM pg_matviews;/);
       });
     }
@@ -108,6 +118,24 @@ for (const majorVersion of [18, 15] as const) {
       const holderPid = (await holder.query<{ pid: number }>("SELECT pg_backend_pid() AS pid")).rows[0]?.pid;
       assert.ok(rows.some((row) => row.pid === holderPid));
       await holder.query("ROLLBACK");
+    });
+
+    it("40001: a concurrent change, and the next try succeeds", async () => {
+      // As from a view over another server's tables: the first refresh meets one, and a sequence forgets no rollback.
+      await execute(`CREATE SEQUENCE tries;
+        CREATE FUNCTION met_a_change() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN
+          IF pg_catalog.nextval('public.tries') = 1 THEN
+            RAISE EXCEPTION 'could not serialize access' USING ERRCODE = '40001';
+          END IF;
+          RETURN 1; END $$;
+        CREATE MATERIALIZED VIEW contested AS SELECT met_a_change() AS id WITH NO DATA`);
+      const run = await runViews(database, [viewNamed("contested")]);
+      onlyRefreshed(run);
+      const retry = run.lines.find((line) => line.includes("trying again")) ?? "";
+      assert.match(
+        retry,
+        /the refresh met a concurrent change: .*\(SQLSTATE 40001\)\. To mend it: SELECT a\.pid, /,
+      );
     });
 
     it("53400: a limit on temporary files", async () => {
