@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { rmSync } from "node:fs";
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Client, escapeIdentifier, escapeLiteral } from "pg";
@@ -15,9 +14,11 @@ export interface TestRole {
   settings(): Partial<DatabaseSettings>;
 }
 
+/** Removed by a hook of the whole run, which is registered outside of any describe. */
 const directories: string[] = [];
+after(() => Promise.all(directories.splice(0).map((directory) => rm(directory, { recursive: true }))));
 
-/** A password file for one test; removed when the process ends. */
+/** A password file for one test; its folder goes with the last test of the run. */
 export async function passwordFileWith(password: string): Promise<{ passwordFile: string }> {
   const directory = await mkdtemp(path.join(tmpdir(), "matview-refresh-password-"));
   directories.push(directory);
@@ -25,10 +26,6 @@ export async function passwordFileWith(password: string): Promise<{ passwordFile
   await writeFile(passwordFile, password, { mode: 0o600 });
   return { passwordFile };
 }
-
-process.once("exit", () => {
-  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
-});
 
 /** Gives the surrounding `describe` a login role, dropped after its database. Call it after `useDatabase`. */
 export function useRole(database: TestDatabase): TestRole {
