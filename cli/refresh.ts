@@ -110,21 +110,23 @@ async function preview(
   const planned = previews.flatMap((each) => (each.outcome === "planned" ? [each] : []));
   const failed = previews.flatMap((each) => (each.outcome === "failed" ? [each] : []));
   if (!json) {
-    for (const { view, mode, facts } of planned) {
+    for (const { view, mode, facts, warning } of planned) {
       const why = mode.reason ?? `unique index ${facts.usableIndexes.join(", ")}`;
       process.stdout.write(`${displayName(view)} would be refreshed (${mode.type}): ${why}\n`);
       if (mode.remedy !== undefined) process.stdout.write(`  To mend it: ${mode.remedy}\n`);
+      if (warning !== undefined) process.stdout.write(`  Warning: ${warning}\n`);
     }
     for (const { failure } of failed) process.stdout.write(`${failure.message}\n`);
   }
   throwFailures(failed);
   if (json) {
-    const reports = planned.map(({ view, mode, facts }) => ({
+    const reports = planned.map(({ view, mode, facts, warning }) => ({
       view: qualifiedName(view),
       refresh_type: mode.type,
       reason: mode.reason,
       remedy: mode.remedy,
       unique_indexes: facts.usableIndexes,
+      warning,
     }));
     printJson({ success: true, dry_run: true, views: reports });
   }

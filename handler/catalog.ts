@@ -58,7 +58,7 @@ export const isoTime = (time: string): string =>
  * The rule of the server (is_usable_unique_index in matview.c): unique, valid, checked at once, no predicate, plain
  * columns only; a btree before version 18.
  */
-const USABLE_INDEX = `
+export const USABLE_INDEX = `
   i.indisunique AND i.indisvalid AND i.indislive AND i.indimmediate
   AND i.indpred IS NULL AND i.indexprs IS NULL
   AND (am.amname = 'btree' OR pg_catalog.current_setting('server_version_num')::int >= 180000)`;

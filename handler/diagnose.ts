@@ -1,6 +1,6 @@
 /** Questions asked only when something is wrong, to say exactly what would mend it. */
 import { escapeIdentifier } from "pg";
-import { INDEX_COLUMNS } from "./catalog";
+import { INDEX_COLUMNS, USABLE_INDEX } from "./catalog";
 import type { Session } from "./connect";
 import type { RefreshableFacts } from "./mode";
 
@@ -91,4 +91,28 @@ export async function suggestGrants(session: Session, facts: RefreshableFacts): 
   const schemas = new Set(rows.filter((row) => !row.schemaUsable).map((row) => row.schema));
   const grants = [...schemas].map((schema) => `GRANT USAGE ON SCHEMA ${schema} TO ${owner};`);
   return [...grants, ...rows.map((row) => `GRANT SELECT ON ${row.relation} TO ${owner};`)].join(" ");
+}
+
+const KEY_COLUMNS = `
+SELECT DISTINCT pg_catalog.quote_ident(a.attname) AS "column"
+  FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
+  JOIN pg_catalog.pg_am am ON am.oid = ic.relam
+ CROSS JOIN pg_catalog.unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+ WHERE i.indrelid = $1 AND k.position <= i.indnkeyatts AND ${USABLE_INDEX}
+ ORDER BY 1`;
+
+/**
+ * Key columns of the view's unique indexes, as SQL, in which it has a NULL. A concurrent refresh compares the keys of
+ * old and new rows with `=`, which no NULL satisfies. Reads the view, so it is not for every tick.
+ */
+export async function findNullKeys(session: Session, facts: RefreshableFacts): Promise<string[]> {
+  const columns = (await session.query<{ column: string }>(KEY_COLUMNS, [facts.oid])).map(
+    (row) => row.column,
+  );
+  if (columns.length === 0) return [];
+  const holdsNull = columns.map((column) => `EXISTS (SELECT FROM ${facts.sqlName} WHERE ${column} IS NULL)`);
+  const [row] = await session.query<{ found: boolean[] }>(`SELECT ARRAY[${holdsNull.join(", ")}] AS "found"`);
+  return columns.filter((_, index) => row?.found[index]);
 }

@@ -2,9 +2,9 @@
 import { readFacts, type ViewFacts } from "./catalog";
 import type { Connector, Session } from "./connect";
 import type { Deadline } from "./deadline";
-import { suggestIndex } from "./diagnose";
+import { findNullKeys, suggestIndex } from "./diagnose";
 import { classify, takesNoWrites } from "./failure";
-import { assertRefreshable, chooseMode, type Mode } from "./mode";
+import { assertRefreshable, chooseMode, type Mode, type RefreshableFacts } from "./mode";
 import { qualifiedName, quotedName } from "./names";
 import { orderViews, readDependencies } from "./order";
 import type { FailedView } from "./refresh";
@@ -16,7 +16,11 @@ export interface Preview {
   outcome: "planned";
   mode: Mode;
   facts: ViewFacts;
+  /** What makes the refresh dearer than it need be. */
+  warning?: string;
 }
+
+const LONGEST_LOOK_MS = 5_000;
 
 /**
  * Asks the catalog about every view, in the order in which a run would take them. Failures are among the results.
@@ -65,9 +69,29 @@ async function previewView(
     if (facts.inRecovery) throw takesNoWrites(context);
     assertRefreshable(view, facts);
     const mode = chooseMode(view, facts, await suggestIndex(session, facts));
-    return { view, outcome: "planned", mode, facts };
+    const warning = mode.type === "concurrent" ? await warnOfNullKeys(session, facts) : undefined;
+    return { view, outcome: "planned", mode, facts, ...(warning === undefined ? {} : { warning }) };
   } catch (error) {
     const failure = classify(error, { ...context, connectionLost: session.lost });
     return { view, outcome: "failed", failure, stalenessSeconds: undefined };
+  }
+}
+
+/** Undefined where there is nothing to warn of, and where the view cannot be read, or not soon enough. */
+async function warnOfNullKeys(session: Session, facts: RefreshableFacts): Promise<string | undefined> {
+  if (!facts.viewReadable) return undefined;
+  const timeouts = ["statement_timeout", "lock_timeout"].map(
+    (name) => `SET LOCAL ${name} = ${LONGEST_LOOK_MS}`,
+  );
+  await session.query(`SAVEPOINT look; ${timeouts.join("; ")}`);
+  try {
+    const columns = await findNullKeys(session, facts);
+    if (columns.length === 0) return undefined;
+    return `its unique key holds NULL (${columns.join(", ")}), and every concurrent refresh deletes and inserts such rows`;
+  } catch (error) {
+    if (session.lost) throw error;
+    return undefined;
+  } finally {
+    if (!session.lost) await session.query("ROLLBACK TO SAVEPOINT look");
   }
 }

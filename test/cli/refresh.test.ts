@@ -75,6 +75,33 @@ describe("refresh by hand", function () {
     await assert.rejects(client.query(`SELECT FROM s."a.b"`), { code: "55000" });
   });
 
+  it("warns of NULLs in the key, whose rows every refresh writes anew", async () => {
+    const client = await database.connect();
+    await client.query(`
+      CREATE MATERIALIZED VIEW s.keyed AS SELECT g AS a, nullif(g, 2) AS "b c", nullif(g, 3) AS d FROM generate_series(1, 3) g;
+      CREATE UNIQUE INDEX keyed_idx ON s.keyed (a, "b c") INCLUDE (d)`);
+    const dryRun = ["--dry-run", "--view", "s.keyed"];
+    const { exitCode, stdout } = await refresh({ DATABASE_URL: database.url }, ...dryRun);
+    assert.equal(exitCode, 0);
+    const [, warning] = stdout.split("\n");
+    assert.equal(
+      warning,
+      '  Warning: its unique key holds NULL ("b c"), and every concurrent refresh deletes and inserts such rows',
+    );
+    // What the warning says is so: the row is another one after a refresh that changed nothing.
+    const rows = async () =>
+      (await client.query<{ at: string }>("SELECT ctid::text AS at FROM s.keyed ORDER BY a")).rows;
+    const before = await rows();
+    await client.query("REFRESH MATERIALIZED VIEW CONCURRENTLY s.keyed");
+    const changed = (await rows()).map(({ at }, index) => at !== before[index]?.at);
+    assert.deepEqual(changed, [false, true, false]);
+    const asJson = await refresh({ DATABASE_URL: database.url }, "--json", ...dryRun);
+    const [view] = (JSON.parse(asJson.stdout) as { views: { warning?: string }[] }).views;
+    assert.ok(view?.warning !== undefined && warning?.endsWith(view.warning));
+    const silent = await refresh({ DATABASE_URL: database.url }, "--dry-run", "--json");
+    assert.ok(!silent.stdout.includes("warning"));
+  });
+
   it("exits with 1 and the remedy when it fails", async () => {
     const failed = await refresh({ DATABASE_URL: database.url }, "--view", "nothing");
     assert.equal(failed.exitCode, 1);
