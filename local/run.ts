@@ -57,7 +57,7 @@ const patienceMs = 3_000;
 /**
  * Runs what is deployed on this machine, until the time is up or a signal comes, and stops everything again.
  * @returns the exit code: 0 when no refresh failed, or when all that failed fell into an outage that was asked
- * for and the refresh recovered; otherwise 1
+ * for and the refresh recovered; otherwise 1, also when the time was up before the first tick
  * @throws what stopped the run from starting
  */
 export async function runLocally(run: LocalRun, terminal: Terminal, signals: StopSignals): Promise<number> {
@@ -106,7 +106,7 @@ async function prepare(
     );
   } else {
     try {
-      await prepareWorkload(database.connection, run.objects, terminal, stop);
+      await prepareWorkload(database.connection, run.existing === undefined, run.objects, terminal, stop);
     } catch (error) {
       if (stop.aborted) return undefined;
       throw error;
@@ -215,10 +215,11 @@ async function runSchedule(
   const guard = database.server && new ServerGuard(database.server, (message) => terminal.event(message));
   if (guard !== undefined) background.push(guard.run(over.signal));
 
-  announce(run, terminal);
   await freshness.read();
   freshness.begin();
   const startEpochMs = Date.now();
+  const endEpochMs = run.forSeconds === undefined ? Infinity : startEpochMs + run.forSeconds * 1000;
+  announce(run, startEpochMs, endEpochMs, terminal);
   const place = {
     region,
     functionName: plan.names.function,
@@ -231,7 +232,6 @@ async function runSchedule(
       holdOutage(run.outage, startEpochMs, database.server, guard, ticks, terminal, over.signal),
     );
   }
-  const endEpochMs = run.forSeconds === undefined ? Infinity : startEpochMs + run.forSeconds * 1000;
   await runTicks(settings.schedule, endEpochMs, signals.signal, (tick) => {
     if (settings.refreshEnabled) ticks.fire(tick);
   });
@@ -248,7 +248,8 @@ async function runSchedule(
     alarmsRaised,
     recovered,
   });
-  return tally.unexpectedFailures > 0 || recovered === false ? 1 : 0;
+  const sawNothing = settings.refreshEnabled && tally.ticks === 0 && !signals.signal.aborted;
+  return sawNothing || tally.unexpectedFailures > 0 || recovered === false ? 1 : 0;
 }
 
 function startLoad(run: LocalRun, database: RunDatabase, terminal: Terminal): BackgroundLoad | undefined {
@@ -260,10 +261,15 @@ function startLoad(run: LocalRun, database: RunDatabase, terminal: Terminal): Ba
   );
 }
 
-function announce({ settings, forSeconds }: LocalRun, terminal: Terminal): void {
+function announce(
+  { settings, forSeconds }: LocalRun,
+  startEpochMs: number,
+  endEpochMs: number,
+  terminal: Terminal,
+): void {
   const { schedule, timeoutSeconds, memoryMb, maxStalenessSeconds, views } = settings;
   const names = views.map(({ schema, name }) => `${schema}.${name}`).join(", ");
-  const first = nextTick(schedule, Date.now());
+  const first = nextTick(schedule, startEpochMs);
   terminal.line();
   terminal.line(
     `Refreshing ${names} ${schedule.description}: ${timeoutSeconds} s timeout, ${memoryMb} MB, ` +
@@ -271,6 +277,13 @@ function announce({ settings, forSeconds }: LocalRun, terminal: Terminal): void 
   );
   if (!settings.refreshEnabled) terminal.line("refreshEnabled is false: no tick is fired.");
   else if (first !== undefined) terminal.line(`First tick at ${logTime(new Date(first))} UTC.`);
+  if (settings.refreshEnabled && (first ?? Infinity) > endEpochMs) {
+    terminal.line(
+      terminal.colors.yellow(
+        `! No tick falls inside --for ${forSeconds}s: nothing will be refreshed, exit code 1.`,
+      ),
+    );
+  }
   terminal.line(
     forSeconds === undefined
       ? "Ctrl-C stops."

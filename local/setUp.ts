@@ -45,6 +45,7 @@ export async function prepareSchema(
 /** Fills empty tables; leaves what an earlier run filled. */
 export async function prepareWorkload(
   connection: ClientConfig,
+  isEmbedded: boolean,
   objects: number,
   terminal: Terminal,
   stop: AbortSignal,
@@ -55,7 +56,8 @@ export async function prepareWorkload(
         `SELECT (SELECT count(*) FROM public.jobs) AS jobs, (SELECT count(*) FROM public.job_objects) AS objects`,
       );
       const { jobs, objects: kept } = rows[0] as { jobs: string; objects: string };
-      done(terminal, `Workload of an earlier run: ${count(jobs)} jobs, ${count(kept)} objects`);
+      const remedy = isEmbedded ? " (--fresh fills anew)" : "";
+      done(terminal, `Workload of an earlier run: ${count(jobs)} jobs, ${count(kept)} objects${remedy}`);
       return;
     }
     const started = performance.now();
