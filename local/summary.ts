@@ -40,7 +40,8 @@ export function printSummary(terminal: Terminal, facts: RunFacts): void {
     ["Refresh p50 / p99 / worst", describeSpread(tally.refreshes)],
     ["Whole run p50 / p99 / worst", describeSpread(tally.runs)],
     [
-      "Worst staleness",
+      // Not how old the data had become before: the log shows that at the first tick.
+      "Worst staleness since the start",
       bad(describeSeconds(facts.worstStalenessSeconds), late) +
         ` (promised: at most ${describeSeconds(settings.maxStalenessSeconds)})`,
     ],
