@@ -45,6 +45,29 @@ const EXAMPLES = [
  * @throws ConnectionFaults with everything that is missing or wrong.
  */
 export function connectionFromEnvironment(environment: Environment): Connector {
+  const { host, port, database, sslMode, rootCertificateFile, credentials } = readTarget(environment);
+  return connectorWith(
+    { host, port, database },
+    { renewable: false, get: credentials },
+    sslMode,
+    rootCertificateFile,
+  );
+}
+
+/** One database and how it is reached, with every default filled in. */
+export interface ConnectionTarget {
+  host: string;
+  port: number;
+  database: string;
+  user: string;
+  sslMode: SslMode;
+  rootCertificateFile?: string;
+  /** Asks the password file where no variable has the password; an empty text where nothing has. */
+  credentials: () => Promise<{ user: string; password: string }>;
+}
+
+/** What {@link connectionFromEnvironment} connects to. */
+export function readTarget(environment: Environment): ConnectionTarget {
   const faults: string[] = [];
   const server = readServer(environment, faults);
   if (environment.PGSERVICE) {
@@ -57,17 +80,16 @@ export function connectionFromEnvironment(environment: Environment): Connector {
   }
   const sslMode = readSslMode(server, faults);
   if (faults.length > 0) throw new ConnectionFaults(faults);
-  const { host, database, user } = server;
-  const password = server.password;
-  return connectorWith(
-    { host, port: Number(server.port), database },
-    {
-      renewable: false,
-      get: async () => ({ user, password: password ?? (await lookUpPassword(environment, server)) }),
-    },
+  const { host, database, user, password, rootCertificateFile } = server;
+  return {
+    host,
+    port: Number(server.port),
+    database,
+    user,
     sslMode,
-    server.rootCertificateFile,
-  );
+    ...(rootCertificateFile === undefined ? {} : { rootCertificateFile }),
+    credentials: async () => ({ user, password: password ?? (await lookUpPassword(environment, server)) }),
+  };
 }
 
 function readServer(environment: Environment, faults: string[]): Server & { portVariable: string } {

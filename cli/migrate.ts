@@ -20,8 +20,8 @@ import { renderTable } from "./table";
 export const EXIT = { done: 0, failed: 1, badUsage: 2 } as const;
 
 interface Options {
-  status: boolean;
-  json: boolean;
+  status?: true;
+  json?: true;
 }
 
 const migrationsDirectory = path.join(__dirname, "..", "migrations");
@@ -36,8 +36,8 @@ export function migrateCommand(): Command {
       "[file]",
       "apply this one alone, or make again what it made and is gone: 002_optimize_for_scale.sql",
     )
-    .option("--status", "list the migrations and what is applied; change nothing", false)
-    .option("--json", "print the result as JSON on stdout", false)
+    .option("--status", "list the migrations and what is applied; change nothing")
+    .option("--json", "print the result as JSON on stdout")
     .addHelpText("after", environmentHelp)
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.done : EXIT.badUsage))
     .action(async (file: string | undefined, options: Options) => {
@@ -57,11 +57,11 @@ async function run(file: string | undefined, options: Options): Promise<number> 
   try {
     const connector = connectionFromEnvironment(process.env);
     const connect = (): Promise<MigrationSession> => openSession(connector);
-    if (options.status) return await showStatus(connect, options.json);
-    await applyPending(connect, file && path.basename(file), options.json);
+    if (options.status) return await showStatus(connect, options.json === true);
+    await applyPending(connect, file && path.basename(file), options.json === true);
     return EXIT.done;
   } catch (error) {
-    return reportError(error, options.json);
+    return reportError(error, options.json === true);
   }
 }
 

@@ -4,7 +4,7 @@ import { confirm } from "@inquirer/prompts";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { parseSettings, SettingsFaults, type Settings } from "../components/settings/settings";
 import { parseDurationSeconds } from "../local/duration";
-import { readDatabaseUrl, type ExistingServer } from "../local/existingServer";
+import { existingServer, type ExistingServer } from "../local/existingServer";
 import { loadRates, type LoadLevel } from "../local/load";
 import { parseOutage, type Outage } from "../local/outage";
 import { runLocally } from "../local/run";
@@ -12,6 +12,7 @@ import { sampleJobCount } from "../local/sampleJobs";
 import { StopSignals } from "../local/stopSignals";
 import { openTerminal, type Terminal } from "../local/terminal";
 import { MigrationRefusedError } from "../migrations/runner";
+import { readTarget } from "./connection";
 import { readStack } from "./stackConfig";
 
 /** Exit codes of the command. */
@@ -23,8 +24,8 @@ interface StartOptions {
   objects: number;
   load: LoadLevel;
   outage?: Outage;
-  yes: boolean;
-  fresh: boolean;
+  yes?: true;
+  fresh?: true;
   data: string;
 }
 
@@ -32,11 +33,11 @@ const defaultDataFolder = join(__dirname, "..", ".local", "postgres");
 
 const help = `
 DATABASE_URL makes it use a PostgreSQL server that is there already. What would be created there is shown first, and
-nothing is done without a yes or --yes. Tables named jobs and job_objects that are there already are never written to.
+nothing is done without a yes or --yes. PGPASSWORD, .pgpass, PGSSLMODE and PGSSLROOTCERT count as for refresh. Tables named jobs and job_objects that are there already are never written to.
 
-Exit code: 0 when no refresh failed, 1 when one did or the run could not start, 2 for bad options or settings. With
---outage, failures from the stop of the database until the next refresh are expected, and the code is 0 if there was
-such a refresh.
+Exit code: 0 when no refresh failed, 1 when one did, no tick fell inside --for or the run could not start, 2 for bad
+options or settings. With --outage, failures from the stop of the database until the next refresh are expected, and
+the code is 0 if there was such a refresh.
 
 Examples:
   npm start
@@ -55,7 +56,7 @@ export function startCommand(): Command {
     .option("--stack <name>", "take the settings of Pulumi.<name>.yaml", "local")
     .option("--objects <n>", "objects of the first fill", readBy(parseObjects), 100_000)
     .addOption(
-      new Option("--load <level>", "objects processed a minute: 5k, 50k, 120k, or none")
+      new Option("--load <level>", "objects processed a minute: light 5k, medium 50k, heavy 120k, off none")
         .choices(
           Object.keys(loadRates)
             .filter((level) => level !== "off")
@@ -64,9 +65,14 @@ export function startCommand(): Command {
         .default("medium"),
     )
     .option("--outage <at,for>", "stop the database: 20s,30s is after 20 s, for 30 s", readBy(parseOutage))
-    .option("--fresh", "drop the local database first and fill it anew", false)
-    .option("--data <folder>", "folder of the local database, kept between runs", defaultDataFolder)
-    .option("--yes", "use the server of DATABASE_URL without asking", false)
+    .option("--fresh", "drop the local database first and fill it anew")
+    .addOption(
+      new Option("--data <folder>", "folder of the local database, kept between runs").default(
+        defaultDataFolder,
+        ".local/postgres",
+      ),
+    )
+    .option("--yes", "use the server of DATABASE_URL without asking")
     .addHelpText("after", help)
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.done : EXIT.badUsage))
     .action(async (options: StartOptions) => {
@@ -80,12 +86,12 @@ async function start(options: StartOptions): Promise<number> {
   let existing: ExistingServer | undefined;
   try {
     settings = parseSettings(readStack(options.stack).settings, "local");
-    existing = process.env.DATABASE_URL ? readDatabaseUrl(process.env.DATABASE_URL) : undefined;
+    existing = process.env.DATABASE_URL ? await existingServer(readTarget(process.env)) : undefined;
     refuseOnExisting(options, existing);
   } catch (error) {
     return report(error, EXIT.badUsage);
   }
-  if (existing !== undefined && !(await mayUse(existing, settings, options.yes, terminal)))
+  if (existing !== undefined && !(await mayUse(existing, settings, options.yes === true, terminal)))
     return EXIT.badUsage;
   const signals = new StopSignals();
   try {
@@ -96,7 +102,7 @@ async function start(options: StartOptions): Promise<number> {
         objects: options.objects,
         load: options.load,
         dataDirectory: options.data,
-        fresh: options.fresh,
+        fresh: options.fresh === true,
         ...(options.for !== undefined && { forSeconds: options.for }),
         ...(options.outage !== undefined && { outage: options.outage }),
         ...(existing !== undefined && { existing }),
