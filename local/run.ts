@@ -226,7 +226,7 @@ async function runSchedule(
     ...(settings.eventPayload && { payload: settings.eventPayload }),
   };
   const ticks = new TickRunner({ settings, plan, place, fn, freshness, terminal });
-  lines.listener = (line, requestId) => ticks.print(line, requestId);
+  lines.listener = (line) => ticks.print(line);
   if (run.outage !== undefined && database.server !== undefined && guard !== undefined) {
     background.push(
       holdOutage(run.outage, startEpochMs, database.server, guard, ticks, terminal, over.signal),

@@ -6,7 +6,6 @@ import type { FreshnessWatch, ViewAge } from "./freshness";
 import type { LambdaFunction } from "./lambdaFunction";
 import type { Invocation } from "./lambdaProcess";
 import { readEmbeddedMetrics, type Datapoint } from "./metrics";
-import { RunLog } from "./runLog";
 import { isFailure, Tally, tickOf, type Tick } from "./tally";
 import type { Terminal } from "./terminal";
 import { tickEvent, type EventPlace } from "./tickEvent";
@@ -28,7 +27,6 @@ export class TickRunner {
   readonly alarmsRaised: string[] = [];
   private readonly alarms: AlarmWatch;
   private readonly inFlight = new Set<Promise<void>>();
-  private readonly log = new RunLog();
   private readonly alarmTimer: NodeJS.Timeout;
   private failureIsExpected = false;
   private refreshedSinceOutage: boolean | undefined;
@@ -41,9 +39,9 @@ export class TickRunner {
   }
 
   /** A line the function printed. */
-  print(line: string, requestId: string | undefined): void {
+  print(line: string): void {
     const metrics = readEmbeddedMetrics(line);
-    if (metrics === undefined) this.context.terminal.line(this.log.shorten(line, requestId));
+    if (metrics === undefined) this.context.terminal.line(line);
     else this.alarms.add(metrics);
   }
 
@@ -90,7 +88,6 @@ export class TickRunner {
     if (tick.outcome === "timedOut" || tick.outcome === "crashed") {
       terminal.event(terminal.colors.red(`✗ ${invocation.error?.errorMessage ?? tick.outcome}`));
     }
-    this.log.forget(invocation.requestId);
     this.alarms.add(this.lambdaMetrics(invocation, tick));
     // One reading at a time, in the order the runs ended.
     this.reading = this.reading.then(async () => this.printAges(await this.context.freshness.read()));
