@@ -88,6 +88,7 @@ async function start(options: StartOptions): Promise<number> {
     settings = parseSettings(readStack(options.stack).settings, "local");
     existing = process.env.DATABASE_URL ? await existingServer(readTarget(process.env)) : undefined;
     refuseOnExisting(options, existing);
+    refuseLateOutage(options);
   } catch (error) {
     return report(error, EXIT.badUsage);
   }
@@ -132,6 +133,16 @@ function refuseOnExisting(options: StartOptions, existing: ExistingServer | unde
       `${refused.join(" and ")} cannot be used with DATABASE_URL: that server is not ours to stop or to empty`,
     );
   }
+}
+
+/** A run that ends inside its outage could not show that the refresh recovers. */
+function refuseLateOutage({ for: forSeconds = Infinity, outage }: StartOptions): void {
+  if (outage === undefined) return;
+  const endSeconds = outage.afterSeconds + outage.lastsSeconds;
+  if (endSeconds < forSeconds) return;
+  throw new InvalidArgumentError(
+    `--outage ends ${endSeconds} s after the start, when --for ${forSeconds}s is over: leave time to recover`,
+  );
 }
 
 /** Everything that a run creates, grants and does on a server that is not its own. */

@@ -30,7 +30,7 @@ describe("the server of DATABASE_URL", () => {
       servers.map(({ password }) => password),
       ["from the url", "from the variable", "from the file"],
     );
-    const [{ connection }] = servers as [(typeof servers)[number]];
+    const [{ connection }] = servers;
     assert.deepEqual(
       [connection.host, connection.port, connection.database, connection.user],
       ["127.0.0.1", 5433, "scanner", "me"],
@@ -54,12 +54,13 @@ describe("the server of DATABASE_URL", () => {
   });
 
   it("is refused for the reasons for which refresh and migrate refuse it", async () => {
-    for (const environment of [
+    const refused: Record<string, string>[] = [
       { DATABASE_URL: `${local}?sslmode=verified` },
       { DATABASE_URL: "mysql://me:secret@127.0.0.1/scanner" },
       { DATABASE_URL: local, PGSSLMODE: "verify-ca" },
       { DATABASE_URL: local, PGSERVICE: "mine" },
-    ]) {
+    ];
+    for (const environment of refused) {
       let message = "";
       assert.throws(
         () => connectionFromEnvironment(environment),

@@ -190,6 +190,7 @@ describe("npm start", function () {
       ["--objects", "3"],
       ["--load", "extreme"],
       ["--stack", "missing"],
+      ["--for", "20s", "--outage", "5s,15s"],
     ];
     const refused = wrong.map((options) => start("none", options));
     assert.equal(await run.ended, 2);
