@@ -123,65 +123,6 @@ describe("npm start", function () {
     return started;
   }
 
-  it("refreshes on schedule, shows progress, stops by itself and leaves nothing behind", async () => {
-    const run = newcomer;
-    const [, port] = await run.prints(/PostgreSQL 18\.\d+ at 127\.0\.0\.1:(\d+)/);
-    assert.equal(await run.ended, 0, run.output());
-    const output = run.output();
-    const processed = [...output.matchAll(/^ {2}Processed: ([\d,]+)$/gm)].map(([, count]) =>
-      Number(count?.replaceAll(",", "")),
-    );
-    assert.ok(processed.length >= 2, output);
-    assert.deepEqual(
-      processed,
-      [...new Set(processed)].sort((a, b) => a - b),
-      "processed rises",
-    );
-    assert.match(output, /^\[[-\d]{10} [\d:]{8}\] ✓ Refresh completed in \d+\.\d\ds \(concurrent\)$/m);
-    assert.match(output, /^ {2}Staleness: 0\.\d s, was 1[1-4] s$/m);
-    assert.match(output, /Refreshed +│ [23] /);
-    assert.match(output, /Errors +│ 0 /);
-    assert.doesNotMatch(output, /\x1b/);
-    assert.doesNotMatch(output, /not-passed-on/);
-    await assert.rejects(connectTo(Number(port)), /ECONNREFUSED/);
-    assert.equal(processesMentioning(join(folder, "newcomer")), "");
-  });
-
-  it("keeps its data, refuses a second start, and stops on SIGTERM", async () => {
-    const run = start("newcomer", []);
-    await run.prints(/Workload of an earlier run: \d+ jobs, \S+ objects \(--fresh fills anew\)/);
-    await run.prints(/First tick at/);
-    const second = start("newcomer", []);
-    assert.equal(await second.ended, 1);
-    assert.match(second.output(), /^error: .*already/m);
-    run.child.kill("SIGTERM");
-    assert.equal(await run.ended, 0, run.output());
-    assert.match(run.output(), /Stopping \(SIGTERM\)[\s\S]*Worst staleness since the start/);
-    assert.equal(processesMentioning(join(folder, "newcomer")), "");
-  });
-
-  it("shows the errors of an outage, then recovers without a restart", async () => {
-    const run = outage;
-    assert.equal(await run.ended, 0, run.output());
-    const output = run.output();
-    assert.match(
-      output,
-      /Outage: PostgreSQL is stopped[\s\S]*✗ Refresh failed: .*could not connect[\s\S]*✓ Refresh/,
-    );
-    assert.match(output, /Errors +│ ([12]), \1 expected/);
-    assert.match(output, /After the outage +│ recovered/);
-    assert.match(output, /Load paused[\s\S]*Load resumed/);
-  });
-
-  it("starts its own server again when it dies", async () => {
-    const run = dying;
-    await killed;
-    await run.prints(/PostgreSQL died \(process \d+\); starting it again/);
-    await run.prints(/PostgreSQL is back/);
-    await run.prints(/✓ Refresh completed/);
-    assert.equal(await run.ended, 0, run.output());
-  });
-
   it("lists every fault of the settings and exits with 2", async () => {
     await stack("broken", { refreshRate: "rate(7 seconds)", memoryMb: 1, timeoutSeconds: 0, typo: true });
     const run = start("none", ["--stack", "broken"]);
@@ -291,6 +232,68 @@ describe("npm start", function () {
     assert.match(help.output(), /light 5k, medium 50k, heavy\s+120k, off none/);
     assert.match(help.output(), /default:\s+\.local\/postgres\)/);
     assert.doesNotMatch(help.output(), /default: false/);
+  });
+
+  // Last: what is short is tested while these go on.
+  describe("over several ticks", () => {
+    it("refreshes on schedule, shows progress, stops by itself and leaves nothing behind", async () => {
+      const run = newcomer;
+      const [, port] = await run.prints(/PostgreSQL 18\.\d+ at 127\.0\.0\.1:(\d+)/);
+      assert.equal(await run.ended, 0, run.output());
+      const output = run.output();
+      const processed = [...output.matchAll(/^ {2}Processed: ([\d,]+)$/gm)].map(([, count]) =>
+        Number(count?.replaceAll(",", "")),
+      );
+      assert.ok(processed.length >= 2, output);
+      assert.deepEqual(
+        processed,
+        [...new Set(processed)].sort((a, b) => a - b),
+        "processed rises",
+      );
+      assert.match(output, /^\[[-\d]{10} [\d:]{8}\] ✓ Refresh completed in \d+\.\d\ds \(concurrent\)$/m);
+      assert.match(output, /^ {2}Staleness: 0\.\d s, was 1[1-4] s$/m);
+      assert.match(output, /Refreshed +│ [23] /);
+      assert.match(output, /Errors +│ 0 /);
+      assert.doesNotMatch(output, /\x1b/);
+      assert.doesNotMatch(output, /not-passed-on/);
+      await assert.rejects(connectTo(Number(port)), /ECONNREFUSED/);
+      assert.equal(processesMentioning(join(folder, "newcomer")), "");
+    });
+
+    it("keeps its data, refuses a second start, and stops on SIGTERM", async () => {
+      const run = start("newcomer", []);
+      await run.prints(/Workload of an earlier run: \d+ jobs, \S+ objects \(--fresh fills anew\)/);
+      await run.prints(/First tick at/);
+      const second = start("newcomer", []);
+      assert.equal(await second.ended, 1);
+      assert.match(second.output(), /^error: .*already/m);
+      run.child.kill("SIGTERM");
+      assert.equal(await run.ended, 0, run.output());
+      assert.match(run.output(), /Stopping \(SIGTERM\)[\s\S]*Worst staleness since the start/);
+      assert.equal(processesMentioning(join(folder, "newcomer")), "");
+    });
+
+    it("shows the errors of an outage, then recovers without a restart", async () => {
+      const run = outage;
+      assert.equal(await run.ended, 0, run.output());
+      const output = run.output();
+      assert.match(
+        output,
+        /Outage: PostgreSQL is stopped[\s\S]*✗ Refresh failed: .*could not connect[\s\S]*✓ Refresh/,
+      );
+      assert.match(output, /Errors +│ ([12]), \1 expected/);
+      assert.match(output, /After the outage +│ recovered/);
+      assert.match(output, /Load paused[\s\S]*Load resumed/);
+    });
+
+    it("starts its own server again when it dies", async () => {
+      const run = dying;
+      await killed;
+      await run.prints(/PostgreSQL died \(process \d+\); starting it again/);
+      await run.prints(/PostgreSQL is back/);
+      await run.prints(/✓ Refresh completed/);
+      assert.equal(await run.ended, 0, run.output());
+    });
   });
 });
 
