@@ -196,15 +196,30 @@ function trigger(rule: Resource, target: Resource, queue?: Resource): Trigger {
   };
 }
 
+/** A rate in seconds: the product's own extension, which stands for a rule of a minute and delay queues. */
+const RATE_IN_SECONDS = /^\s*rate\(.*seconds?\s*\)\s*$/;
+
+/** What AWS does with the expression of a rule or schedule; settings take rates that AWS does not. */
 function scheduleOf(rule: Resource): Trigger["schedule"] {
   const expression = readText(rule.props, "scheduleExpression");
   if (expression.state !== "known") return expression;
-  if (expression.value === "") return { state: "absent", path: expression.path };
+  const { value: text, path } = expression;
+  if (text === "") return { state: "absent", path };
+  const underAMinute: Trigger["schedule"] = {
+    state: "faulty",
+    problem:
+      `"${text}": AWS has no step under a minute and no rate in seconds. Ticks under a minute are a ` +
+      "rate(1 minute) rule with further targets on queues that delay them, as the component makes them.",
+  };
   try {
-    return { ...expression, value: parseRefreshRate(expression.value) };
+    const schedule = parseRefreshRate(text);
+    return schedule.offsetsSeconds.length > 1 ? underAMinute : { ...expression, value: schedule };
   } catch (error) {
-    if (error instanceof ScheduleError) return { state: "faulty", problem: error.message };
-    throw error;
+    if (!(error instanceof ScheduleError)) throw error;
+    // What is wrong with it as a setting does not matter: no number of seconds would do.
+    if (RATE_IN_SECONDS.test(text)) return underAMinute;
+    const { problems, suggestion } = error;
+    return { state: "faulty", problem: `"${text}": ${problems.join("; ")}. For instance ${suggestion}.` };
   }
 }
 

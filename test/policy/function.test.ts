@@ -54,6 +54,28 @@ describe("refresh-schedule", () => {
     );
   });
 
+  for (const expression of ["rate(30 seconds)", "rate(10 seconds)"]) {
+    it(`refuses ${expression} on a rule or schedule of AWS, which has no step under a minute`, async () => {
+      const expected = new RegExp(`"rate\\(${expression.slice(5, -1)}\\)".*no step under a minute`);
+      const messages = await refused(refreshSchedule, handWritten("matview", expression));
+      assert.equal(messages.length, 1, messages.join("\n"));
+      assert.match(messages[0] ?? "", expected);
+      const { arn } = handWritten().fn!.props;
+      const props = { scheduleExpression: expression, target: { arn } };
+      const scheduler = {
+        ...without(handWritten(), "rule", "target"),
+        s: { type: TYPE.schedule, name: "s", props },
+      };
+      assert.match((await refused(refreshSchedule, scheduler))[0] ?? "", expected);
+    });
+  }
+
+  it("names no rate under a minute as a remedy for another fault", async () => {
+    const messages = await refused(refreshSchedule, handWritten("matview", "rate(1 minutes)"));
+    assert.match(messages[0] ?? "", /For instance rate\(1 minute\)/);
+    assert.doesNotMatch(messages[0] ?? "", /seconds/);
+  });
+
   it("follows aliases and versions", async () => {
     const stack = handWritten();
     const alias = {
