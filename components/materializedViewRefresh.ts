@@ -95,7 +95,7 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
     const bundle = pulumi.output(bundleHandler("handler/index.ts", "dist/refresh"));
     const fn = createRefreshFunction(
       name,
-      { args, settings, plan, role, logGroupName: logs.name, securityGroupId, file: bundle.file },
+      { args, settings, plan, role, logGroupName: logs.name, securityGroupId, file: bundle.file, endpoint },
       { ...child, dependsOn: [...role.grants, ...(endpoint === undefined ? [] : [endpoint.endpoint])] },
     );
     createInvokeConfig(`${name}-function`, fn, plan.function, child);
@@ -226,6 +226,7 @@ interface FunctionParts {
   securityGroupId: pulumi.Output<string>;
   /** The bundle on disk. */
   file: pulumi.Output<string>;
+  endpoint: SecretsEndpoint | undefined;
 }
 
 function createRefreshFunction(
@@ -244,15 +245,18 @@ function createRefreshFunction(
       ),
       roleArn: parts.role.arn,
       logGroupName: parts.logGroupName,
-      environment: functionEnvironment<pulumi.Input<string>>(settings, {
-        host: database.host,
-        port: pulumi.output(database.port ?? plan.network.databasePort).apply(String),
-        name: database.name,
-        auth: database.auth === "secret" ? "secret" : "iam",
-        tls: "verify-full",
-        ...(database.user === undefined ? {} : { user: database.user }),
-        ...(database.secretArn === undefined ? {} : { secretArn: database.secretArn }),
-      }),
+      environment: {
+        ...functionEnvironment<pulumi.Input<string>>(settings, {
+          host: database.host,
+          port: pulumi.output(database.port ?? plan.network.databasePort).apply(String),
+          name: database.name,
+          auth: database.auth === "secret" ? "secret" : "iam",
+          tls: "verify-full",
+          ...(database.user === undefined ? {} : { user: database.user }),
+          ...(database.secretArn === undefined ? {} : { secretArn: database.secretArn }),
+        }),
+        ...parts.endpoint?.variables,
+      },
       subnetIds: network.subnetIds,
       securityGroupId: parts.securityGroupId,
       tags: plan.tags,

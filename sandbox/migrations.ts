@@ -103,7 +103,11 @@ export class SandboxMigrations extends pulumi.ComponentResource {
         code: archive(files),
         roleArn: role.arn,
         logGroupName: logs.name,
-        environment: { ...args.environment, [REFRESH_USER_VARIABLE]: args.refreshUser },
+        environment: {
+          ...args.environment,
+          ...endpoint.variables,
+          [REFRESH_USER_VARIABLE]: args.refreshUser,
+        },
         subnetIds: args.subnetIds,
         securityGroupId: group.id,
         tags: args.tags,

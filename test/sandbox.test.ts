@@ -8,8 +8,10 @@ import {
   allOf,
   assertNoPublicIngress,
   assertNoWildcards,
+  endpointUrl,
   oneOf,
   policyStatements,
+  secretsUrlOf,
 } from "./components/componentRun";
 import { loadProgram, withMocks, type MockedRun } from "./engine/mocks";
 
@@ -109,7 +111,11 @@ describe("the sandbox", function () {
     }
     const migrate = oneOf(run, "Function", `${base}-migrate`);
     assert.deepEqual(invocation.references.functionName, [migrate.urn]);
-    assert.ok(migrate.dependencies.includes(oneOf(run, "VpcEndpoint").urn));
+    const endpoint = oneOf(run, "VpcEndpoint");
+    assert.ok(migrate.dependencies.includes(endpoint.urn));
+    assert.equal(endpoint.inputs.privateDnsEnabled, false);
+    assert.equal(secretsUrlOf(migrate), endpointUrl(endpoint));
+    assert.equal(secretsUrlOf(oneOf(run, "Function", `${base}-function`)), undefined);
     // Children are registered after the component that is their parent, and so after what it depends on.
     const component = oneOf(run, "MaterializedViewRefresh");
     assert.ok(component.dependencies.includes(invocation.urn), "the first refresh may come too early");

@@ -23,6 +23,12 @@ export const MOST_ENVIRONMENT_BYTES = 4_096;
  */
 const RUNTIME_ENVIRONMENT = { NODE_EXTRA_CA_CERTS: "/var/runtime/ca-cert.pem" } as const;
 
+/** Where the AWS SDK finds Secrets Manager, if not at the region's public address; set with an endpoint of ours. */
+export const SECRETS_URL_VARIABLE = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
+
+/** As long as an endpoint's address gets in any region, for limits before it is known. */
+export const LONGEST_SECRETS_URL = `https://vpce-${"0".repeat(17)}-${"0".repeat(8)}.secretsmanager.${"r".repeat(20)}.vpce.amazonaws.com.cn`;
+
 /** Names that Lambda or we set; a stack cannot. */
 export const RESERVED_VARIABLES: readonly string[] = [
   "_HANDLER",
@@ -44,6 +50,9 @@ export const RESERVED_VARIABLES: readonly string[] = [
   "LAMBDA_TASK_ROOT",
   "LAMBDA_RUNTIME_DIR",
   ...Object.keys(RUNTIME_ENVIRONMENT),
+  SECRETS_URL_VARIABLE,
+  // Makes the SDK blind to the variable before.
+  "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
 ];
 
 /** The part of the settings the environment is made of. */

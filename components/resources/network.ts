@@ -1,5 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
+import { SECRETS_URL_VARIABLE } from "../plan/functionPlan";
 
 /** Where the function may connect to. */
 export interface SecurityGroupRequest {
@@ -97,6 +98,8 @@ export interface SecretsEndpointRequest {
 export interface SecretsEndpoint {
   securityGroupId: pulumi.Output<string>;
   endpoint: aws.ec2.VpcEndpoint;
+  /** What its clients need in their environment: nobody else in the VPC is sent to the endpoint. */
+  variables: Record<string, pulumi.Output<string>>;
 }
 
 /** An interface endpoint through which one secret can be read and nothing else. Billed by the hour and zone. */
@@ -121,7 +124,8 @@ export function createSecretsEndpoint(
       subnetIds: request.subnetIds,
       serviceName: pulumi.interpolate`com.amazonaws.${request.region}.secretsmanager`,
       vpcEndpointType: "Interface",
-      privateDnsEnabled: true,
+      // With it every client in the VPC would be sent here, and AWS refuses a second endpoint that has it.
+      privateDnsEnabled: false,
       securityGroupIds: [group.id],
       policy: pulumi.jsonStringify({
         Version: "2012-10-17",
@@ -138,7 +142,9 @@ export function createSecretsEndpoint(
     },
     opts,
   );
-  return { securityGroupId: group.id, endpoint };
+  // The first entry is the regional name, which answers in whichever zones the endpoint has.
+  const url = endpoint.dnsEntries.apply((entries) => `https://${entries[0]!.dnsName}`);
+  return { securityGroupId: group.id, endpoint, variables: { [SECRETS_URL_VARIABLE]: url } };
 }
 
 /** Lets clients of one security group reach the endpoint by HTTPS. */

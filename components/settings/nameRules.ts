@@ -3,8 +3,10 @@ import {
   environmentBytes,
   functionEnvironment,
   LONGEST_FUNCTION_NAME,
+  LONGEST_SECRETS_URL,
   MOST_ENVIRONMENT_BYTES,
   RESERVED_VARIABLES,
+  SECRETS_URL_VARIABLE,
 } from "../plan/functionPlan";
 import { writeStep } from "./settingsFaults";
 import type { RuleFault, Shaped } from "./settingsRules";
@@ -91,7 +93,7 @@ function environmentNames({ environment = {} }: Shaped): RuleFault[] {
 const LONGEST_HOST = "h".repeat(253);
 
 function environmentSize(shaped: Shaped): RuleFault[] {
-  const { views, environment, database } = shaped;
+  const { views, environment, database, network } = shaped;
   if (views === undefined || environment === undefined) return [];
   const variables = functionEnvironment(
     {
@@ -111,6 +113,7 @@ function environmentSize(shaped: Shaped): RuleFault[] {
       ...(database?.secretArn === undefined ? {} : { secretArn: database.secretArn }),
     },
   );
+  if (network?.secretsEndpoint === true) variables[SECRETS_URL_VARIABLE] = LONGEST_SECRETS_URL;
   const bytes = environmentBytes(variables);
   if (bytes <= MOST_ENVIRONMENT_BYTES) return [];
   const viewBytes = Buffer.byteLength(variables.MATVIEW_VIEWS ?? "");

@@ -86,6 +86,19 @@ export function oneOf(run: { resources: RegisteredResource[] }, type: string, na
   return found[0]!;
 }
 
+/** Where a function's SDK looks for Secrets Manager; undefined for the region's public address. */
+export function secretsUrlOf({ inputs }: RegisteredResource): string | undefined {
+  const { variables } = inputs.environment as { variables: Record<string, string> };
+  return variables.AWS_ENDPOINT_URL_SECRETS_MANAGER;
+}
+
+/** The address of an endpoint's own, which the certificate of the service covers. */
+export function endpointUrl({ outputs }: RegisteredResource): string {
+  const [entry] = outputs.dnsEntries as { dnsName: string }[];
+  assert.match(String(entry?.dnsName), /^vpce-[0-9a-f-]+\.secretsmanager\.us-east-1\.vpce\.amazonaws\.com$/);
+  return `https://${entry?.dnsName}`;
+}
+
 /** One statement of an IAM policy, with actions and resources as lists. */
 export interface PolicyStatement {
   /** Type and name of the resource that holds it. */

@@ -5,6 +5,7 @@ import type { RegisteredResource } from "../engine/mocks";
 import {
   allOf,
   childrenAtAMinute,
+  endpointUrl,
   assertNoPublicIngress,
   assertNoWildcards,
   oneOf,
@@ -12,6 +13,7 @@ import {
   policyStatements,
   runComponent,
   secretArgs,
+  secretsUrlOf,
 } from "./componentRun";
 
 /** `Queue views-rule-30s`, sorted. */
@@ -20,6 +22,11 @@ function names(resources: RegisteredResource[]): string[] {
 }
 
 describe("the component", () => {
+  it("leaves Secrets Manager at its public address where it makes no endpoint", async () => {
+    const run = await runComponent(secretArgs);
+    assert.equal(secretsUrlOf(oneOf(run, "Function")), undefined);
+  });
+
   it("has children of stable names, all of them its own", async () => {
     const { resources } = await runComponent();
     assert.deepEqual(names(resources), childrenAtAMinute);
@@ -56,8 +63,9 @@ describe("the component", () => {
     assert.deepEqual(names(resources), [...childrenAtAMinute, ...added].sort());
     const endpoint = oneOf({ resources }, "VpcEndpoint");
     assert.equal(endpoint.inputs.serviceName, "com.amazonaws.us-east-1.secretsmanager");
-    assert.equal(endpoint.inputs.privateDnsEnabled, true);
+    assert.equal(endpoint.inputs.privateDnsEnabled, false, "other clients of the VPC must not be sent there");
     const fn = oneOf({ resources }, "Function");
+    assert.equal(secretsUrlOf(fn), endpointUrl(endpoint));
     assert.ok(fn.dependencies.includes(endpoint.urn), "the function is made before its way to the secret");
   });
 

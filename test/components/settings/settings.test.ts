@@ -262,6 +262,18 @@ describe("settings", () => {
       "environment.MATVIEW_GROUP",
       /set by Lambda/,
     ],
+    [
+      "an endpoint of Secrets Manager of its own",
+      { environment: { AWS_ENDPOINT_URL_SECRETS_MANAGER: "https://x" } },
+      "environment.AWS_ENDPOINT_URL_SECRETS_MANAGER",
+      /by this product/,
+    ],
+    [
+      "an endpoint that the SDK is to overlook",
+      { environment: { AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: "true" } },
+      "environment.AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+      /by this product/,
+    ],
     ["a variable that is no name", { environment: { "1A": "x" } }, 'environment["1A"]', /not a name/],
     ["a retention AWS does not know", { logRetentionDays: "0" }, "logRetentionDays", /not a period/],
     ["an address that is none", { alarmEmails: ["ops@example"] }, "alarmEmails[0]", /e-mail/],
