@@ -69,7 +69,7 @@ export interface NetworkArgs {
   subnetIds: pulumi.Input<pulumi.Input<string>[]>;
   /** Security group of the database: one rule on its port is added, for the function's own group. Needed unless `securityGroupId` is given. */
   databaseSecurityGroupId?: pulumi.Input<string>;
-  /** A security group to use instead of one of the component's own. No rule is added then. */
+  /** A security group to use instead of one of the component's own. No rule is added to it or to the database's. */
   securityGroupId?: pulumi.Input<string>;
   /** With `secret`: create a Secrets Manager endpoint in the VPC, for subnets without a NAT gateway. Default: false. */
   secretsEndpoint?: boolean;

@@ -80,6 +80,9 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
 
     const endpoint = createEndpoint(name, args, plan, child);
     const securityGroupId = createFunctionGroup(name, args, plan, endpoint, child);
+    if (endpoint !== undefined) {
+      admitToEndpoint(`${name}-secrets-in`, endpoint, securityGroupId, tags, child);
+    }
     const logs = createLogGroup(`${name}-logs`, plan.logs, tags, child);
     const queues = createQueues(`${name}-rule`, plan.queues, tags, child);
     const statements = fillStatements(
@@ -212,7 +215,6 @@ function createFunctionGroup(
     },
     opts,
   );
-  if (endpoint !== undefined) admitToEndpoint(`${name}-secrets-in`, endpoint, id, plan.tags, opts);
   return id;
 }
 

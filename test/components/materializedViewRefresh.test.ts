@@ -69,6 +69,22 @@ describe("the component", () => {
     assert.ok(fn.dependencies.includes(endpoint.urn), "the function is made before its way to the secret");
   });
 
+  it("admits a security group that is given to the endpoint, and adds no other rule", async () => {
+    const { databaseSecurityGroupId: _own, ...network } = plainArgs.network;
+    const securityGroupId = "sg-0c3d4e5f60718293a";
+    const run = await runComponent({
+      ...secretArgs,
+      network: { ...network, securityGroupId, secretsEndpoint: true },
+    });
+    const admission = oneOf(run, "SecurityGroupIngressRule", "views-secrets-in");
+    assert.equal(admission.inputs.referencedSecurityGroupId, securityGroupId);
+    assert.deepEqual(admission.references.securityGroupId, [
+      oneOf(run, "SecurityGroup", "views-secrets").urn,
+    ]);
+    assert.equal(allOf(run, "SecurityGroupIngressRule").length, 1);
+    assert.deepEqual(allOf(run, "SecurityGroupEgressRule"), []);
+  });
+
   it("lets the rule call the function, and only that rule", async () => {
     const run = await runComponent();
     const rule = oneOf(run, "EventRule");
