@@ -17,6 +17,7 @@ export const NAME_RULES = [
   viewsOnce,
   groupNamed,
   nameLengths,
+  prefixFit,
   environmentNames,
   environmentSize,
   tagLimits,
@@ -52,11 +53,28 @@ function groupNamed({ views = [], groupName }: Shaped): RuleFault[] {
   return [];
 }
 
-function nameLengths({ namePrefix, groupName, views = [] }: Shaped): RuleFault[] {
+/** What RDS allows in the identifiers of instances and proxies. */
+const LONGEST_RDS_IDENTIFIER = 63;
+
+/** What Pulumi puts after a name it makes: a hyphen and seven hexadecimal digits. */
+const RANDOM_SUFFIX = "-0123456";
+
+/** The longest `<namePrefix>-refresh-<group>`, and what else bears it, where that sets the limit. */
+function longestName(database: Shaped["database"]): { longest: number; use: string } {
+  if (database?.create === undefined) return { longest: LONGEST_FUNCTION_NAME, use: "" };
+  const rest = database.create.proxy ? "-proxy" : "-db";
+  return {
+    longest: LONGEST_RDS_IDENTIFIER - rest.length - RANDOM_SUFFIX.length,
+    use: `, and "<name>${rest}-<7 digits>" would be an RDS identifier over ${LONGEST_RDS_IDENTIFIER}`,
+  };
+}
+
+function nameLengths({ namePrefix, groupName, views = [], database }: Shaped): RuleFault[] {
   const group = groupName ?? views[0]?.name.name;
   if (namePrefix === undefined || group === undefined) return [];
   const name = `${namePrefix}-refresh-${resourceNamePart(group)}`;
-  const excess = name.length - LONGEST_FUNCTION_NAME;
+  const { longest, use } = longestName(database);
+  const excess = name.length - longest;
   if (excess <= 0) return [];
   const key = namePrefix.length > excess + 1 && groupName === undefined ? "namePrefix" : "groupName";
   const given = key === "namePrefix" ? namePrefix : resourceNamePart(group);
@@ -64,11 +82,25 @@ function nameLengths({ namePrefix, groupName, views = [] }: Shaped): RuleFault[]
     {
       key,
       value: key === "namePrefix" ? namePrefix : groupName,
-      problem: `makes the function's name "${name}" ${name.length} long`,
-      limit: `${LONGEST_FUNCTION_NAME} for <namePrefix>-refresh-<group>, so ${excess} fewer`,
+      problem: `makes the function's name "${name}" ${name.length} long${use}`,
+      limit: `${longest} for <namePrefix>-refresh-<group>, so ${excess} fewer`,
       example: given.slice(0, Math.max(1, given.length - excess)).replace(/-+$/, ""),
     },
   ];
+}
+
+function prefixFit({ namePrefix, database }: Shaped): RuleFault[] {
+  if (namePrefix === undefined) return [];
+  const fault = { key: "namePrefix", value: namePrefix };
+  if (/^sg(?:-|$)/i.test(namePrefix)) {
+    const problem = "makes names that begin with sg-, which EC2 keeps for the ids of security groups";
+    return [{ ...fault, problem, limit: "anything else than sg or sg-...", example: "matview" }];
+  }
+  const fit = namePrefix.replace(/-+/g, "-").toLowerCase();
+  if (database?.create === undefined || fit === namePrefix) return [];
+  const problem = "cannot stand in an RDS identifier, and database.create makes one of it";
+  const limit = "with database.create: lower-case letters, digits and single hyphens";
+  return [{ ...fault, problem, limit, example: fit }];
 }
 
 function environmentNames({ environment = {} }: Shaped): RuleFault[] {

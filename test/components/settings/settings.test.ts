@@ -26,6 +26,11 @@ const place = {
 
 const secretArn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:scanner-AbCdEf";
 
+/** A database and a network made with the stack. */
+function created(proxy = false): Record<string, unknown> {
+  return { database: { create: { proxy } }, network: { create: true } };
+}
+
 function faultsOf(values: Record<string, unknown>, purpose: Purpose = "local"): Fault[] {
   try {
     parseSettings(values, purpose);
@@ -243,6 +248,32 @@ describe("settings", () => {
     ["several views without a group", { views: ["public.a", "public.b"] }, "groupName", /no one name/],
     ["a group of no letters", { views: ['public."日本"'] }, "groupName", /nothing of/],
     ["a name too long", { namePrefix: "a".repeat(44) }, "namePrefix", /65 long/],
+    [
+      "a name too long for a database made with it",
+      { ...created(), namePrefix: "a".repeat(53 - "-refresh-job-progress".length) },
+      "namePrefix",
+      /53 long, and "<name>-db-<7 digits>"/,
+    ],
+    [
+      "a name too long for a proxy made with it",
+      { ...created(true), groupName: "g".repeat(50 - "matview-refresh-".length) },
+      "groupName",
+      /50 long, and "<name>-proxy-<7 digits>"/,
+    ],
+    [
+      "two hyphens for a database made with the stack",
+      { ...created(), namePrefix: "a--b" },
+      "namePrefix",
+      /RDS identifier/,
+    ],
+    [
+      "a capital for a database made with the stack",
+      { ...created(), namePrefix: "Team" },
+      "namePrefix",
+      /RDS identifier/,
+    ],
+    ["a prefix of security group ids", { namePrefix: "sg" }, "namePrefix", /begin with sg-/],
+    ["a prefix that begins so", { namePrefix: "sg-data" }, "namePrefix", /begin with sg-/],
     ["views beyond 4 KB", { views: manyViews, groupName: "many" }, "views", /environment \d+ bytes/],
     [
       "variables beyond 4 KB",
@@ -393,6 +424,24 @@ describe("settings", () => {
       assert.notEqual(faults[0]?.limit, "");
     });
   }
+
+  it("takes every name that fits what is made with it, and no longer one", () => {
+    const prefixes: [Record<string, unknown>, number][] = [
+      [{}, 64],
+      [created(), 52],
+      [created(true), 49],
+    ];
+    for (const [values, longest] of prefixes) {
+      const namePrefix = "a".repeat(longest - "-refresh-job-progress".length);
+      assert.deepEqual(deployFaults({ ...values, namePrefix }), []);
+      assert.equal(deployFaults({ ...values, namePrefix: `${namePrefix}a` }).length, 1);
+    }
+    for (const namePrefix of ["a--b", "Team", "sgx", "data-sg-x"]) {
+      assert.deepEqual(deployFaults({ namePrefix }), []);
+    }
+    const [fault] = deployFaults({ ...created(), namePrefix: "My--Team" });
+    assert.equal(fault?.remedy, "pulumi config set namePrefix my-team");
+  });
 
   it("takes a proxy's id from its ARN", () => {
     const proxy = "arn:aws:rds:us-east-1:123456789012:db-proxy:prx-0123456789abcdef0";
