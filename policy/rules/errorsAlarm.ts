@@ -29,42 +29,75 @@ function judge(fn: RefreshFunction, facts: StackFacts, config: StageConfig, verd
   const { urn } = fn.resource;
   const ownAlarms = fn.alarms.filter(readsErrors);
   if (ownAlarms.length === 0) {
-    const isUnclear = facts.alarms.some(
-      (alarm) =>
-        alarm.form === "unknown" ||
-        watches(alarm, fn.resource) === "unclear" ||
-        (fn.alarms.includes(alarm) && alarm.metrics.some((metric) => metric.name.state === "unknown")),
-    );
-    if (isUnclear) verdicts.judgedAtUpdate(`which alarm watches the errors of ${fn.name}`, urn);
+    if (hasUnclearAlarm(fn, facts))
+      verdicts.judgedAtUpdate(`which alarm watches the errors of ${fn.name}`, urn);
     else verdicts.refuse(`${fn.name} has no alarm on its Errors (AWS/Lambda, FunctionName=${fn.name}).`, urn);
     return;
   }
-  for (const alarm of ownAlarms) judgeFiring(alarm, fn, facts, verdicts);
-  judgeActions(ownAlarms, fn, config, verdicts);
+  const math = ownAlarms.filter(({ form }) => form === "math");
+  const followed = ownAlarms.filter(({ form }) => form !== "math");
+  const firings = followed.map((alarm) => judgeFiring(alarm, fn, facts, verdicts));
+  for (const alarm of math) judgeMath(alarm, fn, firings, hasUnclearAlarm(fn, facts), verdicts);
+  // Whether metric math goes off is not known, so its action does not stand in for that of an alarm which does.
+  judgeActions(followed.length > 0 ? followed : math, fn, config, verdicts);
 }
 
 function readsErrors({ metrics }: AlarmReading): boolean {
   return metrics.some(({ name }) => known(name) === "Errors");
 }
 
-function judgeFiring(alarm: AlarmReading, fn: RefreshFunction, facts: StackFacts, verdicts: Verdicts): void {
+/** Whether an alarm of the stack may watch the function's errors, which a preview cannot tell. */
+function hasUnclearAlarm(fn: RefreshFunction, facts: StackFacts): boolean {
+  return facts.alarms.some(
+    (alarm) =>
+      alarm.form === "unknown" ||
+      watches(alarm, fn.resource) === "unclear" ||
+      (fn.alarms.includes(alarm) && alarm.metrics.some((metric) => metric.name.state === "unknown")),
+  );
+}
+
+/** `unjudged`: no ticks of this stack reach the function, so its errors cannot be counted. */
+type Firing = "can" | "never" | "unknown" | "unjudged";
+
+/** An expression is not computed here. Beside an alarm that can fire it does no harm, alone it may be silent. */
+function judgeMath(
+  alarm: AlarmReading,
+  fn: RefreshFunction,
+  others: Firing[],
+  isOtherUnclear: boolean,
+  verdicts: Verdicts,
+): void {
+  const { urn } = alarm.resource;
+  const problem = `Alarm ${alarm.name} of ${fn.name} reads an expression that this rule cannot follow`;
+  if (others.includes("can") || others.includes("unjudged")) {
+    verdicts.remark(`${problem}; another alarm on Errors is the one that is judged.`, urn);
+  } else if (others.includes("unknown") || isOtherUnclear) {
+    verdicts.judgedAtUpdate(`whether another errors alarm than ${alarm.name} can fire`, urn);
+  } else {
+    verdicts.refuse(`${problem}; read Errors itself, or FILL(m, 0).`, urn);
+  }
+}
+
+function judgeFiring(
+  alarm: AlarmReading,
+  fn: RefreshFunction,
+  facts: StackFacts,
+  verdicts: Verdicts,
+): Firing {
   const { urn } = alarm.resource;
   const metric = alarm.metrics.find(({ name }) => known(name) === "Errors");
-  if (metric === undefined) return;
-  if (alarm.form === "math") {
-    const form = "reads an expression that this rule cannot follow; read Errors itself, or FILL(m, 0)";
-    return verdicts.refuse(`Alarm ${alarm.name} of ${fn.name} ${form}.`, urn);
-  }
   const ticks = ticksOf(fn);
-  if (ticks.state === "none") return;
+  if (metric === undefined || ticks.state === "none") return "unjudged";
   const numbers = readNumbers(alarm, metric, asyncRetriesOf(facts, fn));
   if (numbers.unknown !== undefined || ticks.state === "unknown") {
     const path = numbers.unknown ?? (ticks.state === "unknown" ? ticks.path : "");
-    return verdicts.judgedAtUpdate(`whether alarm ${alarm.name} can fire (${path})`, urn);
+    verdicts.judgedAtUpdate(`whether alarm ${alarm.name} can fire (${path})`, urn);
+    return "unknown";
   }
   const problem = firingProblem(numbers.known, ticks.triggers);
-  if (problem !== undefined)
-    verdicts.refuse(`Alarm ${alarm.name} of ${fn.name} can never fire: ${problem}`, urn);
+  if (problem === undefined) return "can";
+  verdicts.refuse(`Alarm ${alarm.name} of ${fn.name} can never fire: ${problem}`, urn);
+  return "never";
 }
 
 interface AlarmNumbers {
