@@ -15,6 +15,9 @@ export interface SandboxDatabaseArgs {
   refreshUser: string;
   /** Whether an RDS Proxy stands before the instance. */
   proxy: boolean;
+  /** Path and permissions boundary of the proxy's role. */
+  rolePath: string;
+  permissionsBoundaryArn?: string;
   tags: Record<string, string>;
 }
 
@@ -114,6 +117,8 @@ function createProxy(
   const role = new aws.iam.Role(
     `${name}-proxy`,
     {
+      path: args.rolePath,
+      permissionsBoundary: args.permissionsBoundaryArn,
       assumeRolePolicy: {
         Version: "2012-10-17",
         Statement: [

@@ -5,7 +5,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import { partitionOf } from "../components/plan/arnTemplates";
 import { bundleHandler } from "../components/bundle";
-import type { FunctionPlan, StatementPlan } from "../components/plan/planTypes";
+import type { FunctionPlan, PermissionPlan, StatementPlan } from "../components/plan/planTypes";
 import { createFunction } from "../components/resources/function";
 import { createLogGroup } from "../components/resources/logGroup";
 import { admitToEndpoint, createSecretsEndpoint, createSecurityGroup } from "../components/resources/network";
@@ -30,6 +30,9 @@ export interface SandboxMigrationsArgs {
   /** Database user of the refresh function. */
   refreshUser: string;
   logRetentionDays: number;
+  /** Path and permissions boundary of the function's role. */
+  rolePath: string;
+  permissionsBoundaryArn?: string;
   tags: Record<string, string>;
 }
 
@@ -90,7 +93,7 @@ export class SandboxMigrations extends pulumi.ComponentResource {
       logicalName,
       {
         name: args.functionName,
-        plan: { rolePath: "/", managedPolicyArns: [networkPolicyArn(args.region)], statements: [] },
+        plan: rolePlan(args),
         statements: statementsFor(logs.resource!.arn, args.masterSecretArn),
         tags: args.tags,
       },
@@ -136,6 +139,16 @@ export class SandboxMigrations extends pulumi.ComponentResource {
 /** AWS's own policy for a function's network interfaces: describing them takes no resource. */
 function networkPolicyArn(region: string): string {
   return `arn:${partitionOf(region)}:iam::aws:policy/service-role/AWSLambdaENIManagementAccess`;
+}
+
+/** Its statements have exact ARNs, which the plan's do not: they go to the role by themselves. */
+function rolePlan({ region, rolePath, permissionsBoundaryArn }: SandboxMigrationsArgs): PermissionPlan {
+  return {
+    rolePath,
+    managedPolicyArns: [networkPolicyArn(region)],
+    statements: [],
+    ...(permissionsBoundaryArn === undefined ? {} : { permissionsBoundaryArn }),
+  };
 }
 
 function statementsFor(

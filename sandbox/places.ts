@@ -64,6 +64,8 @@ function createdDatabase(
   subnets: Subnets,
 ): Places {
   const { tags } = plan;
+  const { rolePath, permissionsBoundaryArn } = settings;
+  const boundary = permissionsBoundaryArn === undefined ? {} : { permissionsBoundaryArn };
   const made = new SandboxDatabase(name, {
     ...subnets,
     instanceClass: database.instanceClass,
@@ -72,6 +74,8 @@ function createdDatabase(
     databaseName: database.name,
     refreshUser: database.user,
     proxy: database.proxy,
+    rolePath,
+    ...boundary,
     tags,
   });
   const migrations = new SandboxMigrations(name, {
@@ -97,6 +101,8 @@ function createdDatabase(
     ),
     refreshUser: database.user,
     logRetentionDays: settings.logRetentionDays,
+    rolePath,
+    ...boundary,
     tags,
   });
   return {

@@ -165,6 +165,27 @@ describe("the sandbox", function () {
     assert.equal(target.inputs.dbInstanceIdentifier, oneOf(withProxy, "Instance").outputs.identifier);
   });
 
+  it("gives every role the path and the boundary that the account asks for", async () => {
+    const permissionsBoundaryArn = "arn:aws:iam::123456789012:policy/boundary";
+    const stack = await runStack("dev", {
+      database: { create: { proxy: true } },
+      permissionsBoundaryArn,
+      rolePath: "/data/",
+    });
+    const roles = allOf(stack, "Role").map(({ name, inputs }) => [
+      name,
+      inputs.path,
+      inputs.permissionsBoundary,
+    ]);
+    assert.deepEqual(
+      roles.sort(),
+      ["migrate", "proxy", "role"].map((name) => [`${base}-${name}`, "/data/", permissionsBoundaryArn]),
+    );
+    for (const { inputs } of allOf(run, "Role")) {
+      assert.deepEqual([inputs.path, inputs.permissionsBoundary], ["/", undefined]);
+    }
+  });
+
   it("is paid for in the estimate", () => {
     const lines = ({ result }: MockedRun<Exports>) =>
       result.monthlyCost.lines.flatMap((line) => Object.keys(line)).join("\n");
