@@ -98,10 +98,7 @@ function ruleSaysRefresh(rule: Resource, pattern: RegExp): boolean {
 export function refersTo(from: Resource, path: (string | number)[], to: Resource): Relation {
   const value = readText(from.props, ...path);
   if (value.state === "absent") return "no";
-  if (value.state === "known") {
-    if (isIdentity(value.value, to)) return "yes";
-    return mayBeIdentity(value.value, to) ? "unclear" : "no";
-  }
+  if (value.state === "known") return textRefersTo(value.value, to);
   const sources = from.propertyDependencies[String(path[0])] ?? [];
   if (sources.length === 0) return "unclear";
   const isSource = sources.some(
@@ -112,9 +109,25 @@ export function refersTo(from: Resource, path: (string | number)[], to: Resource
   return isSource ? "yes" : "no";
 }
 
+/** Whether a text names a resource: by ARN, name or id. */
+export function textRefersTo(text: string, to: Resource): Relation {
+  if (isIdentity(text, to)) return "yes";
+  return mayBeIdentity(text, to) ? "unclear" : "no";
+}
+
 /** Whether a text is a resource's name, id, URL or ARN, or the ARN of one of its versions or aliases. */
 function isIdentity(text: string, { props }: Resource): boolean {
-  const names = ["name", "id", "url", "arn", "qualifiedArn", "invokeArn", "topicArn", "identifier"];
+  const names = [
+    "name",
+    "id",
+    "url",
+    "arn",
+    "qualifiedArn",
+    "invokeArn",
+    "topicArn",
+    "identifier",
+    "alarmName",
+  ];
   const identities = names.map((name) => known(readText(props, name))).filter((value) => value !== undefined);
   if (identities.includes(text)) return true;
   if (!text.startsWith("arn:")) return false;

@@ -18,6 +18,7 @@ export const TYPE = {
   schedule: "aws:scheduler/schedule:Schedule",
   queue: "aws:sqs/queue:Queue",
   alarm: "aws:cloudwatch/metricAlarm:MetricAlarm",
+  compositeAlarm: "aws:cloudwatch/compositeAlarm:CompositeAlarm",
   dashboard: "aws:cloudwatch/dashboard:Dashboard",
   logGroup: "aws:cloudwatch/logGroup:LogGroup",
   topic: "aws:sns/topic:Topic",

@@ -1,4 +1,4 @@
-import { actionsOf } from "../alarmActions";
+import { tellersOf, type Teller } from "../alarmActions";
 import type { AlarmReading } from "../alarmReading";
 import { METRIC_NAMESPACE } from "../../handler/metricNames";
 import { known, readList, readText } from "../reading";
@@ -41,22 +41,34 @@ function alarmsOf(fn: RefreshFunction, facts: StackFacts): AlarmReading[] {
   return [...new Set([...fn.alarms, ...ofGroup])];
 }
 
-function judge(alarm: AlarmReading, facts: StackFacts, verdicts: Verdicts): void {
-  const { resource, name } = alarm;
-  const actions = actionsOf(alarm);
-  if (actions === "none") {
+function judge({ resource, name }: AlarmReading, facts: StackFacts, verdicts: Verdicts): void {
+  const tellers = tellersOf(resource, facts).filter(({ actions }) => actions !== "none");
+  if (tellers.length === 0) {
     return verdicts.refuse(
       `Alarm ${name} has no action that is enabled: in production nobody hears it.`,
       resource.urn,
     );
   }
+  const heard = tellers.map((teller) => hears(teller, facts));
+  if (heard.includes("yes")) return;
+  if (heard.includes("unclear")) return verdicts.judgedAtUpdate(`whom alarm ${name} tells`, resource.urn);
+  const message = `Alarm ${name} tells only topics of this stack that have no subscription: nobody hears it.`;
+  verdicts.refuse(message, resource.urn);
+}
+
+/** Whether somebody hears one of the resources that act for an alarm. */
+function hears({ resource, actions, relation }: Teller, facts: StackFacts): Relation {
+  const heard = hearsActions(resource, facts);
+  return heard === "yes" && (actions === "unknown" || relation === "unclear") ? "unclear" : heard;
+}
+
+function hearsActions(resource: Resource, facts: StackFacts): Relation {
   const list = readList(resource.props, "alarmActions");
   const topics = facts.ofType(TYPE.topic);
   if (list.state !== "known") {
     const sources = resource.propertyDependencies.alarmActions ?? [];
     const own = topics.filter((topic) => sources.some(({ urn }) => urn === topic.urn));
-    if (own.some((topic) => subscribed(topic, facts) === "yes")) return;
-    return verdicts.judgedAtUpdate(`whom alarm ${name} tells`, resource.urn);
+    return own.some((topic) => subscribed(topic, facts) === "yes") ? "yes" : "unclear";
   }
   const heard = list.value.map((_, index): Relation => {
     const relations = topics.map((topic) => ({
@@ -68,10 +80,7 @@ function judge(alarm: AlarmReading, facts: StackFacts, verdicts: Verdicts): void
     // A topic or another action from outside this stack has its subscribers there.
     return relations.some(({ to }) => to === "unclear") ? "unclear" : "yes";
   });
-  if (heard.includes("yes")) return;
-  if (heard.includes("unclear")) return verdicts.judgedAtUpdate(`whom alarm ${name} tells`, resource.urn);
-  const message = `Alarm ${name} tells only topics of this stack that have no subscription: nobody hears it.`;
-  verdicts.refuse(message, resource.urn);
+  return heard.find((relation) => relation === "yes") ?? heard.find((r) => r === "unclear") ?? "no";
 }
 
 /** Whether a topic of the stack has a subscription. */

@@ -39,7 +39,7 @@ function judge(fn: RefreshFunction, facts: StackFacts, config: StageConfig, verd
   const firings = followed.map((alarm) => judgeFiring(alarm, fn, facts, verdicts));
   for (const alarm of math) judgeMath(alarm, fn, firings, hasUnclearAlarm(fn, facts), verdicts);
   // Whether metric math goes off is not known, so its action does not stand in for that of an alarm which does.
-  judgeActions(followed.length > 0 ? followed : math, fn, config, verdicts);
+  judgeActions(followed.length > 0 ? followed : math, fn, facts, config, verdicts);
 }
 
 function readsErrors({ metrics }: AlarmReading): boolean {
@@ -178,11 +178,12 @@ function errorsNeeded(comparison: string, threshold: number): number | undefined
 function judgeActions(
   alarms: AlarmReading[],
   fn: RefreshFunction,
+  facts: StackFacts,
   config: StageConfig,
   verdicts: Verdicts,
 ): void {
   const { urn } = fn.resource;
-  const actions = alarms.map(actionsOf);
+  const actions = alarms.map(({ resource }) => actionsOf(resource, facts));
   if (actions.includes("some")) return;
   if (actions.includes("unknown")) {
     return verdicts.judgedAtUpdate(`the actions of the errors alarm of ${fn.name}`, urn);
