@@ -41,19 +41,28 @@ export function componentArgs(
 /** Which arguments are no settings: the region belongs to the provider. */
 type SettingArgs = Omit<MaterializedViewRefreshArgs, "region">;
 
-/** @throws SettingsFaults with every fault, each with the argument that mends it. */
-export function componentSettings(args: MaterializedViewRefreshArgs): Settings {
+/**
+ * @param region where the component's resources are.
+ * @throws SettingsFaults with every fault, each with the argument that mends it.
+ */
+export function componentSettings(args: MaterializedViewRefreshArgs, region?: string): Settings {
   const { database, network, alarmTopicArns, okActionArns, ...rest } = withoutRegion(args);
-  return parseSettings(
+  const settings = parseSettings(
     {
       ...rest,
       database: databaseValues(database),
       network: networkValues(network),
-      alarmTopicArns: plainItems(alarmTopicArns),
-      okActionArns: plainItems(okActionArns),
+      alarmTopicArns: knownArns(alarmTopicArns, region),
+      okActionArns: knownArns(okActionArns, region),
     },
     "component",
+    region,
   );
+  return {
+    ...settings,
+    alarmTopicArns: plainItems(alarmTopicArns),
+    okActionArns: plainItems(okActionArns),
+  };
 }
 
 function withoutRegion(args: MaterializedViewRefreshArgs): SettingArgs {
@@ -93,6 +102,14 @@ function knownText(value: unknown, standIn: string): unknown {
 
 function isAllKnown(values: unknown): boolean {
   return Array.isArray(values) && values.every((value) => typeof value !== "object");
+}
+
+/** The list with a topic for each one known later, so that their number is known now. */
+function knownArns(values: unknown, region = "us-east-1"): unknown {
+  if (!Array.isArray(values)) return typeof values === "object" ? undefined : values;
+  return values.map((value, index) =>
+    knownText(value, `arn:aws:sns:${region}:000000000000:known-after-deployment-${index}`),
+  );
 }
 
 /** Those items of a list that are known now. */

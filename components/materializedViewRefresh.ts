@@ -73,8 +73,9 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
 
   constructor(name: string, args: MaterializedViewRefreshArgs, opts?: pulumi.ComponentResourceOptions) {
     super("matview-refresh:index:MaterializedViewRefresh", name, {}, opts);
-    const settings = refusingFaults(() => componentSettings(args));
-    const plan = makePlan(settings, { region: args.region ?? providerRegion() });
+    const region = args.region ?? providerRegion();
+    const settings = refusingFaults(() => componentSettings(args, region));
+    const plan = makePlan(settings, { region });
     const child = { parent: this };
     const tags = plan.tags;
 

@@ -27,7 +27,7 @@ export function stackSettings(): Settings {
 
 function readSettings(values: Record<string, string>): { settings?: Settings; faults: Fault[] } {
   try {
-    return { settings: parseSettings(values, "deploy"), faults: [] };
+    return { settings: parseSettings(values, "deploy", aws.config.region), faults: [] };
   } catch (error) {
     if (error instanceof SettingsFaults) return { faults: error.faults };
     throw error;

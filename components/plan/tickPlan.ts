@@ -77,7 +77,11 @@ export function planTargets(
 }
 
 /** With a payload of the user's own the event still is a scheduled one, which the handler tells from a manual. */
-function tickInput({ eventPayload }: Settings): string | undefined {
+export function tickInput({
+  eventPayload,
+}: {
+  eventPayload?: Settings["eventPayload"] | undefined;
+}): string | undefined {
   if (eventPayload === undefined || Object.keys(eventPayload).length === 0) return undefined;
   return JSON.stringify({ source: "aws.events", "detail-type": "Scheduled Event", detail: eventPayload });
 }

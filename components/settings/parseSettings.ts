@@ -25,12 +25,13 @@ const KEYS = Object.keys(SETTING_SHAPES) as SettingKey[];
  * Reads settings, from Pulumi config (text) or YAML (values), and fills in the defaults. null is the same as
  * absent; so are "" (and 0 or -1 for some numbers) where Pulumi.yaml declares that as the default of a key that
  * may be left out.
+ * @param region the stack's, where it is known: what alarms tell must be in it.
  * @throws SettingsFaults with every fault there is.
  */
-export function parseSettings(values: Record<string, unknown>, purpose: Purpose): Settings {
+export function parseSettings(values: Record<string, unknown>, purpose: Purpose, region?: string): Settings {
   const faults = unknownKeyFaults(values, purpose);
   const shaped = shapeAll(values, purpose, faults);
-  faults.push(...ruleFaults(shaped, values, purpose));
+  faults.push(...ruleFaults(shaped, values, purpose, region));
   if (faults.length > 0) throw new SettingsFaults(faults);
   return settle(shaped as ShapedSettings);
 }

@@ -10,6 +10,7 @@ import {
   mostPeriods,
 } from "../plan/alarmWindows";
 import { mostEventAgeSeconds, mostTimeoutSeconds } from "../plan/functionPlan";
+import { AWS_LIMITS } from "./awsLimits";
 import { NAME_RULES } from "./nameRules";
 import { placeFaults } from "./placeRules";
 import { quoteValue, setCommand, unsetCommand, type Fault, type Purpose } from "./settingsFaults";
@@ -27,17 +28,24 @@ export interface RuleFault {
   example: unknown;
 }
 
-type Rule = (shaped: Shaped, purpose: Purpose) => RuleFault[];
+type Rule = (shaped: Shaped, purpose: Purpose, region?: string) => RuleFault[];
 
 /** Every fault that the rules find. */
-export function ruleFaults(shaped: Shaped, values: Record<string, unknown>, purpose: Purpose): Fault[] {
-  return RULES.flatMap((rule) => rule(shaped, purpose)).map(({ key, value, problem, limit, example }) => ({
-    key,
-    value: key in values ? quoteValue(values[key]) : quoteValue(value),
-    problem,
-    limit,
-    remedy: example === undefined ? unsetCommand(purpose, key) : setCommand(purpose, key, example),
-  }));
+export function ruleFaults(
+  shaped: Shaped,
+  values: Record<string, unknown>,
+  purpose: Purpose,
+  region?: string,
+): Fault[] {
+  return RULES.flatMap((rule) => rule(shaped, purpose, region)).map(
+    ({ key, value, problem, limit, example }) => ({
+      key,
+      value: key in values ? quoteValue(values[key]) : quoteValue(value),
+      problem,
+      limit,
+      remedy: example === undefined ? unsetCommand(purpose, key) : setCommand(purpose, key, example),
+    }),
+  );
 }
 
 const RULES: Rule[] = [
@@ -49,6 +57,7 @@ const RULES: Rule[] = [
   concurrencyEnough,
   failedTicksVisible,
   errorsAlarmWindow,
+  ...AWS_LIMITS,
   placeFaults,
 ];
 

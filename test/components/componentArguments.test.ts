@@ -201,6 +201,24 @@ describe("components in a program", () => {
     assert.deepEqual(registered, ["views"]);
   });
 
+  it("name too many topics, known or not, or one of another region", async () => {
+    const topic = (place: string) => `arn:aws:sns:${place}:123456789012:on-call`;
+    const refused = (alarmTopicArns: pulumi.Input<string>[], problem: RegExp) =>
+      assert.rejects(
+        runComponent(() => ({ alarmTopicArns, alarmEmails: ["ops@example.com"] })),
+        problem,
+      );
+    const later = Array.from({ length: 5 }, (_, index) => pulumi.output(`${topic("us-east-1")}-${index}`));
+    await refused(later, /alarmTopicArns.*\n.*has 5/);
+    await refused([topic("eu-west-1")], /is in eu-west-1/);
+    const run = await runComponent(() => ({ alarmTopicArns: later }));
+    const alarm = oneOf(run, "MetricAlarm", "views-alarm-failing");
+    assert.deepEqual(
+      alarm.inputs.alarmActions,
+      [0, 1, 2, 3, 4].map((index) => `${topic("us-east-1")}-${index}`),
+    );
+  });
+
   it("miss a region, and say how to set one", async () => {
     const region = process.env.AWS_REGION;
     const defaultRegion = process.env.AWS_DEFAULT_REGION;

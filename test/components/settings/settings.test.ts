@@ -31,6 +31,20 @@ function created(proxy = false): Record<string, unknown> {
   return { database: { create: { proxy } }, network: { create: true } };
 }
 
+function topics(count: number, region = "us-east-1"): string[] {
+  return Array.from({ length: count }, (_, index) => `arn:aws:sns:${region}:123456789012:on-call-${index}`);
+}
+
+/** A payload that makes an event of this many characters. */
+function payload(characters: number): Record<string, string> {
+  const event = (text: string) => ({
+    source: "aws.events",
+    "detail-type": "Scheduled Event",
+    detail: { text },
+  });
+  return { text: "x".repeat(characters - JSON.stringify(event("")).length) };
+}
+
 function faultsOf(values: Record<string, unknown>, purpose: Purpose = "local"): Fault[] {
   try {
     parseSettings(values, purpose);
@@ -321,6 +335,14 @@ describe("settings", () => {
     ["a tag with a wrong sign", { tags: { a: "b;c" } }, "tags.a", /sign/],
     ["text that is no JSON", { tags: "team=x" }, "tags", /not JSON/],
     ["a list for an object", { tags: [] }, "tags", /not an object/],
+    ["six topics", { alarmTopicArns: topics(6) }, "alarmTopicArns", /has 6/],
+    [
+      "five topics beside one for e-mail",
+      { okActionArns: topics(5), alarmEmails: ["ops@example.com"] },
+      "okActionArns",
+      /has 5/,
+    ],
+    ["a payload beyond EventBridge's", { eventPayload: payload(8_193) }, "eventPayload", /8193 characters/],
     ["a budget of nothing", { monthlyBudgetUsd: -1 }, "monthlyBudgetUsd", /not an amount/],
     ["no database", { database: {} }, "database", /nothing to refresh/],
     ["no network", { network: {} }, "network", /missing/],
@@ -441,6 +463,34 @@ describe("settings", () => {
     }
     const [fault] = deployFaults({ ...created(), namePrefix: "My--Team" });
     assert.equal(fault?.remedy, "pulumi config set namePrefix my-team");
+  });
+
+  it("takes as many topics and as long a payload as AWS does", () => {
+    const most = { alarmTopicArns: topics(5), okActionArns: topics(5), eventPayload: payload(8_192) };
+    assert.deepEqual(deployFaults(most), []);
+    const beside = { alarmTopicArns: topics(4), alarmEmails: ["ops@example.com"] };
+    assert.deepEqual(deployFaults(beside), []);
+  });
+
+  it("refuses a topic of another region, where the stack's is known", () => {
+    const values = { ...place, alarmTopicArns: [...topics(1), ...topics(1, "eu-west-1")] };
+    assert.doesNotThrow(() => parseSettings(values, "deploy"));
+    assert.throws(
+      () => parseSettings(values, "deploy", "us-east-1"),
+      (error: Error) => {
+        assert.ok(error instanceof SettingsFaults);
+        assert.deepEqual(
+          error.faults.map(({ key, remedy }) => [key, remedy]),
+          [
+            [
+              "alarmTopicArns[1]",
+              'pulumi config set --path "alarmTopicArns[1]" arn:aws:sns:us-east-1:123456789012:on-call-0',
+            ],
+          ],
+        );
+        return true;
+      },
+    );
   });
 
   it("takes a proxy's id from its ARN", () => {
