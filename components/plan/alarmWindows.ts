@@ -14,6 +14,15 @@ export const LONGEST_ALARM_SECONDS = 604_800;
 const STANDARD_PERIODS = [60, 3_600];
 const SHORT_PERIODS = [30, 10];
 
+/**
+ * How late a metric written to the log may reach CloudWatch. Until then FILL makes 0 of the newest period, so one
+ * period or less than an interval and this would go off between two healthy ticks.
+ */
+export const INGESTION_SECONDS = 60;
+
+/** With one period a single late datapoint would be an alarm. */
+const LEAST_STALE_PERIODS = 2;
+
 /** The most periods of a length that one alarm can look at. */
 export function mostPeriods(periodSeconds: number): number {
   return Math.floor((periodSeconds >= 3_600 ? LONGEST_ALARM_SECONDS : 86_400) / periodSeconds);
@@ -41,11 +50,14 @@ export interface StaleWindow {
 
 /**
  * The shortest promise that an alarm can keep without crying wolf at every tick: it must look at a whole
- * interval, and the data of a healthy view may be as old as interval and timeout together. Infinity where ticks
+ * interval and the time that metrics take to come in, in two periods or more, and the data of a healthy view may be as old as interval and timeout together. Infinity where ticks
  * are further apart than an alarm can see.
  */
 export function leastStalenessSeconds(intervalSeconds: number, timeoutSeconds: number): number {
-  const soonest = soonestSeconds(intervalSeconds, [...STANDARD_PERIODS, ...SHORT_PERIODS]);
+  const soonest = soonestSeconds(intervalSeconds + INGESTION_SECONDS, [
+    ...STANDARD_PERIODS,
+    ...SHORT_PERIODS,
+  ]);
   return Math.max(intervalSeconds + timeoutSeconds, soonest);
 }
 
@@ -54,15 +66,20 @@ export function leastStalenessSeconds(intervalSeconds: number, timeoutSeconds: n
  * raise it. For rate(1 minute) and a timeout of 60 s that is 240 s.
  */
 export function defaultStalenessSeconds(intervalSeconds: number, timeoutSeconds: number): number {
-  const comfortable = soonestSeconds(intervalSeconds + timeoutSeconds, STANDARD_PERIODS);
+  const comfortable = soonestSeconds(calmSeconds(intervalSeconds, timeoutSeconds), STANDARD_PERIODS);
   return comfortable <= LONGEST_ALARM_SECONDS
     ? comfortable
     : leastStalenessSeconds(intervalSeconds, timeoutSeconds);
 }
 
+/** How long no success may be seen while one run is slow or its metrics come late. */
+function calmSeconds(intervalSeconds: number, timeoutSeconds: number): number {
+  return intervalSeconds + Math.max(timeoutSeconds, INGESTION_SECONDS);
+}
+
 function soonestSeconds(windowSeconds: number, periods: number[]): number {
   const candidates = periods
-    .map((period) => ({ period, count: Math.ceil(windowSeconds / period) }))
+    .map((period) => ({ period, count: Math.max(LEAST_STALE_PERIODS, Math.ceil(windowSeconds / period)) }))
     .filter(({ period, count }) => count <= mostPeriods(period))
     .map(({ period, count }) => firesWithinSeconds(period, count));
   return Math.min(...candidates);
@@ -80,9 +97,10 @@ export function staleWindow(
   const standard = widest(STANDARD_PERIODS, maxStalenessSeconds);
   const isCalm =
     standard !== undefined &&
-    standard.periodSeconds * standard.evaluationPeriods >= intervalSeconds + timeoutSeconds;
+    standard.periodSeconds * standard.evaluationPeriods >= calmSeconds(intervalSeconds, timeoutSeconds);
   const window = isCalm ? standard : widest([...STANDARD_PERIODS, ...SHORT_PERIODS], maxStalenessSeconds);
-  if (window === undefined || window.periodSeconds * window.evaluationPeriods < intervalSeconds) {
+  const leastSeconds = intervalSeconds + INGESTION_SECONDS;
+  if (window === undefined || window.periodSeconds * window.evaluationPeriods < leastSeconds) {
     throw new RangeError(
       `no alarm keeps ${maxStalenessSeconds} s with ticks ${intervalSeconds} s apart; ` +
         `the least is ${leastStalenessSeconds(intervalSeconds, timeoutSeconds)} s`,
@@ -97,7 +115,7 @@ function widest(periods: number[], maxStalenessSeconds: number): StaleWindow | u
     const inTime =
       Math.floor((maxStalenessSeconds - evaluationDelaySeconds(periodSeconds)) / periodSeconds) - 1;
     const evaluationPeriods = Math.min(mostPeriods(periodSeconds), inTime);
-    if (evaluationPeriods < 1) continue;
+    if (evaluationPeriods < LEAST_STALE_PERIODS) continue;
     const width = periodSeconds * evaluationPeriods;
     if (best === undefined || width > best.periodSeconds * best.evaluationPeriods) {
       best = {

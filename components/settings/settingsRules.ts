@@ -6,6 +6,7 @@ import {
   failingWindow,
   defaultStalenessSeconds,
   leastStalenessSeconds,
+  INGESTION_SECONDS,
   LONGEST_ALARM_SECONDS,
   mostPeriods,
 } from "../plan/alarmWindows";
@@ -105,7 +106,7 @@ function stalenessKeepable({ refreshRate, timeoutSeconds, maxStalenessSeconds }:
       problem:
         maxStalenessSeconds < byDesign
           ? `is below interval + timeout (${intervalSeconds} + ${timeoutSeconds} s): healthy data may be that old`
-          : `is too short for an alarm that looks at a whole interval of ${intervalSeconds} s and is evaluated afterwards`,
+          : `is too short for an alarm that looks at a whole interval of ${intervalSeconds} s and ${INGESTION_SECONDS} s for metrics that come late, and is evaluated afterwards`,
       limit: `at least ${least}`,
       example: defaultStalenessSeconds(intervalSeconds, timeoutSeconds),
     },

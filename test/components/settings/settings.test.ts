@@ -501,17 +501,22 @@ describe("settings", () => {
     assert.equal(settings.database.resourceId, "prx-0123456789abcdef0");
   });
 
-  it("accepts interval and timeout exactly as a promise, at every rate with a usual timeout", () => {
+  it("accepts as a promise what an alarm keeps while metrics come a minute late, and no less", () => {
     for (const [refreshRate, maxStalenessSeconds] of [
-      ["rate(12 seconds)", 72],
-      ["rate(30 seconds)", 90],
-      ["rate(1 minute)", 120],
-      ["rate(5 minutes)", 360],
-      ["rate(1 day)", 86_460],
+      ["rate(12 seconds)", 100],
+      ["rate(30 seconds)", 110],
+      ["rate(1 minute)", 140],
+      ["rate(5 minutes)", 380],
+      ["rate(1 day)", 93_660],
     ] as const) {
       assert.equal(
         parseSettings({ refreshRate, maxStalenessSeconds }, "local").maxStalenessSeconds,
         maxStalenessSeconds,
+      );
+      const [fault] = faultsOf({ refreshRate, maxStalenessSeconds: maxStalenessSeconds - 1 });
+      assert.deepEqual(
+        [fault?.key, fault?.limit],
+        ["maxStalenessSeconds", `at least ${maxStalenessSeconds}`],
       );
     }
   });
