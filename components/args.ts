@@ -115,7 +115,12 @@ export interface MaterializedViewRefreshArgs {
   eventPayload?: Record<string, any>;
   /** Seconds an event may wait for the function before it is dropped, 60 to 21600. Default: 60. */
   eventAgeSeconds?: number;
-  /** ARN of an SQS queue or SNS topic that is told of a tick that was lost. Default: none. */
+  /**
+   * ARN of an SQS queue or SNS topic that is told of a tick that was lost after Lambda had taken it. A queue also
+   * takes ticks that EventBridge could not deliver, if its own policy lets events.amazonaws.com send to it. Not
+   * covered: ticks that have reached a delay queue (rates under a minute), which vanish there after a minute.
+   * Default: none.
+   */
   failureDestinationArn?: string;
   /** ARN of a role to run as, instead of one of the component's own. Nothing is attached to it. */
   roleArn?: string;

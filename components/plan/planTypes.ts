@@ -79,6 +79,8 @@ export interface TargetPlan {
   retryAttempts: number;
   /** EventBridge drops what it could not deliver in this time. */
   eventAgeSeconds: number;
+  /** SQS queue that takes what EventBridge could not deliver. */
+  deadLetterArn?: string;
 }
 
 /** A queue that holds a tick back to its offset, and its mapping to the function. */

@@ -64,6 +64,7 @@ export function planTargets(
     retryAttempts: DELIVERY_RETRIES,
     eventAgeSeconds,
     ...(input === undefined ? {} : { input }),
+    ...deadLetters(settings),
   };
   return [
     { id: "tick-0s", offsetSeconds: 0, ...delivery },
@@ -74,6 +75,11 @@ export function planTargets(
       ...delivery,
     })),
   ];
+}
+
+/** EventBridge takes a queue only; a topic hears of what Lambda lost, not of what never reached it. */
+function deadLetters({ failureDestinationArn }: Settings): { deadLetterArn?: string } {
+  return failureDestinationArn?.split(":")[2] === "sqs" ? { deadLetterArn: failureDestinationArn } : {};
 }
 
 /** With a payload of the user's own the event still is a scheduled one, which the handler tells from a manual. */

@@ -142,6 +142,7 @@ function createTarget(
         maximumRetryAttempts: target.retryAttempts,
         maximumEventAgeInSeconds: target.eventAgeSeconds,
       },
+      deadLetterConfig: target.deadLetterArn === undefined ? undefined : { arn: target.deadLetterArn },
     },
     opts,
   );

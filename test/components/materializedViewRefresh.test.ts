@@ -139,6 +139,22 @@ describe("the component", () => {
     assert.deepEqual(run.result.mappingIds, [mapping.outputs.uuid]);
   });
 
+  it("tells a queue of ticks that could not be delivered, and a topic of those that Lambda lost alone", async () => {
+    const queueArn = "arn:aws:sqs:us-east-1:123456789012:lost-ticks";
+    const topicArn = "arn:aws:sns:us-east-1:123456789012:lost-ticks";
+    for (const [failureDestinationArn, deadLetterConfig] of [
+      [queueArn, { arn: queueArn }],
+      [topicArn, undefined],
+    ] as const) {
+      const run = await runComponent({ failureDestinationArn, refreshRate: "rate(30 seconds)" });
+      const targets = allOf(run, "EventTarget").map(({ inputs }) => inputs.deadLetterConfig);
+      assert.deepEqual(targets, [deadLetterConfig, deadLetterConfig]);
+      assert.deepEqual(oneOf(run, "FunctionEventInvokeConfig").inputs.destinationConfig, {
+        onFailure: { destination: failureDestinationArn },
+      });
+    }
+  });
+
   it("names in the role's policy what it has to do, exactly", async () => {
     const run = await runComponent({ refreshRate: "rate(30 seconds)" });
     const own = policyStatements(run).filter(({ holder }) => holder.endsWith("RolePolicy views-role"));
