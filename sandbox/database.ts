@@ -24,6 +24,11 @@ export interface SandboxDatabaseArgs {
 /** Master user of the instance. Its password is made and kept by RDS in Secrets Manager, never seen by Pulumi. */
 const MASTER_USER = "matview_admin";
 
+const NEWEST_VERSION = "18";
+
+/** RDS Proxy takes a new major version later than RDS does; this one it is known to take. */
+const PROXIED_VERSION = "17";
+
 /**
  * A small PostgreSQL on RDS for a stack that has none: encrypted, private, TLS and IAM authentication on, with
  * an optional RDS Proxy. Made to be thrown away: no final snapshot, no deletion protection.
@@ -36,6 +41,8 @@ export class SandboxDatabase extends pulumi.ComponentResource {
   public readonly securityGroupId: pulumi.Output<string>;
   /** `db-…` of the instance or `prx-…` of the proxy: what IAM's rds-db:connect names. */
   public readonly resourceId: pulumi.Output<string>;
+  /** What clients wait for: a proxy answers only once it knows its instance. */
+  public readonly ready: pulumi.Resource[];
   /** ARN of the secret in which RDS keeps the master user's password. */
   public readonly masterSecretArn: pulumi.Output<string>;
 
@@ -61,7 +68,7 @@ export class SandboxDatabase extends pulumi.ComponentResource {
       `${name}-db`,
       {
         engine: "postgres",
-        engineVersion: "18",
+        engineVersion: args.proxy ? PROXIED_VERSION : NEWEST_VERSION,
         instanceClass: args.instanceClass,
         allocatedStorage: args.storageGb,
         storageType: "gp3",
@@ -87,10 +94,11 @@ export class SandboxDatabase extends pulumi.ComponentResource {
     const proxy = args.proxy ? createProxy(name, args, { instance, securityGroup }, child) : undefined;
 
     this.instanceHost = instance.address;
-    this.host = proxy ? proxy.endpoint : instance.address;
+    this.host = proxy ? proxy.proxy.endpoint : instance.address;
+    this.ready = proxy ? [proxy.target] : [];
     this.securityGroupId = securityGroup.id;
     // A proxy's ARN ends in its resource id: arn:aws:rds:REGION:ACCOUNT:db-proxy:prx-…
-    this.resourceId = proxy ? proxy.arn.apply(lastArnPart) : instance.resourceId;
+    this.resourceId = proxy ? proxy.proxy.arn.apply(lastArnPart) : instance.resourceId;
     this.masterSecretArn = masterSecretArn(instance);
     this.registerOutputs({
       host: this.host,
@@ -113,7 +121,7 @@ function createProxy(
     securityGroup: aws.ec2.SecurityGroup;
   },
   opts: pulumi.CustomResourceOptions,
-): aws.rds.Proxy {
+): { proxy: aws.rds.Proxy; target: aws.rds.ProxyTarget } {
   const role = new aws.iam.Role(
     `${name}-proxy`,
     {
@@ -188,7 +196,7 @@ function createProxy(
     { dbProxyName: proxy.name, connectionPoolConfig: { connectionBorrowTimeout: 20 } },
     opts,
   );
-  new aws.rds.ProxyTarget(
+  const registered = new aws.rds.ProxyTarget(
     `${name}-proxy`,
     {
       dbProxyName: proxy.name,
@@ -197,7 +205,7 @@ function createProxy(
     },
     opts,
   );
-  return proxy;
+  return { proxy, target: registered };
 }
 
 /** The secret that RDS made for the master user; there is exactly one when it manages the password. */

@@ -11,7 +11,7 @@ import { SandboxNetwork } from "./network";
 export interface Places {
   database: DatabaseArgs;
   network: NetworkArgs;
-  /** What must be done before the first refresh: the migrations of a database made with the stack. */
+  /** What must be done before the first refresh: the migrations of a database made with the stack, and its proxy. */
   ready: pulumi.Resource[];
 }
 
@@ -116,6 +116,6 @@ function createdDatabase(
       proxy: database.proxy,
     },
     network: { ...subnets, databaseSecurityGroupId: made.securityGroupId },
-    ready: [migrations],
+    ready: [migrations, ...made.ready],
   };
 }

@@ -162,6 +162,10 @@ describe("the sandbox", function () {
     };
     assert.equal(variables.MATVIEW_DATABASE_HOST, proxy.outputs.endpoint);
     const target = oneOf(withProxy, "ProxyTarget");
+    const component = oneOf(withProxy, "MaterializedViewRefresh");
+    assert.ok(component.dependencies.includes(target.urn), "a tick may come before the proxy can answer");
+    const versions = [run, withProxy].map((stack) => oneOf(stack, "Instance").inputs.engineVersion);
+    assert.deepEqual(versions, ["18", "17"]);
     assert.equal(target.inputs.dbInstanceIdentifier, oneOf(withProxy, "Instance").outputs.identifier);
   });
 
