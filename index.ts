@@ -19,6 +19,7 @@ export const functionName = refresh.functionName;
 export const functionArn = refresh.functionArn;
 export const codeHash = refresh.codeHash;
 export const roleArn = refresh.roleArn;
+export const rolePolicy = refresh.rolePolicy;
 export const ruleName = refresh.ruleName;
 export const logGroupName = refresh.logGroupName;
 export const queueUrls = refresh.queueUrls;

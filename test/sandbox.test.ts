@@ -21,6 +21,7 @@ const base = "matview-dev-refresh-job-progress";
 /** What index.ts exports, as far as these tests look at it. */
 interface Exports {
   functionName: string;
+  rolePolicy: string;
   securityGroupId: string;
   monthlyCost: { totalUsd: number; lines: Record<string, number>[] };
 }
@@ -211,6 +212,7 @@ describe("a stack with an existing database", function () {
     assert.deepEqual(foreign, []);
     assert.equal(run.resources.length, 24);
     assert.equal(run.result.functionName, "matview-prod-refresh-job-progress");
+    assert.equal(run.result.rolePolicy, oneOf(run, "RolePolicy").inputs.policy);
     assertNoWildcards(run);
     assertNoPublicIngress(run);
   });
