@@ -112,18 +112,19 @@ function judgeDatabase({ type, name, props }: SingleResource, verdicts: Verdicts
   if (isInstance) judgePublic(name, props, verdicts);
   if (type === TYPE.clusterInstance) return;
   const encrypted = readFlag(props, "storageEncrypted");
-  // A replica's own setting is ignored.
-  const isInherited = isHeir && (encrypted.state === "absent" || isReplica(props));
-  if (encrypted.state === "unknown" || isInherited)
-    verdicts.judgedAtUpdate(`whether the storage of ${name} is encrypted`);
+  // What it takes from its source shows in the outputs; a replica's own setting is ignored.
+  if (isHeir && (encrypted.state === "absent" || isReplica(props))) return;
+  if (encrypted.state === "unknown") verdicts.judgedAtUpdate(`whether the storage of ${name} is encrypted`);
   else if (known(encrypted) !== true) verdicts.refuse(`The storage of database ${name} is not encrypted.`);
 }
 
 /** What AWS made of a database that says nothing of its encryption itself; a preview does not know it. */
 function judgeInherited({ name, props, urn }: Resource, verdicts: Verdicts): void {
-  const isMade = readText(props, "arn").state === "known";
-  if (!isMade || !inherits(props) || !isPostgres(props)) return;
+  const engine = readText(props, "engine");
+  if (!inherits(props) || (engine.state === "known" && !isPostgres(props))) return;
   if (known(readFlag(props, "storageEncrypted")) === true) return;
+  const isMade = readText(props, "arn").state === "known";
+  if (!isMade) return verdicts.judgedAtUpdate(`whether the storage of ${name} is encrypted`, urn);
   verdicts.refuse(`The storage of database ${name} is not encrypted, nor is what it was made from.`, urn);
 }
 

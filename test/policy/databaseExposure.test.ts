@@ -110,7 +110,7 @@ describe("database-exposure of encryption that is inherited", () => {
         assert.match(advice(said)[0] ?? "", /Judged at update: whether the storage of db is encrypted/);
       }
       const arn = "arn:aws:rds:us-east-1:123456789012:db:db";
-      assert.deepEqual(await refused([outputs({ arn, storageEncrypted: true })]), []);
+      assert.deepEqual(await judge(databaseExposure, [outputs({ arn, storageEncrypted: true })]), []);
       for (const storageEncrypted of [false, undefined]) {
         const messages = await refused([outputs({ arn, storageEncrypted })]);
         assert.equal(messages.length, 1);
