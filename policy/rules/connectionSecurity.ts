@@ -31,6 +31,8 @@ const PASSWORD_NAME =
   /pass(word|wd|phrase|code)?($|_)|pwd|pgpassword|secret|credential|api_?key|private_?key|access_?key|auth_?token/i;
 /** Names that say that the value is where the secret is, and not the secret. */
 const REFERENCE_NAME = /_?(arn|file|path|id|name|parameter|param|ttl|seconds|region|provider|mode)$/i;
+/** The AWS SDK's own variables for the address of a service, such as AWS_ENDPOINT_URL_SECRETS_MANAGER. */
+const ENDPOINT_NAME = /^AWS_ENDPOINT_URL(_|$)/;
 const REFERENCE_VALUE = /^(arn:aws[a-z-]*:|\{\{resolve:)/;
 /** A URL or a connection string that carries a password. */
 const PASSWORD_IN_VALUE = /\w+:\/\/[^/\s:@]*:[^/\s@]+@|(^|[\s;])(password|pwd)\s*=\s*\S/i;
@@ -38,8 +40,11 @@ const PASSWORD_IN_VALUE = /\w+:\/\/[^/\s:@]*:[^/\s@]+@|(^|[\s;])(password|pwd)\s
 /** No message holds a value: it may be the password. */
 function judgePassword(name: string, variable: string, props: Properties, verdicts: Verdicts): void {
   const value = readText(props, "environment", "variables", variable);
-  const isPasswordName = PASSWORD_NAME.test(variable) && !REFERENCE_NAME.test(variable);
+  const isEndpoint = ENDPOINT_NAME.test(variable);
+  const isPasswordName = PASSWORD_NAME.test(variable) && !REFERENCE_NAME.test(variable) && !isEndpoint;
   if (value.state === "unknown") {
+    // The SDK takes no credentials from an address, and AWS gives this one at update.
+    if (isEndpoint) return;
     if (isPasswordName)
       verdicts.judgedAtUpdate(`whether variable ${variable} of ${name} is a secret or its ARN`);
     else if (/url|uri|dsn|connection/i.test(variable)) {

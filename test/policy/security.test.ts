@@ -112,6 +112,8 @@ describe("connection-security", () => {
       DB_SECRET_ARN: "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf",
       DB_SECRET: "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf",
       PASSWORD_FILE: "/run/password",
+      AWS_ENDPOINT_URL_SECRETS_MANAGER:
+        "https://vpce-0a1b2c3d-4e5f.secretsmanager.us-east-1.vpce.amazonaws.com",
       DATABASE_URL: "postgres://refresh@db.example.com/scanner?sslmode=verify-full",
     });
     assert.deepEqual(await judge(connectionSecurity, all(stack)), []);
