@@ -152,32 +152,17 @@ function createProxy(
     opts,
   );
   // The proxy stands in the database's security group; members of it may reach each other on the port.
-  new aws.vpc.SecurityGroupIngressRule(
-    `${name}-proxy-in`,
-    {
-      securityGroupId: target.securityGroup.id,
-      referencedSecurityGroupId: target.securityGroup.id,
-      ipProtocol: "tcp",
-      fromPort: args.port,
-      toPort: args.port,
-      description: "RDS Proxy to its instance",
-      tags: args.tags,
-    },
-    opts,
-  );
-  new aws.vpc.SecurityGroupEgressRule(
-    `${name}-proxy-out`,
-    {
-      securityGroupId: target.securityGroup.id,
-      referencedSecurityGroupId: target.securityGroup.id,
-      ipProtocol: "tcp",
-      fromPort: args.port,
-      toPort: args.port,
-      description: "RDS Proxy to its instance",
-      tags: args.tags,
-    },
-    opts,
-  );
+  const amongMembers = {
+    securityGroupId: target.securityGroup.id,
+    referencedSecurityGroupId: target.securityGroup.id,
+    ipProtocol: "tcp",
+    fromPort: args.port,
+    toPort: args.port,
+    description: "RDS Proxy to its instance",
+    tags: args.tags,
+  };
+  new aws.vpc.SecurityGroupIngressRule(`${name}-proxy-in`, amongMembers, opts);
+  new aws.vpc.SecurityGroupEgressRule(`${name}-proxy-out`, amongMembers, opts);
   const proxy = new aws.rds.Proxy(
     `${name}-proxy`,
     {
