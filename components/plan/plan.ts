@@ -94,12 +94,8 @@ function planNetwork({ database, network }: Settings): NetworkPlan {
   };
 }
 
-function planSubscriptions(settings: Settings, names: NamesPlan): SubscriptionsPlan {
-  const { alarmEmails, alarmTopicArns, okActionArns, kmsKeyArn } = settings;
+function planSubscriptions({ alarmEmails, kmsKeyArn }: Settings, names: NamesPlan): SubscriptionsPlan {
+  if (alarmEmails.length === 0) return {};
   const key = kmsKeyArn === undefined ? {} : { kmsKeyArn };
-  return {
-    alarmActionArns: alarmTopicArns,
-    okActionArns,
-    ...(alarmEmails.length === 0 ? {} : { topic: { name: names.topic, emails: alarmEmails, ...key } }),
-  };
+  return { topic: { name: names.topic, emails: alarmEmails, ...key } };
 }

@@ -142,13 +142,10 @@ export interface AlarmPlan {
   firesWithinSeconds?: number;
 }
 
-/** Who is told. */
+/** Who is told by the stack itself; topics that are given go straight from the arguments to the alarms. */
 export interface SubscriptionsPlan {
   /** Topic to create; absent where nobody is to be told by e-mail. */
   topic?: { name: string; emails: string[]; kmsKeyArn?: string };
-  /** Topics given; the created one comes on top. */
-  alarmActionArns: string[];
-  okActionArns: string[];
 }
 
 /** The dashboard: a name and CloudWatch's own body, as data. */
