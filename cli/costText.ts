@@ -8,7 +8,7 @@ import {
 import { HOURS_PER_MONTH } from "../components/cost/costItems";
 import type { CostEstimate, CostUsage } from "../components/cost/cost";
 import { PriceUnknownError, type PriceTable } from "../components/cost/prices";
-import { DAYS_PER_MONTH } from "../components/plan/schedule";
+import { DAYS_PER_MONTH } from "../components/time/schedule";
 import { monthlyText, unitPriceText } from "./money";
 import { renderTable } from "./table";
 

@@ -31,7 +31,7 @@ export interface ErrorsAlarmArgs {
 
 /** When to raise an alarm. */
 export interface AlarmArgs {
-  /** Consecutive failed ticks that raise the failing alarm. Default: 3. */
+  /** Ticks without a refresh that the failing alarm waits for. Default: 3 at rates up to 5 minutes, 2 up to 30, else 1. */
   failedTicks?: number;
   /** Share of the timeout, in percent, above which a run raises the slow alarm. Default: 80. */
   slowPercent?: number;
@@ -94,9 +94,9 @@ export interface MaterializedViewRefreshArgs {
   views?: ViewArgs[];
   /** AWS rate or cron syntax, and rate(12, 15, 20 or 30 seconds). Default: `rate(1 minute)`. */
   refreshRate?: string;
-  /** False disables the rule and nothing else. Default: true. */
+  /** False disables the rule and leaves out the stale alarms, which would go off. Default: true. */
   refreshEnabled?: boolean;
-  /** The age of the data that the stale alarm holds to. Default: from the rate and the timeout. */
+  /** The age that data may reach until the stale alarm has gone off. Default: from rate and timeout; 540 at a minute. */
   maxStalenessSeconds?: number;
   /** Timeout of the function, 3 to 900 s. Default: 60. */
   timeoutSeconds?: number;

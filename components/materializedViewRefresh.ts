@@ -62,7 +62,7 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
   public readonly dashboardUrl: pulumi.Output<string>;
   /** Security group of the function. */
   public readonly securityGroupId: pulumi.Output<string>;
-  /** The age of the data that the stale alarm holds to, in seconds. */
+  /** The age that data may reach until the stale alarm has gone off, in seconds. */
   public readonly maxStalenessSeconds: pulumi.Output<number>;
   /** What the component costs a month in US dollars, without free tier. Absent where prices are not recorded. */
   public readonly monthlyUsd?: pulumi.Output<number>;

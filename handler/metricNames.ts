@@ -14,13 +14,20 @@ export const METRIC = {
   refreshDuration: "RefreshDurationSeconds",
   /** Age, at the end of the run, of the data readers saw until then; only where history tells. */
   staleness: "StalenessSeconds",
-  /** 1 where the view was refreshed, kept to the second: a tight promise has alarm periods of 10 seconds. */
+  /** 1 where the view was refreshed. */
   succeeded: "RefreshSucceeded",
   /** 1 where the refresh failed. */
   failed: "RefreshFailed",
   /** 1 where another run had the view, or a view it reads was not refreshed. */
   skipped: "RefreshSkipped",
+  /** Seconds of a whole run in which no view failed and one at least was refreshed; of the group, once a run. */
+  runDuration: "RunDurationSeconds",
 } as const;
+
+/** The dimensions of a metric of the whole group. */
+export function groupDimensions(group: string): { group: string } {
+  return { group: asciiOnly(group) };
+}
 
 /**
  * The dimensions of every metric of a view. CloudWatch takes ASCII alone, so other characters of a name are

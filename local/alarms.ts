@@ -1,4 +1,5 @@
-import type { AlarmPlan } from "../components/plan/planTypes";
+import type { AlarmPlan, MetricPlan } from "../components/plan/planTypes";
+import { evaluateAlarm, evaluationSeconds, type AlarmState } from "../components/time/alarmRule";
 import { MetricStore, type Datapoint } from "./metrics";
 
 /** An alarm that went off or came back. */
@@ -8,68 +9,46 @@ export interface AlarmChange {
 }
 
 /**
- * The plan's alarms, held against the metrics of this run by CloudWatch's rules: whole periods on the clock,
- * the statistic of each, how many of them breach, and what missing data counts for. A period that began before
- * the run did is held against nobody.
+ * The plan's alarms, held against the metrics of this run as CloudWatch would: by the rules that the plan's promises
+ * are proven with, as often as CloudWatch evaluates them, and after their warm-up.
  */
 export class AlarmWatch {
-  private readonly raised = new Set<string>();
+  private readonly states = new Map<string, { state: AlarmState; nextSeconds: number }>();
   private readonly metrics: MetricStore;
+  private readonly startSeconds: number;
 
   constructor(
     private readonly alarms: AlarmPlan[],
-    private readonly startEpochMs: number,
+    startEpochMs: number,
   ) {
-    const windowsMs = alarms.map(
-      ({ periodSeconds, evaluationPeriods }) => periodSeconds * evaluationPeriods * 1000,
-    );
-    // One period more than the longest window, for the one that is not complete yet.
-    this.metrics = new MetricStore(Math.max(0, ...windowsMs) * 2);
+    this.startSeconds = startEpochMs / 1_000;
+    const windowsSeconds = alarms.map((alarm) => alarm.periodSeconds * alarm.evaluationPeriods);
+    // Twice the longest window: CloudWatch may look a little further back.
+    this.metrics = new MetricStore(Math.max(0, ...windowsSeconds) * 2_000);
   }
 
   add(points: Datapoint[]): void {
     this.metrics.add(points);
   }
 
-  /** @returns the alarms whose state differs from the last evaluation */
+  /** @returns the alarms that went off or came back, among those that are due to be evaluated */
   evaluate(nowEpochMs: number): AlarmChange[] {
+    const nowSeconds = nowEpochMs / 1_000;
     return this.alarms.flatMap((alarm): AlarmChange[] => {
-      const isBreaching = this.isBreaching(alarm, nowEpochMs);
-      if (isBreaching === undefined || isBreaching === this.raised.has(alarm.key)) return [];
-      if (isBreaching) this.raised.add(alarm.key);
-      else this.raised.delete(alarm.key);
-      return [{ alarm, state: isBreaching ? "ALARM" : "OK" }];
+      const { state: before, nextSeconds } = this.states.get(alarm.key) ?? {
+        state: "INSUFFICIENT_DATA",
+        nextSeconds: this.startSeconds,
+      };
+      if (nowSeconds < nextSeconds) return [];
+      const data = (metric: MetricPlan, from: number, to: number): number[] =>
+        this.metrics.values(metric, from * 1_000, to * 1_000);
+      const state = evaluateAlarm(alarm, data, nowSeconds, before, this.startSeconds);
+      const stepSeconds = evaluationSeconds(alarm);
+      const missed = Math.floor((nowSeconds - nextSeconds) / stepSeconds);
+      this.states.set(alarm.key, { state, nextSeconds: nextSeconds + (missed + 1) * stepSeconds });
+      if (state === before || state === "INSUFFICIENT_DATA") return [];
+      // The first evaluation of a healthy alarm is no news.
+      return state === "OK" && before !== "ALARM" ? [] : [{ alarm, state }];
     });
-  }
-
-  /** Undefined: the state is kept. */
-  private isBreaching(alarm: AlarmPlan, nowEpochMs: number): boolean | undefined {
-    const periodMs = alarm.periodSeconds * 1000;
-    const lastEndMs = Math.floor(nowEpochMs / periodMs) * periodMs;
-    let breaching = 0;
-    let missing = 0;
-    for (let index = 1; index <= alarm.evaluationPeriods; index += 1) {
-      const fromMs = lastEndMs - index * periodMs;
-      if (fromMs < this.startEpochMs) continue;
-      const measured =
-        this.metrics.statistic(alarm.metric, fromMs, fromMs + periodMs) ?? alarm.fill?.fillWith;
-      if (measured === undefined) missing += 1;
-      else if (breaches(alarm, measured)) breaching += 1;
-    }
-    if (alarm.treatMissingData === "breaching") breaching += missing;
-    const saysNothing = missing > 0 && ["ignore", "missing"].includes(alarm.treatMissingData);
-    if (saysNothing && breaching < alarm.datapointsToAlarm) return undefined;
-    return breaching >= alarm.datapointsToAlarm;
-  }
-}
-
-function breaches({ comparison, threshold }: AlarmPlan, value: number): boolean {
-  switch (comparison) {
-    case "GreaterThanThreshold":
-      return value > threshold;
-    case "GreaterThanOrEqualToThreshold":
-      return value >= threshold;
-    case "LessThanThreshold":
-      return value < threshold;
   }
 }

@@ -58,23 +58,11 @@ export class MetricStore {
     }
   }
 
-  /** The statistic over `[fromMs, toMs)`; undefined where nothing was measured. */
-  statistic(metric: MetricPlan, fromMs: number, toMs: number): number | undefined {
-    const values = this.points
+  /** The values measured in `[fromMs, toMs)`. */
+  values(metric: MetricPlan, fromMs: number, toMs: number): number[] {
+    return this.points
       .filter((point) => point.epochMs >= fromMs && point.epochMs < toMs && isOf(metric, point))
       .map(({ value }) => value);
-    if (values.length === 0) return undefined;
-    const sum = values.reduce((total, value) => total + value, 0);
-    switch (metric.statistic) {
-      case "Sum":
-        return sum;
-      case "Average":
-        return sum / values.length;
-      case "Maximum":
-        return Math.max(...values);
-      case "Minimum":
-        return Math.min(...values);
-    }
   }
 }
 

@@ -2,7 +2,7 @@ import { join, relative } from "node:path";
 import { bundleHandler } from "../components/bundle";
 import { handlerSettings, makePlan } from "../components/plan/plan";
 import type { Plan } from "../components/plan/planTypes";
-import { nextTick } from "../components/plan/schedule";
+import { nextTick } from "../components/time/schedule";
 import type { Settings } from "../components/settings/settings";
 import { toEnvironment, type DatabaseSettings } from "../handler/settings";
 import { Cleanup } from "./cleanup";

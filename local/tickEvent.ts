@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import type { Schedule } from "../components/plan/schedule";
+import type { Schedule } from "../components/time/schedule";
 
 const account = "000000000000";
 

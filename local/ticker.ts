@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { nextTick, type Schedule } from "../components/plan/schedule";
+import { nextTick, type Schedule } from "../components/time/schedule";
 
 /** A timer is never set for longer: the wall clock may be moved, and a laptop may sleep. */
 const longestSleepMs = 30_000;

@@ -1,9 +1,15 @@
-/** Reads a CloudWatch alarm: its metric, given plainly or by metric math, and when it goes off. */
+/** Reads a CloudWatch alarm: its metrics, given plainly or by metric math, and when it goes off. */
+import type { AlarmRule, Comparison, MissingData, Statistic } from "../components/time/alarmRule";
+import { MetricMathError, parseMetricMath } from "../components/time/metricMath";
+import type { Series, SeriesOf } from "../components/time/replay";
+import { METRIC, METRIC_NAMESPACE } from "../handler/metricNames";
 import { known, readList, readNumber, readText, withDefault, type Reading } from "./reading";
 import type { Resource } from "./resource";
 
 /** A metric that an alarm reads. */
 export interface WatchedMetric {
+  /** What the alarm's expression calls it. */
+  id: string;
   namespace: Reading<string>;
   name: Reading<string>;
   statistic: Reading<string>;
@@ -17,82 +23,111 @@ export interface AlarmReading {
   resource: Resource;
   name: string;
   metrics: WatchedMetric[];
-  /** `metric`: one metric as it is. `filled`: one metric, gaps filled with a number. `math`: anything else. */
-  form: "metric" | "filled" | "math" | "unknown";
-  /** What gaps are filled with. */
-  fillWith?: number;
-  comparison: Reading<string>;
-  threshold: Reading<number>;
-  evaluationPeriods: Reading<number>;
-  datapointsToAlarm: Reading<number>;
-  treatMissingData: Reading<string>;
+  /** Whether it is not known yet what the alarm reads. */
+  isUnclear: boolean;
+  /** Metric math, where there is any. */
+  expressions: string[];
 }
 
 /** Reads an alarm's resource. */
 export function alarmReading(resource: Resource): AlarmReading {
   const { props } = resource;
-  const evaluationPeriods = readNumber(props, "evaluationPeriods");
-  const datapoints = readNumber(props, "datapointsToAlarm");
-  return {
-    resource,
-    name: known(readText(props, "name")) ?? resource.name,
-    ...readMetrics(resource),
-    comparison: readText(props, "comparisonOperator"),
-    threshold: readNumber(props, "threshold"),
-    evaluationPeriods,
-    // CloudWatch wants all periods to breach where nothing else is said; 0 is how the provider writes "not given".
-    datapointsToAlarm:
-      datapoints.state === "absent" || known(datapoints) === 0 ? evaluationPeriods : datapoints,
-    treatMissingData: withDefault(readText(props, "treatMissingData"), "missing"),
-  };
-}
-
-type Metrics = Pick<AlarmReading, "metrics" | "form" | "fillWith">;
-
-function readMetrics({ props }: Resource): Metrics {
+  const read = { resource, name: known(readText(props, "name")) ?? resource.name, isUnclear: false };
   const queries = readList(props, "metricQueries");
-  if (queries.state === "unknown") return { metrics: [], form: "unknown" };
+  if (queries.state === "unknown") return { ...read, metrics: [], expressions: [], isUnclear: true };
   if (queries.state === "absent" || queries.value.length === 0) {
     const metric: WatchedMetric = {
+      id: "metric",
       namespace: readText(props, "namespace"),
       name: readText(props, "metricName"),
       statistic: readText(props, "statistic"),
       periodSeconds: readNumber(props, "period"),
       dimensionsPath: ["dimensions"],
     };
-    return { metrics: [metric], form: "metric" };
+    return { ...read, metrics: [metric], expressions: [] };
   }
-  return readQueries(props, queries.value.length);
+  const rows = queries.value.map((_, index) => {
+    const path = ["metricQueries", index, "metric"];
+    return {
+      expression: readText(props, "metricQueries", index, "expression"),
+      metric: {
+        id: known(readText(props, "metricQueries", index, "id")) ?? "",
+        namespace: readText(props, ...path, "namespace"),
+        name: readText(props, ...path, "metricName"),
+        statistic: readText(props, ...path, "stat"),
+        periodSeconds: readNumber(props, ...path, "period"),
+        dimensionsPath: [...path, "dimensions"],
+      },
+    };
+  });
+  return {
+    ...read,
+    metrics: rows.flatMap(({ metric }) => (metric.name.state === "absent" ? [] : [metric])),
+    expressions: rows.flatMap(({ expression }) => known(expression) || []),
+    isUnclear: rows.some(({ expression }) => expression.state === "unknown"),
+  };
 }
 
-/** `FILL(m1, 0)`: the only expression whose effect is computed here. */
-const FILL = /^\s*FILL\(\s*(\w+)\s*,\s*(-?\d+(?:\.\d+)?)\s*\)\s*$/i;
+/** The metrics that the replay of a schedule knows. */
+const SERIES_OF: Record<string, Series> = {
+  "AWS/Lambda Invocations": "invocations",
+  "AWS/Lambda Errors": "errors",
+  "AWS/Lambda Throttles": "throttles",
+  [`${METRIC_NAMESPACE} ${METRIC.succeeded}`]: "success",
+  [`${METRIC_NAMESPACE} ${METRIC.runDuration}`]: "runSeconds",
+};
 
-function readQueries(props: Resource["props"], count: number): Metrics {
-  const queries = Array.from({ length: count }, (_, index) => ({
-    id: known(readText(props, "metricQueries", index, "id")),
-    expression: readText(props, "metricQueries", index, "expression"),
-    name: readText(props, "metricQueries", index, "metric", "metricName"),
-    metric: {
-      namespace: readText(props, "metricQueries", index, "metric", "namespace"),
-      name: readText(props, "metricQueries", index, "metric", "metricName"),
-      statistic: readText(props, "metricQueries", index, "metric", "stat"),
-      periodSeconds: readNumber(props, "metricQueries", index, "metric", "period"),
-      dimensionsPath: ["metricQueries", index, "metric", "dimensions"],
-    },
-  }));
-  if (queries.some(({ expression }) => expression.state === "unknown")) {
-    return { metrics: [], form: "unknown" };
+/** An alarm that can be replayed. */
+export interface ReplayableRule {
+  rule: AlarmRule;
+  seriesOf: SeriesOf;
+}
+
+/** The rule of an alarm: replayable, with a part that is not known yet, or one that the replay cannot follow. */
+export function ruleOf(
+  alarm: AlarmReading,
+): ({ state: "known" } & ReplayableRule) | { state: "unknown"; path: string } | { state: "beyond" } {
+  const { metrics, expressions } = alarm;
+  const { props } = alarm.resource;
+  const evaluationPeriods = withDefault(readNumber(props, "evaluationPeriods"), 1);
+  const datapoints = readNumber(props, "datapointsToAlarm");
+  const parts = {
+    comparison: readText(props, "comparisonOperator"),
+    threshold: readNumber(props, "threshold"),
+    evaluationPeriods,
+    // All periods must breach where nothing else is said; 0 is how the provider writes "not given".
+    datapointsToAlarm: known(datapoints) || datapoints.state === "unknown" ? datapoints : evaluationPeriods,
+    treatMissingData: withDefault(readText(props, "treatMissingData"), "missing"),
+    periodSeconds: metrics[0]?.periodSeconds ?? { state: "absent", path: "period" },
+  };
+  const details = metrics.flatMap(({ namespace, name, statistic }) => [namespace, name, statistic]);
+  for (const reading of [...Object.values(parts), ...details]) {
+    if (reading.state === "unknown") return { state: "unknown", path: reading.path };
   }
-  const measured = queries.filter(({ name }) => name.state !== "absent");
-  const metrics = measured.map(({ metric }) => metric);
-  const expressions = queries.flatMap(({ expression }) =>
-    expression.state === "known" && expression.value !== "" ? [expression.value] : [],
-  );
-  if (expressions.length === 0 && metrics.length === 1) return { metrics, form: "metric" };
-  const filled = expressions.length === 1 ? FILL.exec(expressions[0] ?? "") : null;
-  if (filled && metrics.length === 1 && filled[1] === measured[0]?.id) {
-    return { metrics, form: "filled", fillWith: Number(filled[2]) };
+  const series: Record<string, Series> = {};
+  for (const { id, namespace, name } of metrics) {
+    const found = SERIES_OF[`${known(namespace)} ${known(name)}`];
+    if (found === undefined) return { state: "beyond" };
+    series[id] = found;
   }
-  return { metrics, form: "math" };
+  const [expression, ...further] = expressions;
+  if (metrics.length === 0 || further.length > 0 || (expression === undefined && metrics.length > 1))
+    return { state: "beyond" };
+  try {
+    if (expression !== undefined) parseMetricMath(expression);
+  } catch (error) {
+    if (error instanceof MetricMathError) return { state: "beyond" };
+    throw error;
+  }
+  const rule: AlarmRule = {
+    metrics: metrics.map(({ id, statistic }) => ({ id, statistic: known(statistic) as Statistic })),
+    ...(expression === undefined ? {} : { expression }),
+    comparison: known(parts.comparison) as Comparison,
+    threshold: known(parts.threshold) ?? NaN,
+    periodSeconds: known(parts.periodSeconds) ?? 60,
+    evaluationPeriods: known(parts.evaluationPeriods) ?? 1,
+    datapointsToAlarm: known(parts.datapointsToAlarm) ?? 1,
+    treatMissingData: known(parts.treatMissingData) as MissingData,
+  };
+  return { state: "known", rule, seriesOf: (id) => series[id] };
 }

@@ -75,8 +75,8 @@ function usageOf(fn: RefreshFunction, region: string, config: EstimateConfig): C
   if (ticks.state === "unknown") return `how often ${fn.name} runs (${ticks.path})`;
   const triggers = ticks.state === "known" ? ticks.triggers : [];
   const invocationsPerMonth = runsPerMonth(triggers);
-  const queued = triggers.filter(({ queueRetries }) => queueRetries !== undefined);
-  const queues = new Set(fn.triggers.flatMap(({ queue }) => queue?.resource ?? []));
+  const queued = triggers.filter(({ isQueued }) => isQueued);
+  const queues = new Set(fn.triggers.flatMap(({ queue }) => queue ?? []));
   return {
     region,
     // x86 is Lambda's default and the dearer of the two, so what is not known yet is not underestimated.

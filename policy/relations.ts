@@ -3,7 +3,7 @@
  * which alarm watches which function. In a preview the ARN that joins two resources is often not known; the
  * engine then still tells which resource it comes from.
  */
-import { parseRefreshRate, ScheduleError, type Schedule } from "../components/plan/schedule";
+import { parseRefreshRate, ScheduleError, type Schedule } from "../components/time/schedule";
 import { GROUP_TAG } from "../components/plan/plan";
 import { alarmReading, type AlarmReading } from "./alarmReading";
 import { known, read, readFlag, readNumber, readText, type Reading } from "./reading";
@@ -22,8 +22,8 @@ export interface Trigger {
   schedule: Reading<Schedule> | { state: "faulty"; problem: string };
   /** Seconds that a queue holds the tick back; 0 for a direct one. */
   delaySeconds: number;
-  /** Present: the tick goes through this queue, which may hand it over again this often when the run fails. */
-  queue?: { resource: Resource; retries: Reading<number> };
+  /** Present: the tick goes through this queue. */
+  queue?: Resource;
 }
 
 /** A function that the rules are about, with what belongs to it. */
@@ -205,7 +205,7 @@ function trigger(rule: Resource, target: Resource, queue?: Resource): Trigger {
     target,
     schedule: scheduleOf(rule),
     delaySeconds: queue === undefined ? 0 : (known(readNumber(queue.props, "delaySeconds")) ?? 0),
-    ...(queue === undefined ? {} : { queue: { resource: queue, retries: queueRetries(queue) } }),
+    ...(queue === undefined ? {} : { queue }),
   };
 }
 
@@ -233,34 +233,6 @@ function scheduleOf(rule: Resource): Trigger["schedule"] {
     if (RATE_IN_SECONDS.test(text)) return underAMinute;
     const { problems, suggestion } = error;
     return { state: "faulty", problem: `"${text}": ${problems.join("; ")}. For instance ${suggestion}.` };
-  }
-}
-
-/** SQS's defaults: kept four days, handed out again after 30 seconds. */
-const DEFAULT_RETENTION_SECONDS = 345_600;
-const DEFAULT_VISIBILITY_SECONDS = 30;
-
-/** How often a message whose run failed is handed out again before it is dropped or moved away. */
-function queueRetries({ props }: Resource): Reading<number> {
-  const retention = readNumber(props, "messageRetentionSeconds");
-  const visibility = readNumber(props, "visibilityTimeoutSeconds");
-  const redrive = readText(props, "redrivePolicy");
-  for (const reading of [retention, visibility, redrive]) if (reading.state === "unknown") return reading;
-  const retentionSeconds = known(retention) ?? DEFAULT_RETENTION_SECONDS;
-  const visibilitySeconds = known(visibility) ?? DEFAULT_VISIBILITY_SECONDS;
-  const mostReceives = mostReceivesOf(known(redrive));
-  // A message is visible again only while it is still kept.
-  const again = Math.max(0, Math.ceil(retentionSeconds / Math.max(1, visibilitySeconds)) - 1);
-  return { state: "known", value: Math.min(again, mostReceives - 1), path: "visibilityTimeoutSeconds" };
-}
-
-function mostReceivesOf(redrivePolicy: string | undefined): number {
-  if (redrivePolicy === undefined) return Infinity;
-  try {
-    const most = Number((JSON.parse(redrivePolicy) as { maxReceiveCount?: unknown }).maxReceiveCount);
-    return most >= 1 ? most : Infinity;
-  } catch {
-    return Infinity;
   }
 }
 

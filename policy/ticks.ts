@@ -1,6 +1,7 @@
-/** How many ticks and errors a time can hold, from a function's triggers. The arithmetic is the plan's own. */
-import { mostErrorsPerPeriod } from "../components/plan/alarmPlan";
-import { mostTicksPerPeriod, ticksPerMonth, type Schedule } from "../components/plan/schedule";
+/** The ticks that reach a function, from its triggers. */
+import type { TickSource } from "../components/time/replay";
+import { sampleTicksWithin, ticksPerMonth, type Schedule } from "../components/time/schedule";
+import { known, readFlag, readText } from "./reading";
 import type { RefreshFunction } from "./relations";
 
 /** A trigger whose schedule is known. */
@@ -8,7 +9,7 @@ export interface Ticking {
   schedule: Schedule;
   delaySeconds: number;
   ruleUrn: string;
-  queueRetries?: number;
+  isQueued: boolean;
 }
 
 /** The ticks of a function: known, not known yet, or none that can be counted. */
@@ -19,39 +20,34 @@ export type Ticks =
 export function ticksOf({ triggers, unclearTrigger }: RefreshFunction): Ticks {
   if (unclearTrigger !== undefined) return { state: "unknown", path: `what ${unclearTrigger.name} joins` };
   const ticking: Ticking[] = [];
-  for (const trigger of triggers) {
-    const { schedule, queue } = trigger;
-    if (schedule.state === "unknown")
-      return { state: "unknown", path: `the schedule of ${trigger.rule.name}` };
-    if (queue?.retries.state === "unknown") return { state: "unknown", path: `queue ${queue.resource.name}` };
+  for (const { schedule, queue, rule, delaySeconds } of triggers) {
+    if (schedule.state === "unknown") return { state: "unknown", path: `the schedule of ${rule.name}` };
     if (schedule.state !== "known") continue;
     ticking.push({
       schedule: schedule.value,
-      delaySeconds: trigger.delaySeconds,
-      ruleUrn: trigger.rule.urn,
-      ...(queue?.retries.state === "known" ? { queueRetries: queue.retries.value } : {}),
+      delaySeconds,
+      ruleUrn: rule.urn,
+      isQueued: queue !== undefined,
     });
   }
   return ticking.length === 0 ? { state: "none" } : { state: "known", triggers: ticking };
 }
 
-/** The most ticks in so many seconds, over all triggers. */
-export function mostTicksIn(triggers: Ticking[], seconds: number): number {
-  return sum(triggers.map(({ schedule }) => mostTicksPerPeriod(schedule, seconds)));
-}
-
-/** The most errors in so many seconds: every run fails, and every retry of it, by Lambda or by the queue. */
-export function mostErrorsIn(triggers: Ticking[], seconds: number, asyncRetries: number): number {
-  return sum(
-    triggers.map(({ schedule, queueRetries }) =>
-      mostErrorsPerPeriod(schedule, seconds, queueRetries ?? asyncRetries),
-    ),
+/** Whether the function has schedules, and every one of them is switched off. */
+export function isSwitchedOff({ triggers }: RefreshFunction): boolean {
+  return (
+    triggers.length > 0 &&
+    triggers.every(
+      ({ rule }) =>
+        known(readText(rule.props, "state")) === "DISABLED" ||
+        known(readFlag(rule.props, "isEnabled")) === false,
+    )
   );
 }
 
 /** Runs a month when none fails. */
 export function runsPerMonth(triggers: Ticking[]): number {
-  return sum(triggers.map(({ schedule }) => ticksPerMonth(schedule)));
+  return triggers.reduce((total, { schedule }) => total + ticksPerMonth(schedule), 0);
 }
 
 /**
@@ -79,7 +75,8 @@ function scheduleOfRule(triggers: Ticking[]): Schedule {
   const gaps = offsets.map(
     (offset, index) => (offsets[index + 1] ?? (offsets[0] ?? 0) + everySeconds) - offset,
   );
-  return { ...schedule, intervalSeconds: Math.max(...gaps) };
+  const intervalSeconds = Math.max(...gaps);
+  return { ...schedule, intervalSeconds, ticks: { kind: "rate", everySeconds: intervalSeconds } };
 }
 
 /** "every minute", or the several schedules. */
@@ -87,6 +84,15 @@ export function describeTicks(triggers: Ticking[]): string {
   return [...new Set(triggers.map(({ schedule }) => schedule.ruleExpression))].join(" and ");
 }
 
-function sum(numbers: number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
+/** The ticks of all triggers together. */
+export function tickSource(triggers: Ticking[]): TickSource {
+  return {
+    intervalSeconds: densestSchedule(triggers).intervalSeconds,
+    within: (seconds) =>
+      triggers
+        .flatMap(({ schedule, delaySeconds }) =>
+          sampleTicksWithin(schedule, seconds).map((tick) => tick + delaySeconds),
+        )
+        .sort((a, b) => a - b),
+  };
 }

@@ -7,7 +7,7 @@
  */
 import type { CostUsage } from "./cost";
 import type { PriceId } from "./prices";
-import { DAYS_PER_MONTH } from "../plan/schedule";
+import { DAYS_PER_MONTH } from "../time/schedule";
 
 export const HOURS_PER_MONTH = 730;
 

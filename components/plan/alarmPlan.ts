@@ -1,25 +1,36 @@
 /**
- * The alarms of a stack, each with what it takes to go off and how soon it does. They are promises about ticks
- * and views, put into CloudWatch's terms.
+ * The alarms of a stack. Each is a promise, derived from the model of runs in time/, and put into CloudWatch's terms.
+ * They make a ladder: slow warns while all is well, failing says why, stale says that the promise is broken.
  */
-import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metricNames";
-import { failingWindow, firesWithinSeconds, staleWindow } from "./alarmWindows";
-import { ASYNC_RETRIES } from "./functionPlan";
-import type { AlarmPlan, MetricPlan, NamesPlan } from "./planTypes";
-import { mostTicksPerPeriod, type Schedule } from "./schedule";
+import { METRIC, METRIC_NAMESPACE, groupDimensions, metricDimensions } from "../../handler/metricNames";
 import type { ErrorsAlarmSettings, Settings } from "../settings/settings";
 import { writeViewName } from "../settings/viewNames";
+import { LONGEST_WARM_UP_SECONDS } from "../time/alarmRule";
+import {
+  failingWindow,
+  slowPeriods,
+  staleWindowWithinSeconds,
+  tickPeriodSeconds,
+  toldWithinSeconds,
+} from "../time/alarmTiming";
+import { replayTrouble, type Series } from "../time/replay";
+import { sampleTicksWithin } from "../time/schedule";
+import type { AlarmPlan, MetricPlan, NamesPlan } from "./planTypes";
 
 /** Longest alarm description and alarm name that CloudWatch takes. */
 const LONGEST_DESCRIPTION = 1_024;
 const LONGEST_NAME = 255;
 
-/** Every alarm: failing, one stale alarm a view, slow, throttled, and the guide's form where asked for. */
+/**
+ * Every alarm: failing and stale for each view, slow, throttled, and a plain errors alarm where asked for. While
+ * refreshes are switched off nothing is promised, so there are no stale alarms: made anew when refreshes begin, they
+ * wait for the first of them, as on a first deployment.
+ */
 export function planAlarms(settings: Settings, names: NamesPlan): AlarmPlan[] {
   const { errors } = settings.alarms;
   const alarms = [
-    failingAlarm(settings, names),
-    ...settings.views.map((view) => staleAlarm(settings, names, view)),
+    ...settings.views.map((view) => failingAlarm(settings, names, view)),
+    ...(settings.refreshEnabled ? settings.views.map((view) => staleAlarm(settings, names, view)) : []),
     slowAlarm(settings, names),
     throttledAlarm(settings, names),
     ...(errors === undefined ? [] : [errorsAlarm(settings, names, errors)]),
@@ -30,117 +41,117 @@ export function planAlarms(settings: Settings, names: NamesPlan): AlarmPlan[] {
   }));
 }
 
-/**
- * The most errors a period can hold: every run in it fails, and so does each of Lambda's retries. What an errors
- * alarm must stay under to be able to fire.
- */
-export function mostErrorsPerPeriod(schedule: Schedule, periodSeconds: number, asyncRetries: number): number {
-  return mostTicksPerPeriod(schedule, periodSeconds) * (1 + asyncRetries);
+function lambdaMetric(names: NamesPlan, id: Series, name: string): MetricPlan {
+  const dimensions = { FunctionName: names.function };
+  return { id, namespace: "AWS/Lambda", name, dimensions, statistic: "Sum" };
 }
 
-/** What is wrong with an id of a metric query, or undefined. */
-export function metricIdProblem(id: string): string | undefined {
-  return /^[a-z][A-Za-z0-9_]{0,254}$/.test(id)
-    ? undefined
-    : `"${id}" is not an id of a metric query: a lower-case letter, then letters, digits and _`;
-}
-
-function functionMetric(names: NamesPlan, name: string, statistic: MetricPlan["statistic"]): MetricPlan {
-  return { namespace: "AWS/Lambda", name, dimensions: { FunctionName: names.function }, statistic };
-}
-
-function failingAlarm({ schedule, alarms }: Settings, names: NamesPlan): AlarmPlan {
-  const window = failingWindow(schedule, alarms.failedTicks);
-  if (window === undefined) {
-    throw new RangeError(`no alarm sees ${alarms.failedTicks} ticks ${schedule.description} together`);
-  }
-  const { periodSeconds, evaluationPeriods, datapointsToAlarm, errorsPerPeriod } = window;
-  const mostPerPeriod = mostErrorsPerPeriod(schedule, periodSeconds, ASYNC_RETRIES);
-  const inARow = alarms.failedTicks === 1 ? "A tick" : `${alarms.failedTicks} ticks in a row`;
-  const minutes = evaluationPeriods === 1 ? "a minute" : `each of ${evaluationPeriods} minutes`;
-  const ticks =
-    errorsPerPeriod === 1 ? inARow : `At least ${errorsPerPeriod} of ${mostPerPeriod} ticks in ${minutes}`;
+function successMetric(settings: Settings, view: Settings["views"][number]): MetricPlan {
   return {
-    key: "failing",
-    kind: "failing",
-    name: `${names.base}-failing`,
-    description: `${ticks} of ${names.function} failed. Its log (${names.logGroup}) has the reason and the remedy.`,
-    metric: functionMetric(names, "Errors", "Sum"),
+    id: "success",
+    namespace: METRIC_NAMESPACE,
+    name: METRIC.succeeded,
+    dimensions: metricDimensions(settings.group, view),
+    statistic: "Sum",
+  };
+}
+
+/**
+ * Name and key of an alarm that each view has: without the view's name where there is but one. The failing alarm's key
+ * too, so that an alarm of this name is never made under one key while it is deleted under another.
+ */
+function viewAlarm(
+  kind: "failing" | "stale",
+  settings: Settings,
+  names: NamesPlan,
+  view: Settings["views"][number],
+): Pick<AlarmPlan, "key" | "kind" | "name" | "view"> {
+  const viewName = writeViewName(view);
+  const suffix = settings.views.length === 1 ? kind : `${kind}-${viewName}`;
+  return {
+    key: kind === "failing" ? suffix : `${kind}-${viewName}`,
+    kind,
+    name: `${names.base}-${suffix}`.slice(0, LONGEST_NAME),
+    view: `${view.schema}.${view.name}`,
+  };
+}
+
+function failingAlarm(settings: Settings, names: NamesPlan, view: Settings["views"][number]): AlarmPlan {
+  const { alarms, timeoutSeconds, schedule } = settings;
+  const { periodSeconds, leastErrors } = failingWindow({ schedule, timeoutSeconds }, alarms.failedTicks);
+  const ticks = alarms.failedTicks === 1 ? "1 tick" : `${alarms.failedTicks} ticks`;
+  const errors = leastErrors === 1 ? "a run" : `${leastErrors} runs`;
+  return {
+    ...viewAlarm("failing", settings, names, view),
+    description:
+      `${writeViewName(view)} was not refreshed through at least ${ticks} (${periodSeconds} s), and ${errors} of ` +
+      `${names.function} failed. Its log (${names.logGroup}) has the reason and the remedy.`,
+    metrics: [successMetric(settings, view), lambdaMetric(names, "errors", "Errors")],
+    expression: `IF(FILL(success, 0) < 1 AND FILL(errors, 0) >= ${leastErrors}, 1, 0)`,
     comparison: "GreaterThanOrEqualToThreshold",
-    threshold: errorsPerPeriod,
-    periodSeconds,
-    evaluationPeriods,
-    datapointsToAlarm,
+    threshold: 1,
+    ...onePeriod(periodSeconds),
     treatMissingData: "notBreaching",
-    isHighResolution: false,
-    mostPerPeriod,
-    ...firing(mostPerPeriod >= errorsPerPeriod, window.firesWithinSeconds),
+    warmUpSeconds: Math.min(periodSeconds, LONGEST_WARM_UP_SECONDS),
+    canFire: true,
   };
 }
 
 /**
  * Counts successes, so that it goes off when there are none for whatever reason: failures, a dead schedule, a
- * function that cannot start. Gaps are filled with 0 by metric math, which gives CloudWatch a datapoint for
- * every period; where the metric is gone altogether the missing data is breaching.
+ * function that cannot start. Where the metric is gone altogether the missing data is breaching.
  */
 function staleAlarm(settings: Settings, names: NamesPlan, view: Settings["views"][number]): AlarmPlan {
   const { schedule, timeoutSeconds, maxStalenessSeconds } = settings;
-  const window = staleWindow(schedule.intervalSeconds, timeoutSeconds, maxStalenessSeconds);
-  const viewName = writeViewName(view);
-  const suffix = settings.views.length === 1 ? "stale" : `stale-${viewName}`;
-  const least = 0;
-  const threshold = 1;
+  const periodSeconds = staleWindowWithinSeconds({ schedule, timeoutSeconds }, maxStalenessSeconds);
   return {
-    key: `stale-${viewName}`,
-    kind: "stale",
-    name: `${names.base}-${suffix}`.slice(0, LONGEST_NAME),
+    ...viewAlarm("stale", settings, names, view),
     description:
-      `${viewName} has not been refreshed for ${window.periodSeconds * window.evaluationPeriods} s; ` +
-      `the promise is an alarm within ${maxStalenessSeconds} s. Readers see old data. ` +
+      `${writeViewName(view)} has not been refreshed for ${periodSeconds} s, for whatever reason; this is told ` +
+      `within ${toldWithinSeconds(periodSeconds)} s of the last refresh, while data is at most ` +
+      `${maxStalenessSeconds} s old. Readers see old data. ` +
       `See whether rule ${names.rule} is enabled, then the log ${names.logGroup}.`,
-    metric: {
-      namespace: METRIC_NAMESPACE,
-      name: METRIC.succeeded,
-      dimensions: metricDimensions(settings.group, view),
-      statistic: "Sum",
-    },
-    fill: { metricId: "m1", expressionId: "e1", expression: "FILL(m1, 0)", fillWith: 0 },
+    metrics: [successMetric(settings, view)],
+    expression: "FILL(success, 0)",
     comparison: "LessThanThreshold",
-    threshold,
-    periodSeconds: window.periodSeconds,
-    evaluationPeriods: window.evaluationPeriods,
-    datapointsToAlarm: window.evaluationPeriods,
+    threshold: 1,
+    ...onePeriod(periodSeconds),
     treatMissingData: "breaching",
-    isHighResolution: window.periodSeconds < 60,
-    view: `${view.schema}.${view.name}`,
-    mostPerPeriod: least,
-    ...firing(least < threshold, window.firesWithinSeconds),
+    warmUpSeconds: Math.min(periodSeconds, LONGEST_WARM_UP_SECONDS),
+    canFire: true,
   };
 }
 
-/** Keeps its state between runs: a slow run stays told until one was quick enough. */
-function slowAlarm({ alarms, timeoutSeconds }: Settings, names: NamesPlan): AlarmPlan {
-  const longestMs = timeoutSeconds * 1_000;
-  const threshold = (longestMs * alarms.slowPercent) / 100;
+/** Reads the runs that succeeded: in an outage it stays silent, since a quicker query would not help. */
+function slowAlarm({ alarms, schedule, timeoutSeconds, group }: Settings, names: NamesPlan): AlarmPlan {
+  const periods = slowPeriods({ schedule, timeoutSeconds });
+  const runs = periods.datapointsToAlarm === 1 ? "A run" : `${periods.datapointsToAlarm} runs`;
   return {
     key: "slow",
     kind: "slow",
     name: `${names.base}-slow`,
     description:
-      `A run of ${names.function} took over ${alarms.slowPercent} % of its timeout of ${timeoutSeconds} s. ` +
-      "Beyond the timeout runs fail: raise timeoutSeconds or make the view's query quicker.",
-    metric: functionMetric(names, "Duration", "Maximum"),
+      `${runs} of ${names.function} succeeded but took over ${alarms.slowPercent} % of its timeout of ` +
+      `${timeoutSeconds} s. Beyond the timeout runs fail: raise timeoutSeconds or make the view's query quicker.`,
+    metrics: [
+      {
+        id: "runSeconds",
+        namespace: METRIC_NAMESPACE,
+        name: METRIC.runDuration,
+        dimensions: groupDimensions(group),
+        statistic: "Maximum",
+      },
+    ],
+    expression: "FILL(runSeconds, 0)",
     comparison: "GreaterThanThreshold",
-    threshold,
-    ...singlePeriod(),
-    treatMissingData: "ignore",
-    mostPerPeriod: longestMs,
-    ...firing(longestMs > threshold, firesWithinSeconds(60, 1)),
+    threshold: (timeoutSeconds * alarms.slowPercent) / 100,
+    ...periods,
+    treatMissingData: "notBreaching",
+    canFire: true,
   };
 }
 
-function throttledAlarm({ schedule }: Settings, names: NamesPlan): AlarmPlan {
-  const mostPerPeriod = mostTicksPerPeriod(schedule, 60);
+function throttledAlarm({ schedule, timeoutSeconds }: Settings, names: NamesPlan): AlarmPlan {
   return {
     key: "throttled",
     kind: "throttled",
@@ -148,78 +159,41 @@ function throttledAlarm({ schedule }: Settings, names: NamesPlan): AlarmPlan {
     description:
       `Lambda refused to start ${names.function}: the account's concurrency, or the function's reserved ` +
       "concurrency, is used up. Ticks are being lost.",
-    metric: functionMetric(names, "Throttles", "Sum"),
+    metrics: [lambdaMetric(names, "throttles", "Throttles")],
     comparison: "GreaterThanOrEqualToThreshold",
     threshold: 1,
-    ...singlePeriod(),
+    ...onePeriod(tickPeriodSeconds({ schedule, timeoutSeconds })),
     treatMissingData: "notBreaching",
-    mostPerPeriod,
-    ...firing(mostPerPeriod >= 1, firesWithinSeconds(60, 1)),
+    canFire: true,
   };
 }
 
-/** The guide's form, as given; it may be one that can never fire, which the policy refuses. */
-function errorsAlarm(
-  { schedule }: Settings,
-  names: NamesPlan,
-  { threshold, periodSeconds, evaluationPeriods, datapointsToAlarm }: ErrorsAlarmSettings,
-): AlarmPlan {
-  const mostPerPeriod = mostErrorsPerPeriod(schedule, periodSeconds, ASYNC_RETRIES);
-  return {
+/** Over so many errors in each of so many periods, as given; it may be one that can never fire. */
+function errorsAlarm({ schedule }: Settings, names: NamesPlan, errors: ErrorsAlarmSettings): AlarmPlan {
+  const { threshold, periodSeconds, evaluationPeriods, datapointsToAlarm } = errors;
+  const alarm: AlarmPlan = {
     key: "errors",
     kind: "errors",
     name: `${names.base}-errors`,
     description:
       `${names.function} failed more than ${threshold} times in each of ${datapointsToAlarm} of ` +
       `${evaluationPeriods} periods of ${periodSeconds} s.`,
-    metric: functionMetric(names, "Errors", "Sum"),
+    metrics: [lambdaMetric(names, "errors", "Errors")],
     comparison: "GreaterThanThreshold",
-    threshold,
-    periodSeconds,
-    evaluationPeriods,
-    datapointsToAlarm,
+    ...errors,
     treatMissingData: "notBreaching",
-    isHighResolution: false,
-    mostPerPeriod,
-    ...firing(
-      canHoldErrors((seconds) => mostErrorsPerPeriod(schedule, seconds, ASYNC_RETRIES), {
-        errorsPerPeriod: Math.floor(threshold) + 1,
-        periodSeconds,
-        evaluationPeriods,
-        datapointsToAlarm,
-      }),
-      firesWithinSeconds(periodSeconds, evaluationPeriods),
-    ),
+    canFire: true,
   };
+  const ticks = {
+    within: (seconds: number) => sampleTicksWithin(schedule, seconds),
+    intervalSeconds: schedule.intervalSeconds,
+  };
+  const { transitions } = replayTrouble(alarm, ticks, { kind: "failed", seconds: 0 });
+  return { ...alarm, canFire: transitions.some(({ state }) => state === "ALARM") };
 }
 
-/** A count of errors per period that an alarm waits for. */
-export interface ErrorsWindow {
-  /** Errors in one period that breach. */
-  errorsPerPeriod: number;
-  periodSeconds: number;
-  evaluationPeriods: number;
-  datapointsToAlarm: number;
-}
-
-/**
- * Whether enough periods of the window can hold the errors: each by itself, and all of them together, which
- * matters where ticks are further apart than periods are long. `mostErrorsIn` bounds the errors of so many seconds.
- */
-export function canHoldErrors(mostErrorsIn: (seconds: number) => number, window: ErrorsWindow): boolean {
-  const { errorsPerPeriod, periodSeconds, evaluationPeriods, datapointsToAlarm } = window;
-  return (
-    mostErrorsIn(periodSeconds) >= errorsPerPeriod &&
-    mostErrorsIn(periodSeconds * evaluationPeriods) >= datapointsToAlarm * errorsPerPeriod
-  );
-}
-
-function singlePeriod() {
-  return { periodSeconds: 60, evaluationPeriods: 1, datapointsToAlarm: 1, isHighResolution: false };
-}
-
-function firing(canFire: boolean, withinSeconds: number): Pick<AlarmPlan, "canFire" | "firesWithinSeconds"> {
-  return canFire ? { canFire, firesWithinSeconds: withinSeconds } : { canFire };
+function onePeriod(periodSeconds: number) {
+  return { periodSeconds, evaluationPeriods: 1, datapointsToAlarm: 1 };
 }
 
 function withRunbook(description: string, runbookUrl: string | undefined): string {

@@ -1,7 +1,8 @@
 /** The dashboard as CloudWatch's own body: the lines drawn in its graphs are those the alarms use. */
 import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metricNames";
 import type { AlarmKind, AlarmPlan, DashboardPlan, DashboardWidget, NamesPlan, Place } from "./planTypes";
-import { mostTicksPerPeriod } from "./schedule";
+import { staleWindowWithinSeconds } from "../time/alarmTiming";
+import { mostTicksPerPeriod } from "../time/schedule";
 import type { Settings } from "../settings/settings";
 import { writeViewName } from "../settings/viewNames";
 
@@ -103,15 +104,36 @@ function periodOf({ alarms }: DashboardSource, kind: AlarmKind): number {
   return alarms.find((alarm) => alarm.kind === kind)?.periodSeconds ?? 60;
 }
 
+/**
+ * The age alone has no points while the database cannot be asked, which would look healthy: the second line stands
+ * at the promise wherever the stale alarm's window holds no refresh.
+ */
 function freshness(source: DashboardSource): Graph {
+  const { settings } = source;
+  const periodSeconds = staleWindowWithinSeconds(settings, settings.maxStalenessSeconds);
+  const overdue = settings.views.flatMap((view, index) => {
+    const dimensions = Object.entries(metricDimensions(settings.group, view)).flat();
+    const [id, name] = [`success${index}`, writeViewName(view)];
+    const expression = `IF(FILL(${id}, 0) < 1, ${settings.maxStalenessSeconds}, 0)`;
+    const counted = { id, stat: "Sum", period: periodSeconds, visible: false };
+    return [
+      [
+        {
+          id: `overdue${index}`,
+          expression,
+          label: `${name}: none for ${periodSeconds} s`,
+          color: "#d62728",
+        },
+      ],
+      [METRIC_NAMESPACE, METRIC.succeeded, ...dimensions, counted],
+    ];
+  });
   return {
     title: "Age of the data readers saw until each run (s)",
-    metrics: viewMetrics(source, [METRIC.staleness], "Maximum"),
+    metrics: [...viewMetrics(source, [METRIC.staleness], "Maximum"), ...overdue],
     period: 60,
     yAxis: { left: { min: 0 } },
-    annotations: {
-      horizontal: [{ label: "promised", value: source.settings.maxStalenessSeconds }],
-    },
+    annotations: { horizontal: [{ label: "promised", value: settings.maxStalenessSeconds }] },
   };
 }
 
@@ -119,7 +141,7 @@ function successes(source: DashboardSource): Graph {
   return {
     title: "Refreshes; the stale alarm goes off when a view stays below the line",
     metrics: viewMetrics(source, [METRIC.succeeded], "Sum"),
-    period: periodOf(source, "stale"),
+    period: staleWindowWithinSeconds(source.settings, source.settings.maxStalenessSeconds),
     yAxis: { left: { min: 0 } },
     ...lines(source, ["stale"]),
   };
@@ -127,7 +149,7 @@ function successes(source: DashboardSource): Graph {
 
 function duration(source: DashboardSource): Graph {
   const { timeoutSeconds } = source.settings;
-  const { annotations } = lines(source, ["slow"]) as { annotations: { horizontal: unknown[] } };
+  const { annotations } = lines(source, ["slow"], 1_000) as { annotations: { horizontal: unknown[] } };
   return {
     title: "Duration of runs (ms)",
     metrics: [functionMetric(source, "Duration", "p50"), functionMetric(source, "Duration", "Maximum")],
@@ -145,7 +167,7 @@ function errors(source: DashboardSource): Graph {
     metrics: [functionMetric(source, "Errors", "Sum"), functionMetric(source, "Throttles", "Sum")],
     period: periodOf(source, "failing"),
     yAxis: { left: { min: 0 } },
-    ...lines(source, ["failing", "throttled", "errors"]),
+    ...lines(source, ["throttled", "errors"]),
   };
 }
 

@@ -2,7 +2,7 @@
 import { toEnvironment, type DatabaseSettings, type HandlerSettings } from "../../handler/settings";
 import { statementTimeoutMs } from "../../handler/timeouts";
 import type { FunctionPlan, NamesPlan } from "./planTypes";
-import type { Schedule } from "./schedule";
+import type { Schedule } from "../time/schedule";
 import type { Settings } from "../settings/settings";
 
 /** Function, role and rule names have this limit, the shortest of all names we make. */

@@ -7,7 +7,7 @@ import { planFunction } from "./functionPlan";
 import { planFreshnessQuery, planGrants, planPermissions } from "./permissionPlan";
 import type { LogsPlan, NamesPlan, NetworkPlan, Place, Plan, SubscriptionsPlan } from "./planTypes";
 import { PriceUnknownError, recordedPrices } from "../cost/prices";
-import { ticksPerMonth } from "./schedule";
+import { ticksPerMonth } from "../time/schedule";
 import type { Settings } from "../settings/settings";
 import { planNames, planQueues, planRule, planTargets } from "./tickPlan";
 import { planUsage } from "./usagePlan";

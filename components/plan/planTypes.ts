@@ -4,7 +4,9 @@
  * placeholders such as `{functionArn}`, see arnTemplates.
  */
 import type { CostEstimate, CostUsage } from "../cost/cost";
-import type { Schedule } from "./schedule";
+import type { AlarmMetric, AlarmRule } from "../time/alarmRule";
+import type { Series } from "../time/replay";
+import type { Schedule } from "../time/schedule";
 
 /** Where the stack is. */
 export interface Place {
@@ -98,48 +100,29 @@ export interface QueuePlan {
   maximumConcurrency: number;
 }
 
-/** Which metric an alarm or a graph reads. */
-export interface MetricPlan {
+/** A metric that an alarm reads; its id is that of the series in the replay of a schedule. */
+export interface MetricPlan extends AlarmMetric {
+  id: Series;
   namespace: string;
   name: string;
   dimensions: Record<string, string>;
-  statistic: "Sum" | "Maximum" | "Minimum" | "Average";
 }
 
 export type AlarmKind = "failing" | "stale" | "slow" | "throttled" | "errors";
 
-/** One alarm, with the proof that it can fire. */
-export interface AlarmPlan {
-  /** Stable within the stack: `failing`, `stale-public.job_progress`. For names of resources. */
+/** One alarm. Its rule is what CloudWatch gets, and what the replay of a schedule is held against. */
+export interface AlarmPlan extends AlarmRule<MetricPlan> {
+  /** Stable within the stack: `slow`, `stale-public.job_progress`. For names of resources. */
   key: string;
   kind: AlarmKind;
   /** Name in CloudWatch. */
   name: string;
-  /** What happened, and where the runbook is. */
+  /** What happened, what to do, and where the runbook is. */
   description: string;
-  metric: MetricPlan;
-  /**
-   * Present: the alarm reads `FILL(m1, fillWith)` by metric math instead of the bare metric. Without it
-   * CloudWatch looks further back than the evaluation periods when data is missing, and fires several periods
-   * late. The ids are those of the two metric queries.
-   */
-  fill?: { metricId: string; expressionId: string; expression: string; fillWith: number };
-  comparison: "GreaterThanThreshold" | "GreaterThanOrEqualToThreshold" | "LessThanThreshold";
-  threshold: number;
-  periodSeconds: number;
-  evaluationPeriods: number;
-  datapointsToAlarm: number;
-  treatMissingData: "breaching" | "notBreaching" | "ignore" | "missing";
-  /** Whether the period is under a minute, which is priced higher. */
-  isHighResolution: boolean;
-  /** The view a stale alarm is about, as `schema.name`. */
+  /** The view that it is about, as `schema.name`. */
   view?: string;
-  /** The most (for a stale alarm: the least) that a period's value can be, from ticks and retries. */
-  mostPerPeriod: number;
-  /** Whether that can breach the threshold. */
+  /** Whether the schedule can bring enough errors: false for an errors alarm that was asked for and never fires. */
   canFire: boolean;
-  /** From the moment things go wrong to the alarm, at the most; absent where it cannot fire. */
-  firesWithinSeconds?: number;
 }
 
 /** Who is told by the stack itself; topics that are given go straight from the arguments to the alarms. */

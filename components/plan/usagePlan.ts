@@ -2,7 +2,7 @@
 import type { CostUsage } from "../cost/cost";
 import { METRIC } from "../../handler/metricNames";
 import type { AlarmPlan, Place, QueuePlan } from "./planTypes";
-import { DAYS_PER_MONTH, ticksPerMonth } from "./schedule";
+import { DAYS_PER_MONTH, ticksPerMonth } from "../time/schedule";
 import type { Settings } from "../settings/settings";
 
 /** The guide's assumption: a refresh takes a second. */
@@ -37,10 +37,9 @@ export function planUsage(
     coldStartSeconds: COLD_START_SECONDS,
     queues: queues.length,
     queueMessagesPerMonth: (invocationsPerMonth * queues.length) / schedule.offsetsSeconds.length,
-    alarmMetrics: alarms.filter((alarm) => !alarm.isHighResolution).length,
-    highResolutionAlarmMetrics: alarms.filter((alarm) => alarm.isHighResolution).length,
+    alarmMetrics: alarms.reduce((sum, { metrics }) => sum + metrics.length, 0),
     dashboards: 1,
-    customMetrics: views.length * Object.keys(METRIC).length,
+    customMetrics: views.length * (Object.keys(METRIC).length - 1) + 1,
     logBytesPerInvocation: LOG_BYTES_PER_RUN + LOG_BYTES_PER_VIEW * views.length,
     logRetentionDays,
     ...placeUsage(settings, invocationsPerMonth),

@@ -67,6 +67,7 @@ export function createAlarms(
           evaluationPeriods: plan.evaluationPeriods,
           datapointsToAlarm: plan.datapointsToAlarm,
           treatMissingData: plan.treatMissingData,
+          warmUpConfiguration: plan.warmUpSeconds === undefined ? undefined : warmUp(plan.warmUpSeconds),
           alarmActions: actions.alarmActions,
           okActions: actions.okActions,
           tags,
@@ -76,32 +77,39 @@ export function createAlarms(
   );
 }
 
-/** What the alarm reads: a metric, or a metric whose gaps are filled. */
-function measured(plan: AlarmPlan): Partial<aws.cloudwatch.MetricAlarmArgs> {
-  const { metric, fill } = plan;
-  if (fill === undefined) {
+/** On a first deployment nothing has been refreshed yet, which is no reason to wake anybody. */
+function warmUp(seconds: number): aws.types.input.cloudwatch.MetricAlarmWarmUpConfiguration {
+  return {
+    warmUpPeriodDurationInMinutes: Math.ceil(seconds / 60),
+    // One datapoint fills a window of one period, and the first may be a failure.
+    onlyStartEvaluatingAfterWarmUpPeriodEnds: true,
+  };
+}
+
+/** What the alarm reads: one metric, or metric math over one or several. */
+function measured({
+  metrics,
+  expression,
+  periodSeconds,
+}: AlarmPlan): Partial<aws.cloudwatch.MetricAlarmArgs> {
+  const [metric] = metrics;
+  if (expression === undefined) {
     return {
-      namespace: metric.namespace,
-      metricName: metric.name,
-      dimensions: metric.dimensions,
-      statistic: metric.statistic,
-      period: plan.periodSeconds,
+      namespace: metric?.namespace,
+      metricName: metric?.name,
+      dimensions: metric?.dimensions,
+      statistic: metric?.statistic,
+      period: periodSeconds,
     };
   }
   return {
     metricQueries: [
-      { id: fill.expressionId, expression: fill.expression, label: metric.name, returnData: true },
-      {
-        id: fill.metricId,
-        metric: {
-          namespace: metric.namespace,
-          metricName: metric.name,
-          dimensions: metric.dimensions,
-          stat: metric.statistic,
-          period: plan.periodSeconds,
-        },
+      { id: "alarm", expression, label: metrics.map(({ name }) => name).join(", "), returnData: true },
+      ...metrics.map(({ id, namespace, name, dimensions, statistic }) => ({
+        id,
+        metric: { namespace, metricName: name, dimensions, stat: statistic, period: periodSeconds },
         returnData: false,
-      },
+      })),
     ],
   };
 }

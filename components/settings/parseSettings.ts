@@ -1,7 +1,7 @@
 /** Values in, settings or the full list of faults out. */
 import { distance } from "fastest-levenshtein";
 import type { z } from "zod";
-import { defaultFailedTicks, defaultStalenessSeconds } from "../plan/alarmWindows";
+import { defaultFailedTicks, keepableStalenessSeconds } from "../time/alarmTiming";
 import { databasePlace, networkPlace } from "./places";
 import type { Settings } from "./settings";
 import {
@@ -40,14 +40,15 @@ export function parseSettings(values: Record<string, unknown>, purpose: Purpose,
 function settle(shaped: ShapedSettings): Settings {
   const { groupName, refreshRate: schedule, maxStalenessSeconds, database, network, ...rest } = shaped;
   const { timeoutSeconds, views, alarms } = shaped;
+  const timing = { schedule, timeoutSeconds };
+  const failedTicks = alarms.failedTicks ?? defaultFailedTicks(timing, maxStalenessSeconds);
   const settings: Settings = {
     ...rest,
     group: groupName ?? views[0]?.name.name ?? "",
     views: views.map(({ name, ...view }) => ({ ...name, ...view })),
     schedule,
-    maxStalenessSeconds:
-      maxStalenessSeconds ?? defaultStalenessSeconds(schedule.intervalSeconds, timeoutSeconds),
-    alarms: { ...alarms, failedTicks: alarms.failedTicks ?? defaultFailedTicks(schedule) },
+    maxStalenessSeconds: maxStalenessSeconds ?? keepableStalenessSeconds(timing, failedTicks),
+    alarms: { ...alarms, failedTicks },
     database: databasePlace(database),
     network: networkPlace(network),
   };

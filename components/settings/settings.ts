@@ -3,7 +3,7 @@
  * anything is made of them.
  */
 import type { ViewSettings } from "../../handler/settings";
-import type { Schedule } from "../plan/schedule";
+import type { Schedule } from "../time/schedule";
 
 export { parseSettings } from "./parseSettings";
 export { SettingsFaults, type Fault, type Purpose } from "./settingsFaults";

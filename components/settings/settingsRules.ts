@@ -2,14 +2,8 @@
  * What settings must be to one another: limits that no single value shows. Each rule is told only of values
  * whose own shape was right, so that one mistake is one fault.
  */
-import {
-  failingWindow,
-  defaultStalenessSeconds,
-  leastStalenessSeconds,
-  INGESTION_SECONDS,
-  LONGEST_ALARM_SECONDS,
-  mostPeriods,
-} from "../plan/alarmWindows";
+import { LONGEST_WINDOW_SECONDS, mostPeriods } from "../time/alarmRule";
+import { defaultFailedTicks, keepableStalenessSeconds } from "../time/alarmTiming";
 import { mostEventAgeSeconds, mostTimeoutSeconds } from "../plan/functionPlan";
 import { AWS_LIMITS } from "./awsLimits";
 import { NAME_RULES } from "./nameRules";
@@ -64,14 +58,13 @@ const RULES: Rule[] = [
 
 function ticksCloseEnough({ refreshRate, timeoutSeconds = 60 }: Shaped): RuleFault[] {
   if (refreshRate === undefined) return [];
-  const least = leastStalenessSeconds(refreshRate.intervalSeconds, timeoutSeconds);
-  if (least <= LONGEST_ALARM_SECONDS) return [];
+  if (Number.isFinite(keepableStalenessSeconds({ schedule: refreshRate, timeoutSeconds }, 1))) return [];
   return [
     {
       key: "refreshRate",
       value: refreshRate.refreshRate,
       problem: `leaves up to ${refreshRate.intervalSeconds} s between two ticks, and no alarm could tell that they stopped`,
-      limit: `CloudWatch alarms look back ${LONGEST_ALARM_SECONDS} s (7 days), so at most 6 days`,
+      limit: `CloudWatch alarms look back ${LONGEST_WINDOW_SECONDS} s (7 days), so at most 6 days`,
       example: "rate(1 day)",
     },
   ];
@@ -92,23 +85,32 @@ function timeoutBearable({ refreshRate, timeoutSeconds }: Shaped): RuleFault[] {
   ];
 }
 
-function stalenessKeepable({ refreshRate, timeoutSeconds, maxStalenessSeconds }: Shaped): RuleFault[] {
+/**
+ * The promise must be one that the alarms keep: they look at a whole interval, the longest run, and the time that
+ * metrics take to come in, or they would go off in a healthy stack.
+ */
+function stalenessKeepable({
+  refreshRate,
+  timeoutSeconds,
+  maxStalenessSeconds,
+  alarms,
+}: Shaped): RuleFault[] {
   if (refreshRate === undefined || timeoutSeconds === undefined || maxStalenessSeconds === undefined)
     return [];
-  const { intervalSeconds } = refreshRate;
-  const least = leastStalenessSeconds(intervalSeconds, timeoutSeconds);
-  if (maxStalenessSeconds >= least || least > LONGEST_ALARM_SECONDS) return [];
-  const byDesign = intervalSeconds + timeoutSeconds;
+  const timing = { schedule: refreshRate, timeoutSeconds };
+  const failedTicks = alarms?.failedTicks ?? 1;
+  const least = keepableStalenessSeconds(timing, failedTicks);
+  if (maxStalenessSeconds >= least || !Number.isFinite(least)) return [];
+  const ticks = failedTicks === 1 ? "a tick" : `${failedTicks} ticks (alarms.failedTicks)`;
   return [
     {
       key: "maxStalenessSeconds",
       value: maxStalenessSeconds,
       problem:
-        maxStalenessSeconds < byDesign
-          ? `is below interval + timeout (${intervalSeconds} + ${timeoutSeconds} s): healthy data may be that old`
-          : `is too short for an alarm that looks at a whole interval of ${intervalSeconds} s and ${INGESTION_SECONDS} s for metrics that come late, and is evaluated afterwards`,
+        `is too short for alarms that see ${ticks} ${refreshRate.description} fail, each for up to ` +
+        `${timeoutSeconds} s, with metrics that come up to a minute late`,
       limit: `at least ${least}`,
-      example: defaultStalenessSeconds(intervalSeconds, timeoutSeconds),
+      example: Math.max(least, keepableStalenessSeconds(timing, defaultFailedTicks(timing))),
     },
   ];
 }
@@ -142,12 +144,14 @@ function concurrencyEnough({ refreshRate, reservedConcurrency }: Shaped): RuleFa
   ];
 }
 
-function failedTicksVisible({ refreshRate, alarms }: Shaped): RuleFault[] {
+function failedTicksVisible({ refreshRate, timeoutSeconds = 60, alarms }: Shaped): RuleFault[] {
   const failedTicks = alarms?.failedTicks;
   if (refreshRate === undefined || failedTicks === undefined) return [];
-  if (failingWindow(refreshRate, failedTicks) !== undefined) return [];
+  const timing = { schedule: refreshRate, timeoutSeconds };
+  const isVisible = (ticks: number): boolean => Number.isFinite(keepableStalenessSeconds(timing, ticks));
+  if (isVisible(failedTicks) || !isVisible(1)) return [];
   let most = failedTicks - 1;
-  while (most > 1 && failingWindow(refreshRate, most) === undefined) most -= 1;
+  while (most > 1 && !isVisible(most)) most -= 1;
   return [
     {
       key: "alarms.failedTicks",

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { ErrorsAlarmSettings } from "./settings";
-import { parseRefreshRate, ScheduleError } from "../plan/schedule";
+import { parseRefreshRate, ScheduleError } from "../time/schedule";
 import { choice, flag, list, matching, object, readBy, text, whole, wrong } from "./settingsReaders";
 import {
   ALARM_ACTION_ARN,

@@ -1,11 +1,11 @@
-import { canHoldErrors } from "../../components/plan/alarmPlan";
-import type { AlarmReading, WatchedMetric } from "../alarmReading";
+import { replayTrouble, type Datapoint } from "../../components/time/replay";
 import { actionsOf } from "../alarmActions";
-import { stageOf, stageSchema, type StageConfig } from "../stages";
+import { ruleOf, type AlarmReading, type ReplayableRule } from "../alarmReading";
 import { known, readNumber, withDefault, type Reading } from "../reading";
 import { invokeConfigOf, watches, type RefreshFunction, type StackFacts } from "../relations";
 import { defineRule } from "../rule";
-import { describeTicks, mostErrorsIn, mostTicksIn, ticksOf, type Ticking } from "../ticks";
+import { stageOf, stageSchema, type StageConfig } from "../stages";
+import { describeTicks, tickSource, ticksOf, type Ticking } from "../ticks";
 import type { Verdicts } from "../verdict";
 
 /** Lambda's default for an asynchronous invocation that fails. */
@@ -34,12 +34,12 @@ function judge(fn: RefreshFunction, facts: StackFacts, config: StageConfig, verd
     else verdicts.refuse(`${fn.name} has no alarm on its Errors (AWS/Lambda, FunctionName=${fn.name}).`, urn);
     return;
   }
-  const math = ownAlarms.filter(({ form }) => form === "math");
-  const followed = ownAlarms.filter(({ form }) => form !== "math");
+  const beyond = ownAlarms.filter((alarm) => ruleOf(alarm).state === "beyond");
+  const followed = ownAlarms.filter((alarm) => !beyond.includes(alarm));
   const firings = followed.map((alarm) => judgeFiring(alarm, fn, facts, verdicts));
-  for (const alarm of math) judgeMath(alarm, fn, firings, hasUnclearAlarm(fn, facts), verdicts);
+  for (const alarm of beyond) judgeMath(alarm, fn, firings, hasUnclearAlarm(fn, facts), verdicts);
   // Whether metric math goes off is not known, so its action does not stand in for that of an alarm which does.
-  judgeActions(followed.length > 0 ? followed : math, fn, facts, config, verdicts);
+  judgeActions(followed.length > 0 ? followed : beyond, fn, facts, config, verdicts);
 }
 
 function readsErrors({ metrics }: AlarmReading): boolean {
@@ -50,7 +50,7 @@ function readsErrors({ metrics }: AlarmReading): boolean {
 function hasUnclearAlarm(fn: RefreshFunction, facts: StackFacts): boolean {
   return facts.alarms.some(
     (alarm) =>
-      alarm.form === "unknown" ||
+      alarm.isUnclear ||
       watches(alarm, fn.resource) === "unclear" ||
       (fn.alarms.includes(alarm) && alarm.metrics.some((metric) => metric.name.state === "unknown")),
   );
@@ -74,7 +74,7 @@ function judgeMath(
   } else if (others.includes("unknown") || isOtherUnclear) {
     verdicts.judgedAtUpdate(`whether another errors alarm than ${alarm.name} can fire`, urn);
   } else {
-    verdicts.refuse(`${problem}; read Errors itself, or FILL(m, 0).`, urn);
+    verdicts.refuse(`${problem}; read Errors itself, or by FILL, IF, comparisons, AND and OR.`, urn);
   }
 }
 
@@ -85,51 +85,20 @@ function judgeFiring(
   verdicts: Verdicts,
 ): Firing {
   const { urn } = alarm.resource;
-  const metric = alarm.metrics.find(({ name }) => known(name) === "Errors");
   const ticks = ticksOf(fn);
-  if (metric === undefined || ticks.state === "none") return "unjudged";
-  const numbers = readNumbers(alarm, metric, asyncRetriesOf(facts, fn));
-  if (numbers.unknown !== undefined || ticks.state === "unknown") {
-    const path = numbers.unknown ?? (ticks.state === "unknown" ? ticks.path : "");
-    verdicts.judgedAtUpdate(`whether alarm ${alarm.name} can fire (${path})`, urn);
+  if (ticks.state === "none") return "unjudged";
+  const rule = ruleOf(alarm);
+  const asyncRetries = asyncRetriesOf(facts, fn);
+  for (const reading of [rule, ticks, asyncRetries]) {
+    if (reading.state !== "unknown") continue;
+    verdicts.judgedAtUpdate(`whether alarm ${alarm.name} can fire (${reading.path})`, urn);
     return "unknown";
   }
-  const problem = firingProblem(numbers.known, ticks.triggers);
+  if (rule.state !== "known" || ticks.state !== "known") return "unjudged";
+  const problem = firingProblem(rule, ticks.triggers, known(asyncRetries) ?? DEFAULT_ASYNC_RETRIES);
   if (problem === undefined) return "can";
-  verdicts.refuse(`Alarm ${alarm.name} of ${fn.name} can never fire: ${problem}`, urn);
+  verdicts.refuse(`Alarm ${alarm.name} of ${fn.name} ${problem}`, urn);
   return "never";
-}
-
-interface AlarmNumbers {
-  comparison: string;
-  threshold: number;
-  statistic: string;
-  periodSeconds: number;
-  evaluationPeriods: number;
-  datapointsToAlarm: number;
-  asyncRetries: number;
-}
-
-type Numbers = { unknown: string; known?: undefined } | { unknown?: undefined; known: AlarmNumbers };
-
-function readNumbers(alarm: AlarmReading, metric: WatchedMetric, asyncRetries: Reading<number>): Numbers {
-  const { comparison, threshold, evaluationPeriods, datapointsToAlarm } = alarm;
-  const { statistic, periodSeconds } = metric;
-  const readings = [comparison, threshold, evaluationPeriods, datapointsToAlarm, statistic, periodSeconds];
-  for (const reading of [...readings, asyncRetries]) {
-    if (reading.state === "unknown") return { unknown: reading.path };
-  }
-  return {
-    known: {
-      comparison: known(comparison) ?? "",
-      threshold: known(threshold) ?? NaN,
-      statistic: known(statistic) ?? "",
-      periodSeconds: known(periodSeconds) ?? NaN,
-      evaluationPeriods: known(evaluationPeriods) ?? 1,
-      datapointsToAlarm: known(datapointsToAlarm) ?? 1,
-      asyncRetries: known(asyncRetries) ?? DEFAULT_ASYNC_RETRIES,
-    },
-  };
 }
 
 /** The retries of a function's asynchronous invocations. */
@@ -139,40 +108,45 @@ export function asyncRetriesOf(facts: StackFacts, fn: RefreshFunction): Reading<
   return withDefault(readNumber(config.props, "maximumRetryAttempts"), DEFAULT_ASYNC_RETRIES);
 }
 
-/** Why an alarm can never fire, with the numbers; undefined where it can. */
-function firingProblem(alarm: AlarmNumbers, triggers: Ticking[]): string | undefined {
-  const { comparison, threshold, statistic, periodSeconds, evaluationPeriods, datapointsToAlarm } = alarm;
-  if (!Number.isFinite(threshold) || !Number.isFinite(periodSeconds))
-    return "it has no threshold or no period.";
-  const errorsPerPeriod = errorsNeeded(comparison, threshold);
-  if (errorsPerPeriod === undefined) return `${comparison || "its comparison"} is not about too many errors.`;
-  if (datapointsToAlarm > evaluationPeriods) {
-    return `it wants ${datapointsToAlarm} datapoints of ${evaluationPeriods} periods.`;
-  }
-  const counts = statistic === "Sum";
-  if (!counts && !["Average", "Maximum"].includes(statistic))
-    return `the statistic ${statistic} does not count errors.`;
-  // A run counts 0 or 1 error, so any other statistic than the sum is at most 1.
-  const mostIn = (seconds: number) => {
-    const most = mostErrorsIn(triggers, seconds, alarm.asyncRetries);
-    return counts ? most : Math.min(Math.ceil(seconds / periodSeconds), most);
-  };
-  if (canHoldErrors(mostIn, { errorsPerPeriod, periodSeconds, evaluationPeriods, datapointsToAlarm }))
-    return undefined;
-  const ticks = mostTicksIn(triggers, periodSeconds);
+/** When Lambda runs a failed tick again: a minute after the failure, then two. */
+const RETRIES_AFTER_SECONDS = [60, 120];
+
+/** What is wrong with an alarm that stays silent when every tick fails, with the numbers; undefined where it fires. */
+function firingProblem(alarm: ReplayableRule, triggers: Ticking[], asyncRetries: number): string | undefined {
+  const { rule } = alarm;
+  const { comparison, threshold, periodSeconds, evaluationPeriods, datapointsToAlarm } = rule;
+  if (!Number.isFinite(threshold)) return "can never fire: it has no threshold.";
+  const retries = RETRIES_AFTER_SECONDS.slice(0, asyncRetries);
+  const { transitions, points } = replayTrouble(
+    rule,
+    tickSource(triggers),
+    { kind: "failed", seconds: 0 },
+    {
+      seriesOf: alarm.seriesOf,
+      retriesAfterSeconds: retries,
+    },
+  );
+  if (transitions.some(({ state }) => state === "ALARM")) return undefined;
+  const most = mostErrors(points, periodSeconds);
   return (
-    `it needs at least ${errorsPerPeriod} errors (${comparison} ${threshold}) in each of ${datapointsToAlarm} of ` +
-    `${evaluationPeriods} periods of ${periodSeconds} s, and at ${describeTicks(triggers)} a period holds at most ` +
-    `${mostIn(periodSeconds)} (${ticks} ${ticks === 1 ? "tick" : "ticks"} x (1 + ${alarm.asyncRetries} retries), ` +
-    `${statistic}), all periods together ${mostIn(periodSeconds * evaluationPeriods)}.`
+    `can never fire: it needs ${comparison} ${threshold} in ${datapointsToAlarm} of ${evaluationPeriods} periods of ` +
+    `${periodSeconds} s, and when every tick of ${describeTicks(triggers)} fails (with ${asyncRetries} retries), a ` +
+    `period holds at most ${most} ${most === 1 ? "error" : "errors"}.`
   );
 }
 
-/** Errors in a period that breach; undefined for a comparison that few errors breach. */
-function errorsNeeded(comparison: string, threshold: number): number | undefined {
-  if (comparison === "GreaterThanThreshold") return Math.max(0, Math.floor(threshold) + 1);
-  if (comparison === "GreaterThanOrEqualToThreshold") return Math.max(0, Math.ceil(threshold));
-  return undefined;
+/** The most errors in so many seconds, beginning at any of them. */
+function mostErrors(points: Datapoint[], seconds: number): number {
+  const stamps = points.flatMap(({ series, value, stampSeconds }) =>
+    series === "errors" && value > 0 ? [stampSeconds] : [],
+  );
+  let most = 0;
+  let first = 0;
+  stamps.forEach((stamp, index) => {
+    while ((stamps[first] ?? 0) <= stamp - seconds) first += 1;
+    most = Math.max(most, index - first + 1);
+  });
+  return most;
 }
 
 function judgeActions(

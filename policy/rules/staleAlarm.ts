@@ -1,20 +1,18 @@
-import { defaultStalenessSeconds, firesWithinSeconds } from "../../components/plan/alarmWindows";
 import { MAX_STALENESS_TAG } from "../../components/plan/plan";
+import { defaultFailedTicks, keepableStalenessSeconds } from "../../components/time/alarmTiming";
+import { replayTrouble } from "../../components/time/replay";
 import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metricNames";
 import type { QualifiedName } from "../../handler/settings";
-import type { AlarmReading, WatchedMetric } from "../alarmReading";
-import { known, readNumber, readText, type Reading } from "../reading";
+import { ruleOf, type AlarmReading, type WatchedMetric } from "../alarmReading";
+import { known, readNumber, readText, withDefault, type Reading } from "../reading";
 import { watches, type RefreshFunction, type StackFacts } from "../relations";
 import { defineRule } from "../rule";
-import { densestSchedule, ticksOf } from "../ticks";
+import { densestSchedule, isSwitchedOff, tickSource, ticksOf } from "../ticks";
 import type { Verdicts } from "../verdict";
 import { viewsOf } from "../views";
 
-/**
- * Periods that CloudWatch looks further back when data is missing and nothing fills the gaps: AWS's own example
- * shows a range of 5 for 3 evaluation periods, and says that it may be another number.
- */
-const LOOK_BACK_PERIODS = 2;
+/** Lambda's own default. */
+const DEFAULT_TIMEOUT_SECONDS = 3;
 
 interface StaleConfig {
   /** 0: what the component would promise. */
@@ -48,6 +46,12 @@ export const staleAlarm = defineRule<StaleConfig>({
 function judge(fn: RefreshFunction, facts: StackFacts, configuredSeconds: number, verdicts: Verdicts): void {
   const views = viewsOf(fn.resource.props);
   const { urn } = fn.resource;
+  if (isSwitchedOff(fn)) {
+    return verdicts.remark(
+      `Every schedule of ${fn.name} is switched off, so no view is promised to be fresh.`,
+      urn,
+    );
+  }
   if (views.state === "unknown") return verdicts.judgedAtUpdate(`the views of ${fn.name}`, urn);
   const promise = promiseOf(fn, configuredSeconds);
   if (promise.state === "unknown") {
@@ -57,7 +61,7 @@ function judge(fn: RefreshFunction, facts: StackFacts, configuredSeconds: number
     // A function of another make: its runs are all that can be watched.
     const isSilence = ({ namespace, name }: WatchedMetric) =>
       known(namespace) === "AWS/Lambda" && known(name) === "Invocations";
-    const candidates = fn.alarms.filter(({ metrics }) => metrics.some(isSilence));
+    const candidates = fn.alarms.filter(({ metrics }) => metrics.length > 0 && metrics.every(isSilence));
     const missing = `${fn.name} has no alarm that goes off when it stops running (Invocations of AWS/Lambda below 1).`;
     return judgeCandidates(candidates, { fn, facts, missing, promise }, verdicts);
   }
@@ -70,7 +74,7 @@ function judge(fn: RefreshFunction, facts: StackFacts, configuredSeconds: number
   }
 }
 
-/** The promise: what the rule's tag says, else what the component would promise for this schedule and timeout. */
+/** The promised age: what the rule's tag says, else what the component would promise for this schedule and timeout. */
 function promiseOf(fn: RefreshFunction, configuredSeconds: number): Reading<number> {
   for (const { rule } of fn.triggers) {
     const tag = readNumber(rule.props, "tags", MAX_STALENESS_TAG);
@@ -78,26 +82,34 @@ function promiseOf(fn: RefreshFunction, configuredSeconds: number): Reading<numb
   }
   if (configuredSeconds > 0) return { state: "known", value: configuredSeconds, path: "" };
   const ticks = ticksOf(fn);
-  const timeout = readNumber(fn.resource.props, "timeout");
+  const timeout = timeoutOf(fn);
   if (ticks.state === "unknown") return { state: "unknown", path: ticks.path };
   if (timeout.state === "unknown") return timeout;
   if (ticks.state === "none") return { state: "absent", path: "" };
-  const { intervalSeconds } = densestSchedule(ticks.triggers);
-  // Nobody promised this; an alarm whose gaps are not filled has the time that takes on top.
-  const lookBackSeconds = LOOK_BACK_PERIODS * 60;
-  const value = defaultStalenessSeconds(intervalSeconds, known(timeout) ?? 3) + lookBackSeconds;
-  return { state: "known", value, path: "" };
+  const timing = {
+    schedule: densestSchedule(ticks.triggers),
+    timeoutSeconds: known(timeout) ?? DEFAULT_TIMEOUT_SECONDS,
+  };
+  return { state: "known", value: keepableStalenessSeconds(timing, defaultFailedTicks(timing)), path: "" };
 }
 
-function watchesView(alarm: AlarmReading, group: string, view: QualifiedName): boolean {
-  const wanted = metricDimensions(group, view);
-  return alarm.metrics.some(
-    ({ namespace, name, dimensionsPath }) =>
-      known(namespace) === METRIC_NAMESPACE &&
-      known(name) === METRIC.succeeded &&
-      Object.entries(wanted).every(
-        ([dimension, value]) => known(readText(alarm.resource.props, ...dimensionsPath, dimension)) === value,
-      ),
+function timeoutOf({ resource }: RefreshFunction): Reading<number> {
+  return withDefault(readNumber(resource.props, "timeout"), DEFAULT_TIMEOUT_SECONDS);
+}
+
+/** Whether an alarm is about the successes of a view and nothing else. */
+function watchesView({ metrics, resource }: AlarmReading, group: string, view: QualifiedName): boolean {
+  const wanted = Object.entries(metricDimensions(group, view));
+  return (
+    metrics.length > 0 &&
+    metrics.every(
+      ({ namespace, name, dimensionsPath }) =>
+        known(namespace) === METRIC_NAMESPACE &&
+        known(name) === METRIC.succeeded &&
+        wanted.every(
+          ([dimension, value]) => known(readText(resource.props, ...dimensionsPath, dimension)) === value,
+        ),
+    )
   );
 }
 
@@ -114,7 +126,7 @@ function judgeCandidates(candidates: AlarmReading[], judged: Judged, verdicts: V
   if (candidates.length === 0) {
     const isUnclear = judged.facts.alarms.some(
       (alarm) =>
-        alarm.form === "unknown" ||
+        alarm.isUnclear ||
         watches(alarm, judged.fn.resource) === "unclear" ||
         alarm.metrics.some(
           ({ namespace, name }) => namespace.state === "unknown" || name.state === "unknown",
@@ -137,48 +149,42 @@ function judgeCandidates(candidates: AlarmReading[], judged: Judged, verdicts: V
 
 type Problem = { kind: "none" } | { kind: "unknown" | "wrong"; text: string };
 
-function problemOf(alarm: AlarmReading, { promise }: Judged): Problem {
-  const metric = alarm.metrics[0];
-  const { comparison, threshold, evaluationPeriods, datapointsToAlarm, treatMissingData } = alarm;
-  const readings = [comparison, threshold, evaluationPeriods, datapointsToAlarm, treatMissingData];
-  if (metric === undefined) return { kind: "unknown", text: "the metric" };
-  for (const reading of [...readings, metric.periodSeconds, metric.statistic]) {
-    if (reading.state === "unknown") return { kind: "unknown", text: reading.path };
-  }
+/** Replays a schedule that dies, and holds the alarm against the promise. */
+function problemOf(alarm: AlarmReading, { fn, promise }: Judged): Problem {
+  const rule = ruleOf(alarm);
+  if (rule.state === "unknown") return { kind: "unknown", text: rule.path };
   const wrong = (text: string): Problem => ({ kind: "wrong", text });
-  if (alarm.form === "math")
-    return wrong("reads an expression that this rule cannot follow; use FILL(m, 0).");
-  const missing = known(treatMissingData);
+  if (rule.state === "beyond") {
+    return wrong("reads an expression that this rule cannot follow; use FILL, IF, comparisons, AND and OR.");
+  }
+  const missing = rule.rule.treatMissingData;
   if (missing !== "breaching") {
     return wrong(
       `treats missing data as ${missing}: a dead schedule leaves no data and raises nothing. Use breaching.`,
     );
   }
-  const limit = known(threshold) ?? NaN;
-  const breaches =
-    (known(comparison) === "LessThanThreshold" && limit > 0) ||
-    (known(comparison) === "LessThanOrEqualToThreshold" && limit >= 0);
-  if (!breaches || (alarm.form === "filled" && (alarm.fillWith ?? 0) > limit)) {
-    return wrong(`does not breach when there is no success (${known(comparison)} ${limit}).`);
+  const ticks = ticksOf(fn);
+  if (ticks.state !== "known") return { kind: "none" };
+  const { transitions, lastSuccessSeconds } = replayTrouble(
+    rule.rule,
+    tickSource(ticks.triggers),
+    { kind: "lost" },
+    {
+      seriesOf: rule.seriesOf,
+    },
+  );
+  const told = transitions.find(({ state }) => state === "ALARM");
+  if (told === undefined) {
+    const { comparison, threshold } = rule.rule;
+    return wrong(`does not go off when refreshes stop (${comparison} ${threshold}), or has gone off before.`);
   }
-  const isCount = ["Sum", "SampleCount"].includes(known(metric.statistic) ?? "");
-  if (!isCount && limit > 1)
-    return wrong(`has a threshold of ${limit} and does not count (${known(metric.statistic)}).`);
-  return lateness(alarm, known(metric.periodSeconds) ?? NaN, promise);
-}
-
-/** Whether the alarm keeps the promise. */
-function lateness(alarm: AlarmReading, periodSeconds: number, promise: Reading<number>): Problem {
-  const datapoints = known(alarm.datapointsToAlarm) ?? 1;
-  const lookBack = alarm.form === "filled" ? 0 : LOOK_BACK_PERIODS;
-  const withinSeconds = firesWithinSeconds(periodSeconds, datapoints + lookBack);
-  if (promise.state !== "known" || withinSeconds <= promise.value) return { kind: "none" };
-  const unfilled =
-    lookBack === 0 ? "" : `, ${lookBack} of them because nothing fills gaps (FILL(m, 0) would)`;
-  return {
-    kind: "wrong",
-    text:
-      `fires within ${withinSeconds} s (${datapoints + lookBack} periods of ${periodSeconds} s${unfilled}, the one in ` +
-      `which refreshes stop, and the evaluation); promised are ${promise.value} s.`,
-  };
+  if (promise.state !== "known") return { kind: "none" };
+  const timeout = timeoutOf(fn);
+  if (timeout.state === "unknown") return { kind: "unknown", text: timeout.path };
+  const ageSeconds = Math.ceil(told.atSeconds - lastSuccessSeconds) + (known(timeout) ?? 0);
+  if (ageSeconds <= promise.value) return { kind: "none" };
+  return wrong(
+    `goes off when data may be ${ageSeconds} s old (${ageSeconds - (known(timeout) ?? 0)} s after the last refresh); ` +
+      `promised are ${promise.value} s.`,
+  );
 }

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bundleHandler } from "../../components/bundle";
-import { parseRefreshRate } from "../../components/plan/schedule";
+import { parseRefreshRate } from "../../components/time/schedule";
 import { toEnvironment } from "../../handler/settings";
 import { FreshnessWatch } from "../../local/freshness";
 import { LambdaFunction } from "../../local/lambdaFunction";

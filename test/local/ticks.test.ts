@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseRefreshRate } from "../../components/plan/schedule";
+import { parseRefreshRate } from "../../components/time/schedule";
 import { parseEvent } from "../../handler/event";
 import { describeSeconds, parseDurationSeconds } from "../../local/duration";
 import { parseOutage } from "../../local/outage";

@@ -173,7 +173,7 @@ function viewsOf({ alarms }: Plan): { schema: string; name: string }[] {
 }
 
 function alarmResource(plan: Plan, alarm: Plan["alarms"][number]): TestResource {
-  const { metric, fill } = alarm;
+  const { metrics, expression, periodSeconds } = alarm;
   const common = {
     name: alarm.name,
     comparisonOperator: alarm.comparison,
@@ -183,19 +183,15 @@ function alarmResource(plan: Plan, alarm: Plan["alarms"][number]): TestResource 
     treatMissingData: alarm.treatMissingData,
     alarmActions: [`arn:aws:sns:${ACCOUNT}:${plan.names.function}`],
   };
-  const { namespace, name: metricName, dimensions, statistic } = metric;
+  const queries = metrics.map(({ id, namespace, name: metricName, dimensions, statistic: stat }) => ({
+    id,
+    metric: { namespace, metricName, dimensions, stat, period: periodSeconds },
+  }));
+  const [{ metric } = { metric: undefined }] = queries;
   const read =
-    fill === undefined
-      ? { namespace, metricName, dimensions, statistic, period: alarm.periodSeconds }
-      : {
-          metricQueries: [
-            { id: fill.expressionId, expression: fill.expression, returnData: true },
-            {
-              id: fill.metricId,
-              metric: { namespace, metricName, dimensions, stat: statistic, period: alarm.periodSeconds },
-            },
-          ],
-        };
+    expression === undefined
+      ? { ...metric, statistic: metric?.stat }
+      : { metricQueries: [{ id: "alarm", expression, returnData: true }, ...queries] };
   return { type: TYPE.alarm, name: `${plan.names.base}-${alarm.kind}`, props: { ...common, ...read } };
 }
 

@@ -1,10 +1,10 @@
 /** Settings that are accepted, for property tests: values as Pulumi gives them, over the whole of their ranges. */
 import fc from "fast-check";
-import { leastStalenessSeconds, failingWindow } from "../../../components/plan/alarmWindows";
 import { mostEventAgeSeconds, mostTimeoutSeconds } from "../../../components/plan/functionPlan";
-import { parseRefreshRate } from "../../../components/plan/schedule";
+import { keepableStalenessSeconds } from "../../../components/time/alarmTiming";
+import { parseRefreshRate } from "../../../components/time/schedule";
 import { parseSettings, type Settings } from "../../../components/settings/settings";
-import { acceptedRates } from "../plan/rates";
+import { acceptedRates } from "../time/rates";
 
 const viewNames = fc.constantFrom(
   "public.job_progress",
@@ -18,20 +18,15 @@ const viewNames = fc.constantFrom(
 export const acceptedSettings: fc.Arbitrary<Settings> = acceptedRates.chain((refreshRate) => {
   const schedule = parseRefreshRate(refreshRate);
   return fc.integer({ min: 3, max: mostTimeoutSeconds(schedule) }).chain((timeoutSeconds) => {
-    const least = leastStalenessSeconds(schedule.intervalSeconds, timeoutSeconds);
-    const staleness = fc.oneof(
-      fc.constant(least),
-      fc.integer({ min: least, max: Math.min(604_800, least + 600) }),
-      fc.integer({ min: least, max: 604_800 }),
-    );
-    const failedTicks = fc.integer({ min: 1, max: 100 });
+    const timing = { schedule, timeoutSeconds };
+    const isVisible = (ticks: number): boolean => Number.isFinite(keepableStalenessSeconds(timing, ticks));
+    const failedTicks = fc.option(fc.integer({ min: 1, max: 20 }).filter(isVisible), { nil: undefined });
     return fc
       .record({
-        maxStalenessSeconds: fc.option(staleness, { nil: undefined }),
-        failedTicks: fc.option(
-          failedTicks.filter((ticks) => failingWindow(schedule, ticks) !== undefined),
-          { nil: undefined },
-        ),
+        failedTicks,
+        furtherSeconds: fc.option(fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 100_000 })), {
+          nil: undefined,
+        }),
         slowPercent: fc.integer({ min: 1, max: 99 }),
         views: fc.uniqueArray(viewNames, { minLength: 1, maxLength: 5 }),
         memoryMb: fc.integer({ min: 128, max: 10_240 }),
@@ -39,10 +34,18 @@ export const acceptedSettings: fc.Arbitrary<Settings> = acceptedRates.chain((ref
         eventAgeSeconds: fc.integer({ min: 60, max: mostEventAgeSeconds(schedule) }),
         refreshEnabled: fc.boolean(),
       })
-      .map(({ failedTicks: ticks, slowPercent, views, ...values }) =>
+      .map(({ failedTicks: ticks, furtherSeconds, slowPercent, views, ...values }) =>
         parseSettings(
           {
             ...values,
+            ...(furtherSeconds === undefined
+              ? {}
+              : {
+                  maxStalenessSeconds: Math.min(
+                    604_800,
+                    keepableStalenessSeconds(timing, ticks ?? 1) + furtherSeconds,
+                  ),
+                }),
             refreshRate,
             timeoutSeconds: String(timeoutSeconds),
             groupName: "watched",

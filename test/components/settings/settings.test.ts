@@ -73,7 +73,7 @@ describe("settings", () => {
       },
     ]);
     assert.equal(settings.schedule.refreshRate, "rate(1 minute)");
-    assert.equal(settings.maxStalenessSeconds, 240);
+    assert.equal(settings.maxStalenessSeconds, 540);
     assert.deepEqual(settings.alarms, { failedTicks: 3, slowPercent: 80 });
     assert.deepEqual([settings.timeoutSeconds, settings.memoryMb, settings.logRetentionDays], [60, 256, 14]);
     assert.deepEqual([settings.database.kind, settings.network.kind], ["none", "none"]);
@@ -210,16 +210,16 @@ describe("settings", () => {
     ["ticks no alarm can watch", { refreshRate: "rate(7 days)" }, "refreshRate", /no alarm could tell/],
     ["a weekly cron", { refreshRate: "cron(0 0 ? * SUN *)" }, "refreshRate", /no alarm could tell/],
     [
-      "a promise below interval and timeout",
-      { maxStalenessSeconds: 119 },
+      "a promise too tight for any alarm",
+      { maxStalenessSeconds: 479 },
       "maxStalenessSeconds",
-      /below interval \+ timeout/,
+      /too short for alarms that see a tick every minute fail, each for up to 60 s/,
     ],
     [
-      "a promise too tight for any alarm",
-      { refreshRate: "rate(12 seconds)", timeoutSeconds: 5, maxStalenessSeconds: 20 },
+      "a promise too tight for the failures that are asked for",
+      { maxStalenessSeconds: 500, alarms: { failedTicks: 5 } },
       "maxStalenessSeconds",
-      /too short for an alarm/,
+      /see 5 ticks \(alarms\.failedTicks\) every minute fail/,
     ],
     ["a promise over 7 days", { maxStalenessSeconds: 604_801 }, "maxStalenessSeconds", /above 604800/],
     [
@@ -503,11 +503,11 @@ describe("settings", () => {
 
   it("accepts as a promise what an alarm keeps while metrics come a minute late, and no less", () => {
     for (const [refreshRate, maxStalenessSeconds] of [
-      ["rate(12 seconds)", 100],
-      ["rate(30 seconds)", 110],
-      ["rate(1 minute)", 140],
-      ["rate(5 minutes)", 380],
-      ["rate(1 day)", 93_660],
+      ["rate(12 seconds)", 480],
+      ["rate(30 seconds)", 480],
+      ["rate(1 minute)", 480],
+      ["rate(5 minutes)", 660],
+      ["rate(1 day)", 97_320],
     ] as const) {
       assert.equal(
         parseSettings({ refreshRate, maxStalenessSeconds }, "local").maxStalenessSeconds,

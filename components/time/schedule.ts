@@ -231,6 +231,14 @@ export function sampleTicks(schedule: Schedule, mostTicks: number): number[] {
     .slice(0, mostTicks);
 }
 
+/** The first ticks of about so many seconds. */
+export function sampleTicksWithin(schedule: Schedule, seconds: number): number[] {
+  const { ticks } = schedule;
+  const count = ticks.kind === "rate" ? Math.ceil(seconds / ticks.everySeconds) + 1 : SAMPLED_TICKS;
+  const sample = sampleTicks(schedule, count);
+  return sample.filter((tick) => tick <= (sample[0] ?? 0) + seconds);
+}
+
 /** Ticks of a cron schedule that are looked at where a period does not divide the day: over a week of minutes. */
 const SAMPLED_TICKS = 11_000;
 

@@ -9,7 +9,7 @@ import {
   SUB_MINUTE_SECONDS,
   ticksPerMonth,
   type Schedule,
-} from "../../../components/plan/schedule";
+} from "../../../components/time/schedule";
 import { acceptedRates, rareCrons } from "./rates";
 
 const moments = fc.integer({ min: Date.UTC(2026, 0, 1), max: Date.UTC(2036, 0, 1) });

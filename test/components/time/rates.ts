@@ -1,6 +1,6 @@
 /** Refresh rates for property tests. */
 import fc from "fast-check";
-import { SUB_MINUTE_SECONDS } from "../../../components/plan/schedule";
+import { SUB_MINUTE_SECONDS } from "../../../components/time/schedule";
 
 /** Any rate that works. */
 export const acceptedRates = fc.oneof(
