@@ -1,5 +1,6 @@
-/** The benchmarks whose figures are quoted: `npm run bench -- overhead` and `npm run bench -- readers`. */
+/** What the quoted figures come from: `npm run bench -- overhead`, `readers` and `alarms`. */
 import { Command, InvalidArgumentError } from "commander";
+import { alarms } from "./alarms";
 import { overhead, type OverheadOptions } from "./overhead";
 import { readers, type ReadersOptions } from "./readers";
 
@@ -24,6 +25,11 @@ program
   .option("--rounds <n>", "refreshes of each kind", readNumber, 20)
   .option("--readers <n>", "readers at the same time", readNumber, 4)
   .action((options: ReadersOptions) => readers(options, print));
+
+program
+  .command("alarms")
+  .description("how soon the alarms of a schedule go off, replayed; no server is needed")
+  .action(() => alarms(print));
 
 program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
