@@ -1,6 +1,6 @@
 /**
- * What a program gives the component. Two kinds of values: settings are plain, because the plan is made of them
- * before any resource exists; places and ARNs are inputs, because other resources may make them.
+ * What a program gives the component. What the plan is made of is plain, since the plan comes before any resource;
+ * whatever another resource may give (places, ARNs, names, variables, tags) is an input.
  *
  * This file is read by Pulumi's component analyzer too, which turns it into the schema that Python, Go, .NET,
  * Java and YAML programs see. Hence interfaces of primitives, inputs, arrays and records only.
@@ -46,9 +46,9 @@ export interface DatabaseArgs {
   /** Default: 5432. */
   port?: pulumi.Input<number>;
   /** Name of the database. */
-  name: string;
+  name: pulumi.Input<string>;
   /** Database user of the refresh. Not used with `secret`, which names its own. */
-  user?: string;
+  user?: pulumi.Input<string>;
   /** `iam` (default: a signed token, no password anywhere) or `secret` (Secrets Manager). */
   auth?: string;
   /** With `iam`: `db-…`, `cluster-…` or `prx-…`, what IAM's rds-db:connect names. */
@@ -56,7 +56,7 @@ export interface DatabaseArgs {
   /** With `secret`: ARN of a secret of RDS's JSON shape. */
   secretArn?: pulumi.Input<string>;
   /** With `secret`: the key it is encrypted with, where that is not the account's own. */
-  secretKmsKeyArn?: string;
+  secretKmsKeyArn?: pulumi.Input<string>;
   /** Whether the host is an RDS Proxy. */
   proxy?: boolean;
 }
@@ -84,9 +84,9 @@ export interface MaterializedViewRefreshArgs {
   database: DatabaseArgs;
   /** Where the function runs. */
   network: NetworkArgs;
-  /** AWS region, for names and prices. Default: the provider's, from `aws:region` or AWS_REGION. */
+  /** AWS region. Default: the provider's; another than the provider's is refused. */
   region?: string;
-  /** Resources are named `<prefix>-refresh-<group>`. Default: `matview`. */
+  /** Resources are named `<prefix>-refresh-<group>`. Default: `<component's name>-<stack>`. */
   namePrefix?: string;
   /** Name of the group. Default: the view's name when there is one view. */
   groupName?: string;
@@ -107,7 +107,7 @@ export interface MaterializedViewRefreshArgs {
   /** Lambda runtime. Default: `nodejs24.x`. */
   runtime?: string;
   /** Further environment variables of the function. */
-  environment?: Record<string, string>;
+  environment?: Record<string, pulumi.Input<string>>;
   /** Concurrent runs kept for the function. Default: none are. */
   reservedConcurrency?: number;
   /** Put into the `detail` of the scheduled event that every tick carries. */
@@ -116,22 +116,23 @@ export interface MaterializedViewRefreshArgs {
   /** Seconds an event may wait for the function before it is dropped, 60 to 21600. Default: 60. */
   eventAgeSeconds?: number;
   /**
-   * ARN of an SQS queue or SNS topic that is told of a tick that was lost after Lambda had taken it. A queue also
-   * takes ticks that EventBridge could not deliver, if its own policy lets events.amazonaws.com send to it. Not
-   * covered: ticks that have reached a delay queue (rates under a minute), which vanish there after a minute.
-   * Default: none.
+   * ARN of an SQS queue that is told of a tick that was lost after Lambda had taken it, and takes ticks that
+   * EventBridge could not deliver, if its own policy lets events.amazonaws.com send to it. Not covered: ticks that
+   * have reached a delay queue (rates under a minute), which vanish there after a minute. Default: none.
    */
-  failureDestinationArn?: string;
+  failureQueueArn?: pulumi.Input<string>;
+  /** ARN of an SNS topic that is told of a tick that was lost after Lambda had taken it. Default: none. */
+  failureTopicArn?: pulumi.Input<string>;
   /** ARN of a role to run as, instead of one of the component's own. Nothing is attached to it. */
-  roleArn?: string;
+  roleArn?: pulumi.Input<string>;
   /** Permissions boundary of the component's own role. */
-  permissionsBoundaryArn?: string;
+  permissionsBoundaryArn?: pulumi.Input<string>;
   /** Path of the component's own role. Default: `/`. */
   rolePath?: string;
   /** KMS key for environment, log group, queues and topic. Default: keys of AWS's own. */
-  kmsKeyArn?: string;
+  kmsKeyArn?: pulumi.Input<string>;
   /** An existing log group. Default: one named `/aws/lambda/<function>`, with retention. */
-  logGroupName?: string;
+  logGroupName?: pulumi.Input<string>;
   /** Days the component's own log group keeps what is written. Default: 14. */
   logRetentionDays?: number;
   /** `json` (default) or `text`. */
@@ -151,5 +152,5 @@ export interface MaterializedViewRefreshArgs {
   /** Most that the estimate may come to a month; held by the policy pack. */
   monthlyBudgetUsd?: number;
   /** Written on everything that takes tags. */
-  tags?: Record<string, string>;
+  tags?: Record<string, pulumi.Input<string>>;
 }

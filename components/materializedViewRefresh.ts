@@ -2,10 +2,15 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "./args";
 import { bundleHandler } from "./bundle";
-import { componentSettings } from "./componentSettings";
-import { consoleAddress } from "./plan/dashboardPlan";
-import { functionEnvironment } from "./plan/functionPlan";
-import { makePlan, type Plan } from "./plan/plan";
+import { checkedPlan } from "./checkedPlan";
+import { estimateMonthlyCost, type CostEstimate } from "./cost/cost";
+import { PriceUnknownError, recordedPrices } from "./cost/prices";
+import { partitionOf } from "./plan/arnTemplates";
+import { dashboardBody, dashboardUrl } from "./plan/dashboardPlan";
+import { freshnessQueryOf, grantsOf } from "./plan/permissionPlan";
+import { MAX_STALENESS_TAG, MONTHLY_BUDGET_USD_TAG, MONTHLY_USD_TAG, type Plan } from "./plan/plan";
+import { usageOf } from "./plan/usagePlan";
+import { verificationCommands } from "./plan/verificationPlan";
 import { createAlarmActions, createAlarms } from "./resources/alarms";
 import { createFunction, createInvokeConfig } from "./resources/function";
 import { createLogGroup } from "./resources/logGroup";
@@ -15,11 +20,19 @@ import {
   createSecurityGroup,
   type SecretsEndpoint,
 } from "./resources/network";
-import { createRole, type FunctionRole } from "./resources/role";
-import { fillStatements } from "./resources/statements";
-import { createQueues, createTicks } from "./resources/ticks";
-import type { Settings } from "./settings/settings";
-import { providerRegion, refusingFaults } from "./stackSettings";
+import { createRole, givenRole, policyDocument, type ArnValues } from "./resources/role";
+import type { Scope } from "./resources/scope";
+import { createQueues, createTicks, type DelayQueue } from "./resources/ticks";
+import { functionEnvironment } from "./settings/environment";
+
+/** What a month costs, in US dollars, to the cent. Empty where the prices of a region are not recorded. */
+export interface MonthlyCost {
+  totalUsd?: number;
+  /** What is left when the account's free tiers are not used up by others. */
+  totalWithFreeTierUsd?: number;
+  /** By what is billed. */
+  lines: Record<string, number>;
+}
 
 /**
  * Keeps materialized views of a PostgreSQL database on RDS or Aurora within a promised age: a Lambda function, its
@@ -31,244 +44,285 @@ import { providerRegion, refusingFaults } from "./stackSettings";
  */
 export class MaterializedViewRefresh extends pulumi.ComponentResource {
   /** ARN of the function. */
-  public readonly functionArn: pulumi.Output<string>;
+  public readonly functionArn!: pulumi.Output<string>;
   /** Name of the function. */
-  public readonly functionName: pulumi.Output<string>;
+  public readonly functionName!: pulumi.Output<string>;
   /** SHA-256 of the bundle, in hex: the same sources give the same hash. */
-  public readonly codeHash: pulumi.Output<string>;
+  public readonly codeHash!: pulumi.Output<string>;
   /** ARN of the role the function runs as. */
-  public readonly roleArn: pulumi.Output<string>;
+  public readonly roleArn!: pulumi.Output<string>;
   /** Name of the role the function runs as. */
-  public readonly roleName: pulumi.Output<string>;
+  public readonly roleName!: pulumi.Output<string>;
   /** What the role allows, or, when a role was given, must allow: an IAM policy document. */
-  public readonly rolePolicy: pulumi.Output<string>;
+  public readonly rolePolicy!: pulumi.Output<string>;
   /** Name of the log group. */
-  public readonly logGroupName: pulumi.Output<string>;
+  public readonly logGroupName!: pulumi.Output<string>;
   /** ARN of the EventBridge rule. */
-  public readonly ruleArn: pulumi.Output<string>;
+  public readonly ruleArn!: pulumi.Output<string>;
   /** Name of the EventBridge rule: what `aws events disable-rule` takes. */
-  public readonly ruleName: pulumi.Output<string>;
+  public readonly ruleName!: pulumi.Output<string>;
+  /** When views are refreshed, in words. */
+  public readonly schedule!: pulumi.Output<string>;
   /** URLs of the delay queues of a rate under a minute. */
-  public readonly queueUrls: pulumi.Output<string[]>;
+  public readonly queueUrls!: pulumi.Output<string[]>;
   /** Ids of the queues' event source mappings. */
-  public readonly mappingIds: pulumi.Output<string[]>;
+  public readonly mappingIds!: pulumi.Output<string[]>;
   /** ARNs of the alarms. */
-  public readonly alarmArns: pulumi.Output<string[]>;
+  public readonly alarmArns!: pulumi.Output<string[]>;
   /** ARN of the component's own topic, when there are e-mail addresses. */
   public readonly topicArn?: pulumi.Output<string>;
   /** Name of the dashboard. */
-  public readonly dashboardName: pulumi.Output<string>;
+  public readonly dashboardName!: pulumi.Output<string>;
   /** Where the dashboard is. */
-  public readonly dashboardUrl: pulumi.Output<string>;
+  public readonly dashboardUrl!: pulumi.Output<string>;
   /** Security group of the function. */
-  public readonly securityGroupId: pulumi.Output<string>;
+  public readonly securityGroupId!: pulumi.Output<string>;
+  /** Age that data may reach when all is well, in seconds: interval and timeout. */
+  public readonly worstStalenessByDesignSeconds!: pulumi.Output<number>;
   /** The age that data may reach until the stale alarm has gone off, in seconds. */
-  public readonly maxStalenessSeconds: pulumi.Output<number>;
-  /** What the component costs a month in US dollars, without free tier. Absent where prices are not recorded. */
-  public readonly monthlyUsd?: pulumi.Output<number>;
+  public readonly maxStalenessSeconds!: pulumi.Output<number>;
+  /** What the component costs. */
+  public readonly monthlyCost!: pulumi.Output<MonthlyCost>;
   /** SQL that lets the database user refresh the views. */
-  public readonly grants: pulumi.Output<string[]>;
+  public readonly grants!: pulumi.Output<string[]>;
   /** SQL that tells how old each view is. */
-  public readonly freshnessQuery: pulumi.Output<string>;
+  public readonly freshnessQuery!: pulumi.Output<string>;
+  /** Commands that show whether it works, by what they show. */
+  public readonly verification!: pulumi.Output<Record<string, string>>;
 
   constructor(name: string, args: MaterializedViewRefreshArgs, opts?: pulumi.ComponentResourceOptions) {
     super("matview-refresh:index:MaterializedViewRefresh", name, {}, opts);
-    const region = args.region ?? providerRegion();
-    const settings = refusingFaults(() => componentSettings(args, region));
-    const plan = makePlan(settings, { region });
-    const child = { parent: this };
-    const tags = plan.tags;
+    const plan = checkedPlan(name, args);
+    const region = regionOf(args.region, this);
+    const partition = region.apply(partitionOf);
+    const cost = region.apply((known) => costOf(plan, known));
+    const scope = { parent: this, tags: { ...plan.tags, ...args.tags } };
+    const failureDestinationArn = args.failureQueueArn ?? args.failureTopicArn;
 
-    const endpoint = createEndpoint(name, args, plan, child);
-    const securityGroupId = createFunctionGroup(name, args, plan, endpoint, child);
-    if (endpoint !== undefined) {
-      admitToEndpoint(`${name}-secrets-in`, endpoint, securityGroupId, tags, child);
-    }
-    const logs = createLogGroup(`${name}-logs`, plan.logs, tags, child);
-    const queues = createQueues(`${name}-rule`, plan.queues, tags, child);
-    const statements = fillStatements(
-      plan,
-      { database: args.database, logGroup: logs.resource, queues },
-      child,
-    );
-    const role = createRole(
-      `${name}-role`,
-      { name: plan.names.role, plan: plan.permissions, statements, tags },
-      child,
-    );
+    const network = createNetwork(name, scope, args, plan, region);
+    const logs =
+      args.logGroupName === undefined
+        ? createLogGroup(`${name}-logs`, scope, {
+            name: plan.names.logGroup,
+            retentionDays: plan.settings.logRetentionDays,
+            kmsKeyArn: args.kmsKeyArn,
+          })
+        : undefined;
+    const logGroupName = pulumi.output(logs?.name ?? args.logGroupName ?? "");
+    const queues = createQueues(`${name}-rule`, scope, plan.queues, args.kmsKeyArn);
+    const policy = policyDocument(plan.statements, {
+      ...arnValues(args, this, region, queues),
+      ...(logs === undefined ? {} : { logGroupArn: logs.arn }),
+    });
+    const role =
+      args.roleArn === undefined
+        ? createRole(`${name}-role`, scope, {
+            name: plan.names.role,
+            path: plan.settings.rolePath,
+            permissionsBoundaryArn: args.permissionsBoundaryArn,
+            policy,
+            partition,
+          })
+        : givenRole(args.roleArn);
     const bundle = pulumi.output(bundleHandler("handler/index.ts", "dist/refresh"));
-    const fn = createRefreshFunction(
-      name,
-      { args, settings, plan, role, logGroupName: logs.name, securityGroupId, file: bundle.file, endpoint },
-      { ...child, dependsOn: [...role.grants, ...(endpoint === undefined ? [] : [endpoint.endpoint])] },
-    );
-    createInvokeConfig(`${name}-function`, fn, plan.function, child);
-    const ticks = createTicks(
-      `${name}-rule`,
-      {
-        rule: plan.rule,
-        targets: plan.targets,
-        queues: plan.queues,
-        queueResources: queues,
-        fn,
-        mappingsDependOn: role.grants,
-        tags,
-        ruleTags: plan.promiseTags,
-      },
-      child,
-    );
-    const actions = createAlarmActions(
-      `${name}-topic`,
-      plan.subscriptions,
-      { alarmTopicArns: args.alarmTopicArns ?? [], okActionArns: args.okActionArns ?? [] },
-      tags,
-      child,
-    );
-    const alarms = createAlarms(`${name}-alarm`, plan.alarms, actions, tags, child);
+    const fn = createFunction(`${name}-function`, scope, plan.function, {
+      code: bundle.apply(
+        ({ file }) => new pulumi.asset.AssetArchive({ "index.js": new pulumi.asset.FileAsset(file) }),
+      ),
+      roleArn: role.arn,
+      logGroupName,
+      environment: { ...environmentOf(args, plan), ...network.endpoint?.variables },
+      subnetIds: subnetsOf(args),
+      securityGroupId: network.securityGroupId,
+      kmsKeyArn: args.kmsKeyArn,
+      dependsOn: [...role.grants, ...(network.endpoint === undefined ? [] : [network.endpoint.endpoint])],
+    });
+    createInvokeConfig(`${name}-function`, scope, fn, {
+      retries: plan.asyncRetries,
+      eventAgeSeconds: plan.settings.eventAgeSeconds,
+      failureDestinationArn,
+    });
+    const { rule, mappings } = createTicks(`${name}-rule`, scope, plan, {
+      fn,
+      queues,
+      grants: role.grants,
+      failureQueueArn: args.failureQueueArn,
+      ruleTags: promiseTags(plan, cost),
+    });
+    const actions = createAlarmActions(`${name}-topic`, scope, plan.names.topic, args, region);
+    const alarms = createAlarms(`${name}-alarm`, scope, plan.alarms, actions);
     const dashboard = new aws.cloudwatch.Dashboard(
       `${name}-dashboard`,
-      { dashboardName: plan.dashboard.name, dashboardBody: JSON.stringify(plan.dashboard.body) },
-      child,
+      {
+        dashboardName: plan.names.dashboard,
+        dashboardBody: region.apply((known) => JSON.stringify(dashboardBody(plan, known))),
+      },
+      { parent: this },
     );
 
-    this.functionArn = fn.arn;
-    this.functionName = fn.name;
-    this.codeHash = bundle.sha256;
-    this.roleArn = role.arn;
-    this.roleName = role.name;
-    this.rolePolicy = role.policy;
-    this.logGroupName = logs.name;
-    this.ruleArn = ticks.rule.arn;
-    this.ruleName = ticks.rule.name;
-    this.queueUrls = pulumi.all(ticks.queues.map((queue) => queue.url));
-    this.mappingIds = pulumi.all(ticks.mappings.map((mapping) => mapping.id));
-    this.alarmArns = pulumi.all(alarms.map((alarm) => alarm.arn));
-    if (actions.topic !== undefined) this.topicArn = actions.topic.arn;
-    this.dashboardName = dashboard.dashboardName;
-    this.dashboardUrl = pulumi.output(dashboardUrl(plan));
-    this.securityGroupId = securityGroupId;
-    this.maxStalenessSeconds = pulumi.output(plan.maxStalenessSeconds);
-    if (plan.cost !== undefined) this.monthlyUsd = pulumi.output(plan.cost.totalUsd);
-    this.grants = pulumi.output(plan.grants);
-    this.freshnessQuery = pulumi.output(plan.freshnessQuery);
-    this.registerOutputs({
-      functionArn: this.functionArn,
-      functionName: this.functionName,
-      codeHash: this.codeHash,
-      roleArn: this.roleArn,
-      roleName: this.roleName,
-      rolePolicy: this.rolePolicy,
-      logGroupName: this.logGroupName,
-      ruleArn: this.ruleArn,
-      ruleName: this.ruleName,
-      queueUrls: this.queueUrls,
-      mappingIds: this.mappingIds,
-      alarmArns: this.alarmArns,
-      topicArn: this.topicArn,
-      dashboardName: this.dashboardName,
-      dashboardUrl: this.dashboardUrl,
-      securityGroupId: this.securityGroupId,
-      maxStalenessSeconds: this.maxStalenessSeconds,
-      monthlyUsd: this.monthlyUsd,
-      grants: this.grants,
-      freshnessQuery: this.freshnessQuery,
-    });
+    const outputs: Omit<MaterializedViewRefresh, keyof pulumi.ComponentResource> = {
+      functionArn: fn.arn,
+      functionName: fn.name,
+      codeHash: bundle.sha256,
+      roleArn: role.arn,
+      roleName: role.name,
+      rolePolicy: policy,
+      logGroupName,
+      ruleArn: rule.arn,
+      ruleName: rule.name,
+      schedule: pulumi.output(plan.schedule.description),
+      queueUrls: pulumi.all(queues.map(({ resource }) => resource.url)),
+      mappingIds: pulumi.all(mappings.map((mapping) => mapping.id)),
+      alarmArns: pulumi.all(alarms.map((alarm) => alarm.arn)),
+      ...(actions.topic === undefined ? {} : { topicArn: actions.topic.arn }),
+      dashboardName: dashboard.dashboardName,
+      dashboardUrl: region.apply((known) => dashboardUrl(plan, known)),
+      securityGroupId: network.securityGroupId,
+      worstStalenessByDesignSeconds: pulumi.output(plan.worstStalenessByDesignSeconds),
+      maxStalenessSeconds: pulumi.output(plan.maxStalenessSeconds),
+      monthlyCost: cost.apply(inCents),
+      grants: pulumi
+        .output({ name: args.database.name, user: args.database.user })
+        .apply((database) => grantsOf(plan, database)),
+      freshnessQuery: pulumi.output(freshnessQueryOf(plan)),
+      verification: region.apply((known) =>
+        Object.fromEntries(verificationCommands(plan, known).map((step) => [step.title, step.command])),
+      ),
+    };
+    Object.assign(this, outputs);
+    this.registerOutputs(outputs);
   }
 }
 
-/** The Secrets Manager endpoint of a VPC without a way out, where the plan has one. */
-function createEndpoint(
-  name: string,
-  args: MaterializedViewRefreshArgs,
-  plan: Plan,
-  opts: pulumi.CustomResourceOptions,
-): SecretsEndpoint | undefined {
-  const { secretArn } = args.database;
-  if (!plan.network.hasSecretsEndpoint || secretArn === undefined) return undefined;
-  const { vpcId, subnetIds } = args.network;
-  const request = { vpcId, subnetIds, region: plan.place.region, secretArn, tags: plan.tags };
-  return createSecretsEndpoint(`${name}-secrets`, request, opts);
+/** The provider's region. @throws RunError where the program names another: no login would ever work. */
+function regionOf(given: string | undefined, parent: pulumi.Resource): pulumi.Output<string> {
+  return aws.getRegionOutput({}, { parent }).region.apply((region) => {
+    if (given === undefined || given === region) return region;
+    throw new pulumi.RunError(
+      `region is "${given}", and the component's provider is in ${region}. Leave region out, or give the component ` +
+        `a provider of ${given}: { provider: new aws.Provider("${given}", { region: "${given}" }) }.`,
+    );
+  });
 }
 
-/** The function's security group: the one given, with no rule added, or one of its own. */
-function createFunctionGroup(
+/** The function's security group (its own, or the one given) and, where asked for, a way to Secrets Manager. */
+function createNetwork(
   name: string,
-  args: MaterializedViewRefreshArgs,
+  scope: Scope,
+  { network, database }: MaterializedViewRefreshArgs,
   plan: Plan,
-  endpoint: SecretsEndpoint | undefined,
-  opts: pulumi.CustomResourceOptions,
-): pulumi.Output<string> {
-  const { network, database } = args;
-  if (network.securityGroupId !== undefined) return pulumi.output(network.securityGroupId);
-  const { databaseSecurityGroupId } = network;
-  // The settings' rules have refused this already, and told the other faults with it.
-  if (databaseSecurityGroupId === undefined) throw new Error("no security group of the database");
-  const { id } = createSecurityGroup(
-    `${name}-security-group`,
-    {
+  region: pulumi.Output<string>,
+): { securityGroupId: pulumi.Output<string>; endpoint?: SecretsEndpoint } {
+  const { vpcId, subnetIds, databaseSecurityGroupId } = network;
+  const { secretArn } = database;
+  const endpoint =
+    network.secretsEndpoint === true && secretArn !== undefined
+      ? createSecretsEndpoint(`${name}-secrets`, scope, { vpcId, subnetIds, region, secretArn })
+      : undefined;
+  const securityGroupId =
+    network.securityGroupId ??
+    createSecurityGroup(`${name}-security-group`, scope, {
       name: plan.names.securityGroup,
-      vpcId: network.vpcId,
-      databaseSecurityGroupId,
-      databasePort: database.port ?? plan.network.databasePort,
+      vpcId,
+      // Without a group of the function's own the settings have asked for this one.
+      databaseSecurityGroupId: databaseSecurityGroupId ?? "",
+      databasePort: database.port ?? DEFAULT_DATABASE_PORT,
       reachesSecretsManager: database.auth === "secret",
       endpointSecurityGroupId: endpoint?.securityGroupId,
-      tags: plan.tags,
-    },
-    opts,
-  );
-  return id;
+    }).id;
+  if (endpoint !== undefined) admitToEndpoint(`${name}-secrets-in`, scope, endpoint, securityGroupId);
+  return { securityGroupId: pulumi.output(securityGroupId), ...(endpoint === undefined ? {} : { endpoint }) };
 }
 
-/** What the function is made of, once everything it stands on is there. */
-interface FunctionParts {
-  args: MaterializedViewRefreshArgs;
-  settings: Settings;
-  plan: Plan;
-  role: FunctionRole;
-  logGroupName: pulumi.Output<string>;
-  securityGroupId: pulumi.Output<string>;
-  /** The bundle on disk. */
-  file: pulumi.Output<string>;
-  endpoint: SecretsEndpoint | undefined;
+/** What the placeholders of the plan's statements stand for. */
+function arnValues(
+  args: MaterializedViewRefreshArgs,
+  parent: pulumi.Resource,
+  region: pulumi.Output<string>,
+  queues: DelayQueue[],
+): ArnValues {
+  const { database, kmsKeyArn, failureQueueArn, failureTopicArn, logGroupName } = args;
+  const partition = region.apply(partitionOf);
+  const { accountId } = aws.getCallerIdentityOutput({}, { parent });
+  return {
+    region,
+    partition,
+    accountId,
+    logGroupArn: pulumi.interpolate`arn:${partition}:logs:${region}:${accountId}:log-group:${logGroupName}`,
+    databaseResourceId: database.resourceId,
+    databaseUser: database.user,
+    secretArn: database.secretArn,
+    secretKmsKeyArn: database.secretKmsKeyArn,
+    kmsKeyArn,
+    failureDestinationArn: failureQueueArn ?? failureTopicArn,
+    ...Object.fromEntries(
+      queues.map(({ plan, resource }) => [`queueArn:${plan.offsetSeconds}`, resource.arn]),
+    ),
+  };
 }
 
-function createRefreshFunction(
-  name: string,
-  parts: FunctionParts,
-  opts: pulumi.CustomResourceOptions,
-): aws.lambda.Function {
-  const { args, settings, plan } = parts;
-  const { database, network } = args;
-  return createFunction(
-    `${name}-function`,
+const DEFAULT_DATABASE_PORT = 5_432;
+
+/** The function's variables; of a database that another resource makes some are known later. */
+function environmentOf(
+  { database, environment = {} }: MaterializedViewRefreshArgs,
+  { settings, group, views }: Plan,
+): Record<string, pulumi.Input<string>> {
+  const { logFormat, historyRetentionDays } = settings;
+  return functionEnvironment<pulumi.Input<string>>(
+    { group, views, logFormat, historyRetentionDays, environment },
     {
-      plan: plan.function,
-      code: parts.file.apply(
-        (file) => new pulumi.asset.AssetArchive({ "index.js": new pulumi.asset.FileAsset(file) }),
-      ),
-      roleArn: parts.role.arn,
-      logGroupName: parts.logGroupName,
-      environment: {
-        ...functionEnvironment<pulumi.Input<string>>(settings, {
-          host: database.host,
-          port: pulumi.output(database.port ?? plan.network.databasePort).apply(String),
-          name: database.name,
-          auth: database.auth === "secret" ? "secret" : "iam",
-          tls: "verify-full",
-          ...(database.user === undefined ? {} : { user: database.user }),
-          ...(database.secretArn === undefined ? {} : { secretArn: database.secretArn }),
-        }),
-        ...parts.endpoint?.variables,
-      },
-      subnetIds: network.subnetIds,
-      securityGroupId: parts.securityGroupId,
-      tags: plan.tags,
+      host: database.host,
+      port: pulumi.output(database.port ?? DEFAULT_DATABASE_PORT).apply(String),
+      name: database.name,
+      auth: database.auth === "secret" ? "secret" : "iam",
+      tls: "verify-full",
+      ...(database.user === undefined ? {} : { user: database.user }),
+      ...(database.secretArn === undefined ? {} : { secretArn: database.secretArn }),
     },
-    opts,
   );
 }
 
-function dashboardUrl({ place, dashboard }: Plan): string {
-  const { region } = place;
-  return `${consoleAddress(region)}/cloudwatch/home?region=${region}#dashboards/dashboard/${dashboard.name}`;
+/** The subnets, counted again where they were known only now. @throws RunError for one alone. */
+function subnetsOf({ network }: MaterializedViewRefreshArgs): pulumi.Output<string[]> {
+  return pulumi.output(network.subnetIds).apply((subnetIds) => {
+    if (subnetIds.length >= 2) return subnetIds;
+    throw new pulumi.RunError(
+      `network.subnetIds has ${subnetIds.length}: the loss of one zone would stop the refresh. Give two subnets in two zones.`,
+    );
+  });
+}
+
+/** The estimate, or why there is none: not knowing a price is no reason to refuse a stack. */
+function costOf(plan: Plan, region: string): CostEstimate | undefined {
+  try {
+    return estimateMonthlyCost(usageOf(plan, region), recordedPrices);
+  } catch (error) {
+    if (!(error instanceof PriceUnknownError)) throw error;
+    void pulumi.log.warn(error.message);
+    return undefined;
+  }
+}
+
+/** Tags of the rule: the promise and its price, for policies and people to read. */
+function promiseTags(
+  { settings, maxStalenessSeconds }: Plan,
+  cost: pulumi.Output<CostEstimate | undefined>,
+): Record<string, pulumi.Input<string>> {
+  const { monthlyBudgetUsd } = settings;
+  return {
+    [MAX_STALENESS_TAG]: String(maxStalenessSeconds),
+    [MONTHLY_USD_TAG]: cost.apply((known) => known?.totalUsd.toFixed(2) ?? "unknown"),
+    ...(monthlyBudgetUsd === undefined ? {} : { [MONTHLY_BUDGET_USD_TAG]: String(monthlyBudgetUsd) }),
+  };
+}
+
+function inCents(cost: CostEstimate | undefined): MonthlyCost {
+  if (cost === undefined) return { lines: {} };
+  const cents = (usd: number): number => Math.round(usd * 100) / 100;
+  return {
+    totalUsd: cents(cost.totalUsd),
+    totalWithFreeTierUsd: cents(cost.totalWithFreeTierUsd),
+    lines: Object.fromEntries(cost.lines.map((line) => [line.description, cents(line.monthlyUsd)])),
+  };
 }

@@ -1,31 +1,42 @@
 /** A stack's settings, read from its Pulumi config; faults end the program with the list and no stack trace. */
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
+import { defaultPrefix, refusingFaults } from "./checkedPlan";
+import {
+  CONFIG_NAMESPACE,
+  scalars,
+  SECRET_KEY,
+  SettingsFaults,
+  unsetCommand,
+  type Fault,
+} from "./settings/faults";
 import { parseSettings } from "./settings/parseSettings";
-import type { Settings } from "./settings/settings";
-import { CONFIG_NAMESPACE, SettingsFaults, unsetCommand, type Fault } from "./settings/settingsFaults";
+import type { Settings } from "./settings/schema";
 
 /**
  * Every key of the project's namespace, known or not: a mistyped one is a fault, which Pulumi itself would not tell.
  * The namespace is the project's name, and a project made by `pulumi new` has one of its own.
- * @throws RunError with all faults.
+ * @throws RunError with all faults, or where no region is set.
  */
 export function stackSettings(): Settings {
   const prefix = `${pulumi.getProject()}:`;
-  const keys = Object.keys(pulumi.runtime.allConfig()).filter((key) => key.startsWith(prefix));
-  const values = keys.map((key) => [key.slice(prefix.length), pulumi.runtime.allConfig()[key]]);
+  const config = pulumi.runtime.allConfig();
+  const keys = Object.keys(config).filter((key) => key.startsWith(prefix));
+  const values = Object.fromEntries(keys.map((key) => [key.slice(prefix.length), config[key]]));
   const secrets = keys.filter(isSecret).map((key) => key.slice(prefix.length));
-  return refusingFaults(() => {
-    const { settings, faults } = readSettings(Object.fromEntries(values) as Record<string, string>);
+  const settings = refusingFaults(() => {
+    const { settings, faults } = readSettings({ namePrefix: defaultPrefix("matview"), ...values });
     // What else is wrong with a secret would quote it.
     const others = faults.filter(({ key }) => !secrets.includes(key.split(/[.[]/, 1)[0] ?? key));
-    const unread = [...foreignFaults(), ...secrets.map(secretFault)];
+    const unread = [...foreignFaults(config), ...secrets.map((key) => secretFault(key, values[key] ?? ""))];
     if (settings === undefined || unread.length > 0) throw new SettingsFaults([...unread, ...others]);
     return settings;
   });
+  if (aws.config.region !== undefined) return settings;
+  throw new pulumi.RunError("No AWS region is set. Set one: pulumi config set aws:region us-west-2");
 }
 
-function readSettings(values: Record<string, string>): { settings?: Settings; faults: Fault[] } {
+function readSettings(values: Record<string, string | undefined>): { settings?: Settings; faults: Fault[] } {
   try {
     return { settings: parseSettings(values, "deploy", aws.config.region), faults: [] };
   } catch (error) {
@@ -35,11 +46,9 @@ function readSettings(values: Record<string, string>): { settings?: Settings; fa
 }
 
 /** A project made by `pulumi new` takes this repository's stack files along, whose keys are not its own. */
-function foreignFaults(): Fault[] {
+function foreignFaults(config: Record<string, string>): Fault[] {
   const project = pulumi.getProject();
-  const foreign = Object.keys(pulumi.runtime.allConfig()).find((key) =>
-    key.startsWith(`${CONFIG_NAMESPACE}:`),
-  );
+  const foreign = Object.keys(config).find((key) => key.startsWith(`${CONFIG_NAMESPACE}:`));
   if (project === CONFIG_NAMESPACE || foreign === undefined) return [];
   return [
     {
@@ -58,32 +67,24 @@ function isSecret(key: string): boolean {
 }
 
 /** Settings are plain values, so an encrypted one would stand in the state in plain text: better not at all. */
-function secretFault(key: string): Fault {
+function secretFault(key: string, value: string): Fault {
   return {
     key,
     value: "(a secret)",
     problem: "is set as a secret, and settings stand in names, tags, alarms and environment, for all to read",
     limit: "plain values; a password belongs into Secrets Manager (database.auth secret, database.secretArn)",
-    remedy: unsetCommand("deploy", key),
+    remedy: secretRemedy(key, value),
   };
 }
 
-/** Runs a check; turns its faults into the one kind of error that Pulumi prints without a stack trace. */
-export function refusingFaults<T>(check: () => T): T {
-  try {
-    return check();
-  } catch (error) {
-    if (error instanceof SettingsFaults) throw new pulumi.RunError(error.message);
-    throw error;
+/** Takes nothing away but what looks like a secret: the rest of an object is worth keeping. */
+function secretRemedy(key: string, value: string): string {
+  if (!value.startsWith("{") && !value.startsWith("[")) {
+    return `pulumi config set --plaintext ${key} <value>, or ${unsetCommand("deploy", key)}`;
   }
-}
-
-/**
- * The region of the default provider: `aws:region` of the stack, else AWS_REGION.
- * @throws RunError where there is none.
- */
-export function providerRegion(): string {
-  const { region } = aws.config;
-  if (region !== undefined) return region;
-  throw new pulumi.RunError("No AWS region is set. Set one: pulumi config set aws:region us-west-2");
+  const paths = scalars(key, JSON.parse(value) as unknown).map(([path]) => path);
+  const suspects = paths.filter((path) => SECRET_KEY.test(path.slice(path.lastIndexOf(".") + 1)));
+  return suspects.length > 0
+    ? suspects.map((path) => unsetCommand("deploy", path)).join(" && ")
+    : `pulumi config set --plaintext --path ${paths[0] ?? key} <value>, for the value that is encrypted`;
 }

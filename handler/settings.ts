@@ -33,9 +33,9 @@ export interface DatabaseSettings<Text = string> {
   host: Text;
   /** TCP port, as text. */
   port: Text;
-  name: string;
+  name: Text;
   /** Absent with `secret`: the secret names its user. */
-  user?: string;
+  user?: Text;
   auth: DatabaseAuth;
   /** ARN of a secret of RDS's JSON shape (username, password); with `secret` only. */
   secretArn?: Text;

@@ -17,8 +17,8 @@ export interface SandboxDatabaseArgs {
   proxy: boolean;
   /** Path and permissions boundary of the proxy's role. */
   rolePath: string;
-  permissionsBoundaryArn?: string;
-  tags: Record<string, string>;
+  permissionsBoundaryArn: pulumi.Input<string> | undefined;
+  tags: Record<string, pulumi.Input<string>>;
 }
 
 /** Master user of the instance. Its password is made and kept by RDS in Secrets Manager, never seen by Pulumi. */

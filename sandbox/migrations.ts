@@ -3,20 +3,19 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import { partitionOf } from "../components/plan/arnTemplates";
+import { partitionOf, token } from "../components/plan/arnTemplates";
 import { bundleHandler } from "../components/bundle";
-import type { FunctionPlan, PermissionPlan, StatementPlan } from "../components/plan/planTypes";
+import type { FunctionPlan, StatementPlan } from "../components/plan/planTypes";
 import { createFunction } from "../components/resources/function";
 import { createLogGroup } from "../components/resources/logGroup";
 import { admitToEndpoint, createSecretsEndpoint, createSecurityGroup } from "../components/resources/network";
-import { createRole } from "../components/resources/role";
+import { createRole, policyDocument } from "../components/resources/role";
 import { MIGRATIONS_FOLDER, REFRESH_USER_VARIABLE } from "../migrations/contract";
 
 /** What {@link SandboxMigrations} is told. */
 export interface SandboxMigrationsArgs {
   /** Name of the function; its log group and role are named after it. */
   functionName: string;
-  region: string;
   runtime: string;
   architecture: "arm64" | "x86_64";
   vpcId: pulumi.Input<string>;
@@ -32,8 +31,8 @@ export interface SandboxMigrationsArgs {
   logRetentionDays: number;
   /** Path and permissions boundary of the function's role. */
   rolePath: string;
-  permissionsBoundaryArn?: string;
-  tags: Record<string, string>;
+  permissionsBoundaryArn: pulumi.Input<string> | undefined;
+  tags: Record<string, pulumi.Input<string>>;
 }
 
 const REPOSITORY = path.resolve(__dirname, "..");
@@ -53,70 +52,51 @@ export class SandboxMigrations extends pulumi.ComponentResource {
 
   constructor(name: string, args: SandboxMigrationsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("matview-refresh:sandbox:Migrations", name, {}, opts);
-    const child = { parent: this };
     const logicalName = `${name}-migrate`;
+    const scope = { parent: this, tags: args.tags };
+    const region = aws.getRegionOutput({}, { parent: this }).region;
     const files = migrationFiles();
 
     // One zone is enough for a call a deployment; every zone is billed.
-    const endpoint = createSecretsEndpoint(
-      `${logicalName}-secrets`,
-      {
-        vpcId: args.vpcId,
-        subnetIds: args.subnetIds.apply((subnetIds) => subnetIds.slice(0, 1)),
-        region: args.region,
-        secretArn: args.masterSecretArn,
-        tags: args.tags,
+    const endpoint = createSecretsEndpoint(`${logicalName}-secrets`, scope, {
+      vpcId: args.vpcId,
+      subnetIds: args.subnetIds.apply((subnetIds) => subnetIds.slice(0, 1)),
+      region,
+      secretArn: args.masterSecretArn,
+    });
+    const group = createSecurityGroup(logicalName, scope, {
+      name: args.functionName,
+      vpcId: args.vpcId,
+      databaseSecurityGroupId: args.databaseSecurityGroupId,
+      databasePort: args.databasePort,
+      reachesSecretsManager: true,
+      endpointSecurityGroupId: endpoint.securityGroupId,
+    });
+    const admitted = admitToEndpoint(`${logicalName}-secrets-in`, scope, endpoint, group.id);
+    const logs = createLogGroup(logicalName, scope, {
+      name: `/aws/lambda/${args.functionName}`,
+      retentionDays: args.logRetentionDays,
+    });
+    const role = createRole(logicalName, scope, {
+      name: args.functionName,
+      path: args.rolePath,
+      permissionsBoundaryArn: args.permissionsBoundaryArn,
+      policy: policyDocument(STATEMENTS, { logGroupArn: logs.arn, secretArn: args.masterSecretArn }),
+      partition: region.apply(partitionOf),
+    });
+    const fn = createFunction(logicalName, scope, functionPlan(args), {
+      code: archive(files),
+      roleArn: role.arn,
+      logGroupName: logs.name,
+      environment: {
+        ...args.environment,
+        ...endpoint.variables,
+        [REFRESH_USER_VARIABLE]: args.refreshUser,
       },
-      child,
-    );
-    const group = createSecurityGroup(
-      logicalName,
-      {
-        name: args.functionName,
-        vpcId: args.vpcId,
-        databaseSecurityGroupId: args.databaseSecurityGroupId,
-        databasePort: args.databasePort,
-        reachesSecretsManager: true,
-        endpointSecurityGroupId: endpoint.securityGroupId,
-        tags: args.tags,
-      },
-      child,
-    );
-    const admitted = admitToEndpoint(`${logicalName}-secrets-in`, endpoint, group.id, args.tags, child);
-    const logs = createLogGroup(
-      logicalName,
-      { name: `/aws/lambda/${args.functionName}`, retentionDays: args.logRetentionDays, isGiven: false },
-      args.tags,
-      child,
-    );
-    const role = createRole(
-      logicalName,
-      {
-        name: args.functionName,
-        plan: rolePlan(args),
-        statements: statementsFor(logs.resource!.arn, args.masterSecretArn),
-        tags: args.tags,
-      },
-      child,
-    );
-    const fn = createFunction(
-      logicalName,
-      {
-        plan: functionPlan(args),
-        code: archive(files),
-        roleArn: role.arn,
-        logGroupName: logs.name,
-        environment: {
-          ...args.environment,
-          ...endpoint.variables,
-          [REFRESH_USER_VARIABLE]: args.refreshUser,
-        },
-        subnetIds: args.subnetIds,
-        securityGroupId: group.id,
-        tags: args.tags,
-      },
-      { ...child, dependsOn: [...role.grants, endpoint.endpoint] },
-    );
+      subnetIds: args.subnetIds,
+      securityGroupId: group.id,
+      dependsOn: [...role.grants, endpoint.endpoint],
+    });
     const invocation = new aws.lambda.Invocation(
       logicalName,
       {
@@ -129,47 +109,27 @@ export class SandboxMigrations extends pulumi.ComponentResource {
           database: args.masterSecretArn,
         },
       },
-      { ...child, dependsOn: [...group.rules, admitted] },
+      { parent: this, dependsOn: [...group.rules, admitted] },
     );
     this.result = invocation.result;
     this.registerOutputs({ result: this.result });
   }
 }
 
-/** AWS's own policy for a function's network interfaces: describing them takes no resource. */
-function networkPolicyArn(region: string): string {
-  return `arn:${partitionOf(region)}:iam::aws:policy/service-role/AWSLambdaENIManagementAccess`;
-}
-
-/** Its statements have exact ARNs, which the plan's do not: they go to the role by themselves. */
-function rolePlan({ region, rolePath, permissionsBoundaryArn }: SandboxMigrationsArgs): PermissionPlan {
-  return {
-    rolePath,
-    managedPolicyArns: [networkPolicyArn(region)],
-    statements: [],
-    ...(permissionsBoundaryArn === undefined ? {} : { permissionsBoundaryArn }),
-  };
-}
-
-function statementsFor(
-  logGroupArn: pulumi.Output<string>,
-  secretArn: pulumi.Output<string>,
-): pulumi.Output<StatementPlan[]> {
-  return pulumi.all([logGroupArn, secretArn]).apply(([logGroup, secret]) => [
-    {
-      sid: "WriteItsOwnLog",
-      reason: "what the migrations did",
-      actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
-      resources: [`${logGroup}:*`],
-    },
-    {
-      sid: "ReadTheMasterSecret",
-      reason: "migrations make tables and roles",
-      actions: ["secretsmanager:GetSecretValue"],
-      resources: [secret],
-    },
-  ]);
-}
+const STATEMENTS: StatementPlan[] = [
+  {
+    sid: "WriteItsOwnLog",
+    reason: "what the migrations did",
+    actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
+    resources: [`${token("logGroupArn")}:*`],
+  },
+  {
+    sid: "ReadTheMasterSecret",
+    reason: "migrations make tables and roles",
+    actions: ["secretsmanager:GetSecretValue"],
+    resources: [token("secretArn")],
+  },
+];
 
 function functionPlan(args: SandboxMigrationsArgs): FunctionPlan {
   return {
@@ -180,9 +140,6 @@ function functionPlan(args: SandboxMigrationsArgs): FunctionPlan {
     architecture: args.architecture,
     timeoutSeconds: TIMEOUT_SECONDS,
     memoryMb: MEMORY_MB,
-    asyncRetries: 0,
-    eventAgeSeconds: 60,
-    statementTimeoutMs: TIMEOUT_SECONDS * 1_000,
   };
 }
 

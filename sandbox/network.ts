@@ -6,7 +6,7 @@ export interface SandboxNetworkArgs {
   /** Availability zones: two or more, as RDS asks. */
   zones: number;
   /** Written on everything that takes tags. */
-  tags: Record<string, string>;
+  tags: Record<string, pulumi.Input<string>>;
 }
 
 /**

@@ -1,8 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { DatabaseArgs, NetworkArgs } from "../components/args";
-import { functionEnvironment } from "../components/plan/functionPlan";
 import type { Plan } from "../components/plan/plan";
-import type { CreatedDatabase, ExistingDatabase, Settings } from "../components/settings/settings";
+import { functionEnvironment } from "../components/settings/environment";
+import type { Settings } from "../components/settings/schema";
 import { SandboxDatabase } from "./database";
 import { SandboxMigrations } from "./migrations";
 import { SandboxNetwork } from "./network";
@@ -15,107 +15,113 @@ export interface Places {
   ready: pulumi.Resource[];
 }
 
-/** Subnets and their VPC. */
-interface Subnets {
-  vpcId: pulumi.Output<string>;
-  subnetIds: pulumi.Output<string[]>;
-}
-
-/** Makes what the settings want made, and names the rest. Settings for a deployment name both places. */
-export function createPlaces(name: string, settings: Settings, plan: Plan): Places {
-  const subnets = createSubnets(name, settings, plan);
-  const { database } = settings;
-  if (database.kind === "create") return createdDatabase(name, settings, database, plan, subnets);
-  if (database.kind === "existing") return existingDatabase(settings, database, subnets);
-  throw new pulumi.RunError(
-    "No database is set. pulumi config set --path database.create.instanceClass db.t4g.micro",
-  );
-}
-
-function createSubnets(name: string, { network }: Settings, { tags }: Plan): Subnets {
-  if (network.kind === "create") {
-    const { vpcId, subnetIds } = new SandboxNetwork(name, { zones: network.zones, tags });
-    return { vpcId, subnetIds };
-  }
-  if (network.kind === "none") throw new pulumi.RunError("No network is set.");
-  return { vpcId: pulumi.output(network.vpcId), subnetIds: pulumi.output(network.subnetIds) };
-}
-
-function existingDatabase(settings: Settings, database: ExistingDatabase, subnets: Subnets): Places {
-  const { kind: _kind, isProxy, ...rest } = database;
-  const given = settings.network.kind === "existing" ? settings.network : undefined;
+/** Makes what the settings of a stack want made, and names the rest. */
+export function createPlaces(plan: Plan): Places {
+  const { tags } = plan;
+  const { database, network } = plan.settings;
+  const name = plan.names.base;
+  // The rules of the settings have asked for what is missing here.
+  const { host = "", name: databaseName = "", vpcId = "", subnetIds = [] } = { ...database, ...network };
+  const subnets =
+    network.create === true
+      ? new SandboxNetwork(name, { zones: network.zones ?? 2, tags })
+      : { vpcId, subnetIds };
+  if (database.create !== undefined) return createdDatabase(plan, database.create, subnets);
+  const { create: _created, proxy, resourceId, ...given } = database;
   return {
-    database: { ...rest, proxy: isProxy },
+    database: {
+      ...given,
+      host,
+      name: databaseName,
+      resourceId: resourceId ?? (typeof proxy === "string" ? proxyId(proxy) : undefined),
+      proxy: proxy !== undefined && proxy !== false,
+    },
     network: {
-      ...subnets,
-      databaseSecurityGroupId: given?.databaseSecurityGroupId,
-      securityGroupId: given?.securityGroupId,
-      secretsEndpoint: given?.secretsEndpoint,
+      vpcId: subnets.vpcId,
+      subnetIds: subnets.subnetIds,
+      databaseSecurityGroupId: network.databaseSecurityGroupId,
+      securityGroupId: network.securityGroupId,
+      secretsEndpoint: network.secretsEndpoint,
     },
     ready: [],
   };
 }
 
+/** The `prx-…` id at the end of a proxy's ARN. */
+function proxyId(proxyArn: string): string {
+  return proxyArn.slice(proxyArn.lastIndexOf(":") + 1);
+}
+
+/** Subnets and their VPC. */
+interface Subnets {
+  vpcId: pulumi.Input<string>;
+  subnetIds: pulumi.Input<pulumi.Input<string>[]>;
+}
+
+/** Database and user of a database made with the stack, unless named. */
+const CREATED = { name: "scanner", user: "matview_refresh_function", port: 5_432 } as const;
+
 function createdDatabase(
-  name: string,
-  settings: Settings,
-  database: CreatedDatabase,
-  plan: Plan,
+  { settings, names, group, views, tags }: Plan,
+  create: NonNullable<Settings["database"]["create"]>,
   subnets: Subnets,
 ): Places {
-  const { tags } = plan;
-  const { rolePath, permissionsBoundaryArn } = settings;
-  const boundary = permissionsBoundaryArn === undefined ? {} : { permissionsBoundaryArn };
+  const { database, rolePath, permissionsBoundaryArn, runtime, logRetentionDays } = settings;
+  const name = names.base;
+  const { vpcId } = subnets;
+  const subnetIds = pulumi.output(subnets.subnetIds);
+  const port = database.port ?? CREATED.port;
+  const user = database.user ?? CREATED.user;
+  const databaseName = database.name ?? CREATED.name;
   const made = new SandboxDatabase(name, {
-    ...subnets,
-    instanceClass: database.instanceClass,
-    storageGb: database.storageGb,
-    port: database.port,
-    databaseName: database.name,
-    refreshUser: database.user,
-    proxy: database.proxy,
+    vpcId,
+    subnetIds,
+    ...create,
+    port,
+    databaseName,
+    refreshUser: user,
     rolePath,
-    ...boundary,
+    permissionsBoundaryArn,
     tags,
   });
   const migrations = new SandboxMigrations(name, {
-    ...subnets,
-    functionName: `${plan.names.base}-migrate`,
-    region: plan.place.region,
-    runtime: settings.runtime,
+    vpcId,
+    subnetIds,
+    functionName: `${name}-migrate`,
+    runtime,
     architecture: settings.architecture,
     databaseSecurityGroupId: made.securityGroupId,
-    databasePort: database.port,
+    databasePort: port,
     masterSecretArn: made.masterSecretArn,
     // Without the variables that a stack adds: they are the refresh function's.
     environment: functionEnvironment<pulumi.Input<string>>(
-      { ...settings, environment: {} },
+      { ...settings, group, views, environment: {} },
       {
         host: made.instanceHost,
-        port: String(database.port),
-        name: database.name,
+        port: String(port),
+        name: databaseName,
         auth: "secret",
         secretArn: made.masterSecretArn,
         tls: "verify-full",
       },
     ),
-    refreshUser: database.user,
-    logRetentionDays: settings.logRetentionDays,
+    refreshUser: user,
+    logRetentionDays,
     rolePath,
-    ...boundary,
+    permissionsBoundaryArn,
     tags,
   });
   return {
     database: {
       host: made.host,
-      port: database.port,
-      name: database.name,
-      user: database.user,
+      port,
+      name: databaseName,
+      user,
       auth: "iam",
       resourceId: made.resourceId,
-      proxy: database.proxy,
+      proxy: create.proxy,
     },
-    network: { ...subnets, databaseSecurityGroupId: made.securityGroupId },
+    network: { vpcId, subnetIds, databaseSecurityGroupId: made.securityGroupId },
     ready: [migrations, ...made.ready],
   };
 }

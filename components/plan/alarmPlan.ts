@@ -3,8 +3,9 @@
  * They make a ladder: slow warns while all is well, failing says why, stale says that the promise is broken.
  */
 import { METRIC, METRIC_NAMESPACE, groupDimensions, metricDimensions } from "../../handler/metricNames";
-import type { ErrorsAlarmSettings, Settings } from "../settings/settings";
-import { writeViewName } from "../settings/viewNames";
+import type { ViewSettings } from "../../handler/settings";
+import { writeViewName } from "../settings/names";
+import type { ErrorsAlarmSetting } from "../settings/schema";
 import { LONGEST_WARM_UP_SECONDS } from "../time/alarmRule";
 import {
   failingWindow,
@@ -12,10 +13,17 @@ import {
   staleWindowWithinSeconds,
   tickPeriodSeconds,
   toldWithinSeconds,
+  type Timing,
 } from "../time/alarmTiming";
 import { replayTrouble, type Series } from "../time/replay";
 import { sampleTicksWithin } from "../time/schedule";
-import type { AlarmPlan, MetricPlan, NamesPlan } from "./planTypes";
+import type { AlarmPlan, MetricPlan, NamesPlan, Plan } from "./planTypes";
+
+/** What alarms are made of. */
+type AlarmSource = Pick<
+  Plan,
+  "settings" | "names" | "group" | "views" | "schedule" | "failedTicks" | "maxStalenessSeconds"
+>;
 
 /** Longest alarm description and alarm name that CloudWatch takes. */
 const LONGEST_DESCRIPTION = 1_024;
@@ -26,14 +34,15 @@ const LONGEST_NAME = 255;
  * refreshes are switched off nothing is promised, so there are no stale alarms: made anew when refreshes begin, they
  * wait for the first of them, as on a first deployment.
  */
-export function planAlarms(settings: Settings, names: NamesPlan): AlarmPlan[] {
+export function planAlarms(source: AlarmSource): AlarmPlan[] {
+  const { views, settings } = source;
   const { errors } = settings.alarms;
   const alarms = [
-    ...settings.views.map((view) => failingAlarm(settings, names, view)),
-    ...(settings.refreshEnabled ? settings.views.map((view) => staleAlarm(settings, names, view)) : []),
-    slowAlarm(settings, names),
-    throttledAlarm(settings, names),
-    ...(errors === undefined ? [] : [errorsAlarm(settings, names, errors)]),
+    ...views.map((view) => failingAlarm(source, view)),
+    ...(settings.refreshEnabled ? views.map((view) => staleAlarm(source, view)) : []),
+    slowAlarm(source),
+    throttledAlarm(source),
+    ...(errors === undefined ? [] : [errorsAlarm(source, errors)]),
   ];
   return alarms.map((alarm) => ({
     ...alarm,
@@ -46,12 +55,12 @@ function lambdaMetric(names: NamesPlan, id: Series, name: string): MetricPlan {
   return { id, namespace: "AWS/Lambda", name, dimensions, statistic: "Sum" };
 }
 
-function successMetric(settings: Settings, view: Settings["views"][number]): MetricPlan {
+function successMetric({ group }: AlarmSource, view: ViewSettings): MetricPlan {
   return {
     id: "success",
     namespace: METRIC_NAMESPACE,
     name: METRIC.succeeded,
-    dimensions: metricDimensions(settings.group, view),
+    dimensions: metricDimensions(group, view),
     statistic: "Sum",
   };
 }
@@ -62,12 +71,11 @@ function successMetric(settings: Settings, view: Settings["views"][number]): Met
  */
 function viewAlarm(
   kind: "failing" | "stale",
-  settings: Settings,
-  names: NamesPlan,
-  view: Settings["views"][number],
+  { views, names }: AlarmSource,
+  view: ViewSettings,
 ): Pick<AlarmPlan, "key" | "kind" | "name" | "view"> {
   const viewName = writeViewName(view);
-  const suffix = settings.views.length === 1 ? kind : `${kind}-${viewName}`;
+  const suffix = views.length === 1 ? kind : `${kind}-${viewName}`;
   return {
     key: kind === "failing" ? suffix : `${kind}-${viewName}`,
     kind,
@@ -76,17 +84,17 @@ function viewAlarm(
   };
 }
 
-function failingAlarm(settings: Settings, names: NamesPlan, view: Settings["views"][number]): AlarmPlan {
-  const { alarms, timeoutSeconds, schedule } = settings;
-  const { periodSeconds, leastErrors } = failingWindow({ schedule, timeoutSeconds }, alarms.failedTicks);
-  const ticks = alarms.failedTicks === 1 ? "1 tick" : `${alarms.failedTicks} ticks`;
+function failingAlarm(source: AlarmSource, view: ViewSettings): AlarmPlan {
+  const { names, failedTicks } = source;
+  const { periodSeconds, leastErrors } = failingWindow(timingOf(source), failedTicks);
+  const ticks = failedTicks === 1 ? "1 tick" : `${failedTicks} ticks`;
   const errors = leastErrors === 1 ? "a run" : `${leastErrors} runs`;
   return {
-    ...viewAlarm("failing", settings, names, view),
+    ...viewAlarm("failing", source, view),
     description:
       `${writeViewName(view)} was not refreshed through at least ${ticks} (${periodSeconds} s), and ${errors} of ` +
       `${names.function} failed. Its log (${names.logGroup}) has the reason and the remedy.`,
-    metrics: [successMetric(settings, view), lambdaMetric(names, "errors", "Errors")],
+    metrics: [successMetric(source, view), lambdaMetric(names, "errors", "Errors")],
     expression: `IF(FILL(success, 0) < 1 AND FILL(errors, 0) >= ${leastErrors}, 1, 0)`,
     comparison: "GreaterThanOrEqualToThreshold",
     threshold: 1,
@@ -101,17 +109,17 @@ function failingAlarm(settings: Settings, names: NamesPlan, view: Settings["view
  * Counts successes, so that it goes off when there are none for whatever reason: failures, a dead schedule, a
  * function that cannot start. Where the metric is gone altogether the missing data is breaching.
  */
-function staleAlarm(settings: Settings, names: NamesPlan, view: Settings["views"][number]): AlarmPlan {
-  const { schedule, timeoutSeconds, maxStalenessSeconds } = settings;
-  const periodSeconds = staleWindowWithinSeconds({ schedule, timeoutSeconds }, maxStalenessSeconds);
+function staleAlarm(source: AlarmSource, view: ViewSettings): AlarmPlan {
+  const { names, maxStalenessSeconds } = source;
+  const periodSeconds = staleWindowWithinSeconds(timingOf(source), maxStalenessSeconds);
   return {
-    ...viewAlarm("stale", settings, names, view),
+    ...viewAlarm("stale", source, view),
     description:
       `${writeViewName(view)} has not been refreshed for ${periodSeconds} s, for whatever reason; this is told ` +
       `within ${toldWithinSeconds(periodSeconds)} s of the last refresh, while data is at most ` +
       `${maxStalenessSeconds} s old. Readers see old data. ` +
       `See whether rule ${names.rule} is enabled, then the log ${names.logGroup}.`,
-    metrics: [successMetric(settings, view)],
+    metrics: [successMetric(source, view)],
     expression: "FILL(success, 0)",
     comparison: "LessThanThreshold",
     threshold: 1,
@@ -123,8 +131,10 @@ function staleAlarm(settings: Settings, names: NamesPlan, view: Settings["views"
 }
 
 /** Reads the runs that succeeded: in an outage it stays silent, since a quicker query would not help. */
-function slowAlarm({ alarms, schedule, timeoutSeconds, group }: Settings, names: NamesPlan): AlarmPlan {
-  const periods = slowPeriods({ schedule, timeoutSeconds });
+function slowAlarm(source: AlarmSource): AlarmPlan {
+  const { names, group } = source;
+  const { alarms, timeoutSeconds } = source.settings;
+  const periods = slowPeriods(timingOf(source));
   const runs = periods.datapointsToAlarm === 1 ? "A run" : `${periods.datapointsToAlarm} runs`;
   return {
     key: "slow",
@@ -151,7 +161,8 @@ function slowAlarm({ alarms, schedule, timeoutSeconds, group }: Settings, names:
   };
 }
 
-function throttledAlarm({ schedule, timeoutSeconds }: Settings, names: NamesPlan): AlarmPlan {
+function throttledAlarm(source: AlarmSource): AlarmPlan {
+  const { names } = source;
   return {
     key: "throttled",
     kind: "throttled",
@@ -162,15 +173,15 @@ function throttledAlarm({ schedule, timeoutSeconds }: Settings, names: NamesPlan
     metrics: [lambdaMetric(names, "throttles", "Throttles")],
     comparison: "GreaterThanOrEqualToThreshold",
     threshold: 1,
-    ...onePeriod(tickPeriodSeconds({ schedule, timeoutSeconds })),
+    ...onePeriod(tickPeriodSeconds(timingOf(source))),
     treatMissingData: "notBreaching",
     canFire: true,
   };
 }
 
 /** Over so many errors in each of so many periods, as given; it may be one that can never fire. */
-function errorsAlarm({ schedule }: Settings, names: NamesPlan, errors: ErrorsAlarmSettings): AlarmPlan {
-  const { threshold, periodSeconds, evaluationPeriods, datapointsToAlarm } = errors;
+function errorsAlarm({ schedule, names }: AlarmSource, errors: ErrorsAlarmSetting): AlarmPlan {
+  const { threshold, periodSeconds, evaluationPeriods, datapointsToAlarm = evaluationPeriods } = errors;
   const alarm: AlarmPlan = {
     key: "errors",
     kind: "errors",
@@ -181,6 +192,7 @@ function errorsAlarm({ schedule }: Settings, names: NamesPlan, errors: ErrorsAla
     metrics: [lambdaMetric(names, "errors", "Errors")],
     comparison: "GreaterThanThreshold",
     ...errors,
+    datapointsToAlarm,
     treatMissingData: "notBreaching",
     canFire: true,
   };
@@ -190,6 +202,10 @@ function errorsAlarm({ schedule }: Settings, names: NamesPlan, errors: ErrorsAla
   };
   const { transitions } = replayTrouble(alarm, ticks, { kind: "failed", seconds: 0 });
   return { ...alarm, canFire: transitions.some(({ state }) => state === "ALARM") };
+}
+
+function timingOf({ schedule, settings }: AlarmSource): Timing {
+  return { schedule, timeoutSeconds: settings.timeoutSeconds };
 }
 
 function onePeriod(periodSeconds: number) {

@@ -7,6 +7,10 @@ export type ArnToken =
   | "accountId"
   | "logGroupArn"
   | "databaseResourceId"
+  | "databaseUser"
+  | "failureDestinationArn"
+  | "kmsKeyArn"
+  | "secretKmsKeyArn"
   | "secretArn"
   | `queueArn:${number}`;
 

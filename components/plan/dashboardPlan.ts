@@ -1,45 +1,38 @@
 /** The dashboard as CloudWatch's own body: the lines drawn in its graphs are those the alarms use. */
 import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metricNames";
-import type { AlarmKind, AlarmPlan, DashboardPlan, DashboardWidget, NamesPlan, Place } from "./planTypes";
+import type { AlarmKind, DashboardBody, DashboardWidget, Plan } from "./planTypes";
 import { staleWindowWithinSeconds } from "../time/alarmTiming";
 import { mostTicksPerPeriod } from "../time/schedule";
-import type { Settings } from "../settings/settings";
-import { writeViewName } from "../settings/viewNames";
+import { writeViewName } from "../settings/names";
 
 const FULL_WIDTH = 24;
 const HALF_WIDTH = 12;
 const GRAPH_HEIGHT = 6;
 const TEXT_HEIGHT = 4;
 
-/** What a dashboard is made of. */
-export interface DashboardSource {
-  settings: Settings;
-  names: NamesPlan;
-  place: Required<Place>;
-  alarms: AlarmPlan[];
-}
-
 /** Freshness, duration, errors, invocations against ticks due, skips, and where to look further. */
-export function planDashboard(source: DashboardSource): DashboardPlan {
-  const graphs = [freshness, successes, duration, errors, invocations, skips].map((graph) => graph(source));
+export function dashboardBody(plan: Plan, region: string): DashboardBody {
+  const graphs = [freshness, successes, duration, errors, invocations, skips].map((graph) => graph(plan));
   const widgets = graphs.map((properties, index) => ({
     type: "metric" as const,
     x: (index % 2) * HALF_WIDTH,
     y: TEXT_HEIGHT + Math.floor(index / 2) * GRAPH_HEIGHT,
     width: HALF_WIDTH,
     height: GRAPH_HEIGHT,
-    properties: { region: source.place.region, view: "timeSeries", ...properties },
+    properties: { region, view: "timeSeries", ...properties },
   }));
-  return {
-    name: source.names.dashboard,
-    body: { start: "-PT3H", periodOverride: "inherit", widgets: [textWidget(source), ...widgets] },
-  };
+  return { start: "-PT3H", periodOverride: "inherit", widgets: [textWidget(plan, region), ...widgets] };
+}
+
+/** Where the dashboard is. */
+export function dashboardUrl({ names }: Plan, region: string): string {
+  return `${consoleAddress(region)}/cloudwatch/home?region=${region}#dashboards/dashboard/${names.dashboard}`;
 }
 
 type Graph = Record<string, unknown>;
 
-function textWidget({ settings, names, place }: DashboardSource): DashboardWidget {
-  const { region } = place;
+function textWidget(plan: Plan, region: string): DashboardWidget {
+  const { settings, names } = plan;
   const console = consoleAddress(region);
   const logGroup = encodeURIComponent(encodeURIComponent(names.logGroup)).replaceAll("%", "$");
   const links = [
@@ -48,10 +41,8 @@ function textWidget({ settings, names, place }: DashboardSource): DashboardWidge
     `[rule](${console}/events/home?region=${region}#/eventbus/default/rules/${names.rule})`,
     ...(settings.runbookUrl === undefined ? [] : [`[runbook](${settings.runbookUrl})`]),
   ];
-  const promise =
-    `Refreshed ${settings.schedule.description}; an alarm within ${settings.maxStalenessSeconds} s ` +
-    "when a view is not.";
-  const views = settings.views.map((view) => `\`${writeViewName(view)}\``).join(", ");
+  const promise = `Refreshed ${plan.schedule.description}; told before data is ${plan.maxStalenessSeconds} s old.`;
+  const views = settings.views.map(({ name }) => `\`${name}\``).join(", ");
   const markdown = [`# ${names.base}`, views, promise, links.join(" | ")].join("\n\n");
   return { type: "text", x: 0, y: 0, width: FULL_WIDTH, height: TEXT_HEIGHT, properties: { markdown } };
 }
@@ -65,14 +56,14 @@ export function consoleAddress(region: string): string {
 }
 
 /** One line for each view. */
-function viewMetrics({ settings }: DashboardSource, names: string[], statistic: string): unknown[] {
-  return settings.views.flatMap((view) => {
-    const { group, view: name } = metricDimensions(settings.group, view);
+function viewMetrics({ views, group }: Plan, names: string[], statistic: string): unknown[] {
+  return views.flatMap((view) => {
+    const { group: groupName, view: name } = metricDimensions(group, view);
     return names.map((metric) => [
       METRIC_NAMESPACE,
       metric,
       "group",
-      group,
+      groupName,
       "view",
       name,
       { stat: statistic, label: names.length === 1 ? name : `${name} ${metric}` },
@@ -80,17 +71,12 @@ function viewMetrics({ settings }: DashboardSource, names: string[], statistic: 
   });
 }
 
-function functionMetric(
-  { names }: DashboardSource,
-  metric: string,
-  statistic: string,
-  extra: Graph = {},
-): unknown[] {
+function functionMetric({ names }: Plan, metric: string, statistic: string, extra: Graph = {}): unknown[] {
   return ["AWS/Lambda", metric, "FunctionName", names.function, { stat: statistic, ...extra }];
 }
 
 /** The alarms' own thresholds, as lines. */
-function lines({ alarms }: DashboardSource, kinds: AlarmKind[], scale = 1): Graph {
+function lines({ alarms }: Plan, kinds: AlarmKind[], scale = 1): Graph {
   const horizontal = alarms
     .filter((alarm) => kinds.includes(alarm.kind))
     .map(({ kind, threshold }) => ({ label: kind, value: threshold * scale }));
@@ -100,7 +86,7 @@ function lines({ alarms }: DashboardSource, kinds: AlarmKind[], scale = 1): Grap
   return { annotations: { horizontal: distinct } };
 }
 
-function periodOf({ alarms }: DashboardSource, kind: AlarmKind): number {
+function periodOf({ alarms }: Plan, kind: AlarmKind): number {
   return alarms.find((alarm) => alarm.kind === kind)?.periodSeconds ?? 60;
 }
 
@@ -108,13 +94,13 @@ function periodOf({ alarms }: DashboardSource, kind: AlarmKind): number {
  * The age alone has no points while the database cannot be asked, which would look healthy: the second line stands
  * at the promise wherever the stale alarm's window holds no refresh.
  */
-function freshness(source: DashboardSource): Graph {
-  const { settings } = source;
-  const periodSeconds = staleWindowWithinSeconds(settings, settings.maxStalenessSeconds);
-  const overdue = settings.views.flatMap((view, index) => {
-    const dimensions = Object.entries(metricDimensions(settings.group, view)).flat();
+function freshness(source: Plan): Graph {
+  const { views, group, maxStalenessSeconds } = source;
+  const periodSeconds = staleWindowOf(source);
+  const overdue = views.flatMap((view, index) => {
+    const dimensions = Object.entries(metricDimensions(group, view)).flat();
     const [id, name] = [`success${index}`, writeViewName(view)];
-    const expression = `IF(FILL(${id}, 0) < 1, ${settings.maxStalenessSeconds}, 0)`;
+    const expression = `IF(FILL(${id}, 0) < 1, ${maxStalenessSeconds}, 0)`;
     const counted = { id, stat: "Sum", period: periodSeconds, visible: false };
     return [
       [
@@ -133,21 +119,25 @@ function freshness(source: DashboardSource): Graph {
     metrics: [...viewMetrics(source, [METRIC.staleness], "Maximum"), ...overdue],
     period: 60,
     yAxis: { left: { min: 0 } },
-    annotations: { horizontal: [{ label: "promised", value: settings.maxStalenessSeconds }] },
+    annotations: { horizontal: [{ label: "promised", value: maxStalenessSeconds }] },
   };
 }
 
-function successes(source: DashboardSource): Graph {
+function staleWindowOf({ schedule, settings, maxStalenessSeconds }: Plan): number {
+  return staleWindowWithinSeconds({ schedule, timeoutSeconds: settings.timeoutSeconds }, maxStalenessSeconds);
+}
+
+function successes(source: Plan): Graph {
   return {
     title: "Refreshes; the stale alarm goes off when a view stays below the line",
     metrics: viewMetrics(source, [METRIC.succeeded], "Sum"),
-    period: staleWindowWithinSeconds(source.settings, source.settings.maxStalenessSeconds),
+    period: staleWindowOf(source),
     yAxis: { left: { min: 0 } },
     ...lines(source, ["stale"]),
   };
 }
 
-function duration(source: DashboardSource): Graph {
+function duration(source: Plan): Graph {
   const { timeoutSeconds } = source.settings;
   const { annotations } = lines(source, ["slow"], 1_000) as { annotations: { horizontal: unknown[] } };
   return {
@@ -161,7 +151,7 @@ function duration(source: DashboardSource): Graph {
   };
 }
 
-function errors(source: DashboardSource): Graph {
+function errors(source: Plan): Graph {
   return {
     title: "Errors and throttles",
     metrics: [functionMetric(source, "Errors", "Sum"), functionMetric(source, "Throttles", "Sum")],
@@ -171,8 +161,8 @@ function errors(source: DashboardSource): Graph {
   };
 }
 
-function invocations(source: DashboardSource): Graph {
-  const { schedule } = source.settings;
+function invocations(source: Plan): Graph {
+  const { schedule } = source;
   const periodSeconds = Math.min(86_400, Math.max(300, Math.ceil(schedule.intervalSeconds / 60) * 60));
   const due = mostTicksPerPeriod(schedule, periodSeconds);
   return {
@@ -184,7 +174,7 @@ function invocations(source: DashboardSource): Graph {
   };
 }
 
-function skips(source: DashboardSource): Graph {
+function skips(source: Plan): Graph {
   return {
     title: "Refreshes that were skipped or failed",
     metrics: viewMetrics(source, [METRIC.skipped, METRIC.failed], "Sum"),

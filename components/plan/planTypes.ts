@@ -1,22 +1,16 @@
 /**
  * The plan of a stack: everything that can be known of it without AWS, as plain data. Backends turn it into
- * resources, a local run or a judgement; they decide nothing. ARNs that only AWS knows stand in it as
- * placeholders such as `{functionArn}`, see arnTemplates.
+ * resources, a local run or a judgement; they decide nothing. What only AWS knows stands in it as placeholders such as
+ * `{functionArn}`, see arnTemplates; what depends on the region is made of the plan by dashboard, cost and
+ * verification.
  */
-import type { CostEstimate, CostUsage } from "../cost/cost";
+import type { ViewSettings } from "../../handler/settings";
+import type { Settings } from "../settings/schema";
 import type { AlarmMetric, AlarmRule } from "../time/alarmRule";
 import type { Series } from "../time/replay";
 import type { Schedule } from "../time/schedule";
 
-/** Where the stack is. */
-export interface Place {
-  /** For instance us-east-1. */
-  region: string;
-  /** ARN partition; derived from the region when absent. */
-  partition?: string;
-}
-
-/** Names of everything, after the guide's pattern `<prefix>-refresh-<group>`. */
+/** Names of everything: `<prefix>-refresh-<group>`. */
 export interface NamesPlan {
   /** The group, fit for names: `job-progress`. */
   group: string;
@@ -42,22 +36,6 @@ export interface FunctionPlan {
   timeoutSeconds: number;
   memoryMb: number;
   reservedConcurrency?: number;
-  kmsKeyArn?: string;
-  /** Lambda's own retries of a run that threw: none, the next tick is the retry. */
-  asyncRetries: number;
-  /** Seconds an event waits for a free function before it is dropped. */
-  eventAgeSeconds: number;
-  failureDestinationArn?: string;
-  /** The most a statement can get, in milliseconds; less than the timeout by the handler's margin. */
-  statementTimeoutMs: number;
-}
-
-/** The log group; `isGiven` when it is there already and only its name is used. */
-export interface LogsPlan {
-  name: string;
-  retentionDays: number;
-  isGiven: boolean;
-  kmsKeyArn?: string;
 }
 
 /** The EventBridge rule. */
@@ -81,8 +59,6 @@ export interface TargetPlan {
   retryAttempts: number;
   /** EventBridge drops what it could not deliver in this time. */
   eventAgeSeconds: number;
-  /** SQS queue that takes what EventBridge could not deliver. */
-  deadLetterArn?: string;
 }
 
 /** A queue that holds a tick back to its offset, and its mapping to the function. */
@@ -93,7 +69,6 @@ export interface QueuePlan {
   delaySeconds: number;
   retentionSeconds: number;
   visibilityTimeoutSeconds: number;
-  kmsKeyArn?: string;
   /** One tick is one run. */
   batchSize: number;
   /** Least that a mapping takes: 2. */
@@ -125,18 +100,7 @@ export interface AlarmPlan extends AlarmRule<MetricPlan> {
   canFire: boolean;
 }
 
-/** Who is told by the stack itself; topics that are given go straight from the arguments to the alarms. */
-export interface SubscriptionsPlan {
-  /** Topic to create; absent where nobody is to be told by e-mail. */
-  topic?: { name: string; emails: string[]; kmsKeyArn?: string };
-}
-
-/** The dashboard: a name and CloudWatch's own body, as data. */
-export interface DashboardPlan {
-  name: string;
-  body: DashboardBody;
-}
-
+/** The dashboard's body, as CloudWatch takes it. */
 export interface DashboardBody {
   start: string;
   periodOverride: "inherit";
@@ -161,64 +125,35 @@ export interface StatementPlan {
   resources: string[];
 }
 
-/** What the function may do. */
-export interface PermissionPlan {
-  /** A role that is there already: nothing is attached to it, `statements` is what it must allow. */
-  roleArn?: string;
-  rolePath: string;
-  permissionsBoundaryArn?: string;
-  /** AWS's own policy for network interfaces: describing them takes no resource, so we write no `*` ourselves. */
-  managedPolicyArns: string[];
-  statements: StatementPlan[];
-}
-
-/** The function's network side. */
-export interface NetworkPlan {
-  /** A security group that is there already; no rule is added then. */
-  securityGroupId?: string;
-  /** The one port the function reaches. */
-  databasePort: number;
-  /** Whether a Secrets Manager endpoint is made in the VPC. */
-  hasSecretsEndpoint: boolean;
-}
-
-/** One command of the guide's Verification part, filled in. */
+/** A command that shows whether a stack works, with its names in it. */
 export interface VerificationCommand {
   title: string;
   command: string;
 }
 
 export interface Plan {
-  place: Required<Place>;
+  settings: Settings;
   names: NamesPlan;
+  /** As given, not made fit for AWS names: the dimension of every metric. */
+  group: string;
+  /** In the order given; the handler finds the order of refresh. */
+  views: ViewSettings[];
   schedule: Schedule;
   ticksPerMonth: number;
+  /** What the failing alarm waits for. */
+  failedTicks: number;
   /** Age that data may reach when all is well: interval and timeout. */
   worstStalenessByDesignSeconds: number;
-  /** The promise: an alarm within this time. */
+  /** The promise: the age that data reaches at most before the stale alarm has gone off. */
   maxStalenessSeconds: number;
   function: FunctionPlan;
-  logs: LogsPlan;
+  /** Lambda's own retries of a run that threw: none, the next tick is the retry. */
+  asyncRetries: number;
   rule: RulePlan;
   targets: TargetPlan[];
   queues: QueuePlan[];
-  permissions: PermissionPlan;
-  network: NetworkPlan;
+  /** What the function's role must allow. */
+  statements: StatementPlan[];
   alarms: AlarmPlan[];
-  subscriptions: SubscriptionsPlan;
-  dashboard: DashboardPlan;
   tags: Record<string, string>;
-  /** Further tags of the rule alone: the promise and its price, for policies and people to read. */
-  promiseTags: Record<string, string>;
-  costUsage: CostUsage;
-  /** Absent where prices are not recorded: a stack may be deployed there, but nobody tells what it costs. */
-  cost?: CostEstimate;
-  /** Why there is no `cost`, and how to record the prices. */
-  costProblem?: string;
-  monthlyBudgetUsd?: number;
-  /** SQL that lets the database user refresh the views. */
-  grants: string[];
-  /** SQL that tells how old each view is. */
-  freshnessQuery: string;
-  verification: VerificationCommand[];
 }

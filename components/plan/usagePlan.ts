@@ -1,9 +1,9 @@
 /** What a stack is expected to use in a month. Where no figure is known beforehand, the assumption is named. */
 import type { CostUsage } from "../cost/cost";
 import { METRIC } from "../../handler/metricNames";
-import type { AlarmPlan, Place, QueuePlan } from "./planTypes";
-import { DAYS_PER_MONTH, ticksPerMonth } from "../time/schedule";
-import type { Settings } from "../settings/settings";
+import type { Plan } from "./planTypes";
+import { DAYS_PER_MONTH } from "../time/schedule";
+import type { Settings } from "../settings/schema";
 
 /** The guide's assumption: a refresh takes a second. */
 const AVERAGE_DURATION_SECONDS = 1;
@@ -19,16 +19,13 @@ const IDLE_LIMIT_SECONDS = 600;
 const LOG_BYTES_PER_RUN = 1_500;
 const LOG_BYTES_PER_VIEW = 1_000;
 
-export function planUsage(
-  settings: Settings,
-  place: Place,
-  queues: QueuePlan[],
-  alarms: AlarmPlan[],
-): CostUsage {
-  const { schedule, views, architecture, memoryMb, logRetentionDays } = settings;
-  const invocationsPerMonth = ticksPerMonth(schedule);
+/** What a stack in a region uses. */
+export function usageOf(plan: Plan, region: string): CostUsage {
+  const { settings, schedule, views, queues, alarms } = plan;
+  const { architecture, memoryMb, logRetentionDays } = settings;
+  const invocationsPerMonth = plan.ticksPerMonth;
   return {
-    region: place.region,
+    region,
     architecture,
     memoryMb,
     invocationsPerMonth,
@@ -56,8 +53,8 @@ function coldStartsPerMonth(intervalSeconds: number, invocationsPerMonth: number
  * endpoint, in one zone, through which the migration function reads it.
  */
 function placeUsage({ database, network }: Settings, invocationsPerMonth: number): Partial<CostUsage> {
-  if (database.kind === "create") {
-    const { instanceClass, storageGb, proxy } = database;
+  if (database.create !== undefined) {
+    const { instanceClass, storageGb, proxy } = database.create;
     return {
       database: { instanceClass, storageGb },
       secrets: 1,
@@ -65,9 +62,9 @@ function placeUsage({ database, network }: Settings, invocationsPerMonth: number
       ...(proxy ? { proxyVcpus: 2 } : {}),
     };
   }
-  if (database.kind === "none" || database.auth !== "secret") return {};
-  return {
-    secretCallsPerMonth: invocationsPerMonth,
-    endpointZones: network.kind === "existing" && network.secretsEndpoint ? network.subnetIds.length : 0,
-  };
+  if (database.auth !== "secret") return {};
+  const { secretsEndpoint = false, subnetIds } = network;
+  // Two subnets stand for a list that is known later.
+  const zones = Array.isArray(subnetIds) ? subnetIds.length : 2;
+  return { secretCallsPerMonth: invocationsPerMonth, endpointZones: secretsEndpoint ? zones : 0 };
 }

@@ -1,13 +1,12 @@
 /** The commands that show whether a stack works, filled in with its names; for people to paste into a shell. */
-import type { AlarmPlan, NamesPlan, Place, VerificationCommand } from "./planTypes";
+import type { Plan, VerificationCommand } from "./planTypes";
 
 /** From "is it there" to "is it quick enough", then switching the schedule off and on. */
-export function planVerification(
-  names: NamesPlan,
-  place: Required<Place>,
-  alarms: AlarmPlan[],
+export function verificationCommands(
+  { names, alarms }: Pick<Plan, "names" | "alarms">,
+  regionName: string,
 ): VerificationCommand[] {
-  const region = `--region ${place.region}`;
+  const region = `--region ${regionName}`;
   const functionName = `--function-name ${names.function}`;
   const logGroup = shellWord(names.logGroup);
   const alarmNames = alarms.map((alarm) => shellWord(alarm.name)).join(" ");

@@ -1,6 +1,8 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import type { AlarmPlan, SubscriptionsPlan } from "../plan/planTypes";
+import type { MaterializedViewRefreshArgs } from "../args";
+import type { AlarmPlan } from "../plan/planTypes";
+import type { Scope } from "./scope";
 
 /** Who alarms tell: ARNs for going off and for being over. */
 export interface AlarmActions {
@@ -10,49 +12,51 @@ export interface AlarmActions {
   okActions: pulumi.Output<string[]>;
 }
 
-/** Topics that are there already, or made by the program. */
-export interface GivenTopics {
-  alarmTopicArns: pulumi.Input<pulumi.Input<string>[]>;
-  okActionArns: pulumi.Input<pulumi.Input<string>[]>;
-}
-
-/** Makes the topic with its e-mail subscriptions, where the plan has one, and joins it to the topics given. */
+/** Makes the topic with its e-mail subscriptions, where there are any, and joins it to the topics given. */
 export function createAlarmActions(
   logicalName: string,
-  plan: SubscriptionsPlan,
-  given: GivenTopics,
-  tags: Record<string, string>,
-  opts: pulumi.CustomResourceOptions,
+  { tags, parent }: Scope,
+  topicName: string,
+  args: Pick<MaterializedViewRefreshArgs, "alarmEmails" | "alarmTopicArns" | "okActionArns" | "kmsKeyArn">,
+  region: pulumi.Output<string>,
 ): AlarmActions {
-  const alarmTopics = pulumi.output(given.alarmTopicArns);
-  const okActions = pulumi.output(given.okActionArns);
-  if (plan.topic === undefined) return { alarmActions: alarmTopics, okActions };
+  const given = (arns: pulumi.Input<pulumi.Input<string>[]> | undefined): pulumi.Output<string[]> =>
+    pulumi.all([pulumi.output(arns ?? []), region]).apply(([known, home]) => inRegion(known, home));
+  const [alarmActions, okActions] = [given(args.alarmTopicArns), given(args.okActionArns)];
+  const emails = args.alarmEmails ?? [];
+  if (emails.length === 0) return { alarmActions, okActions };
   const topic = new aws.sns.Topic(
     logicalName,
-    { name: plan.topic.name, kmsMasterKeyId: plan.topic.kmsKeyArn, tags },
-    opts,
+    { name: topicName, kmsMasterKeyId: args.kmsKeyArn, tags },
+    { parent },
   );
-  for (const email of plan.topic.emails) {
+  for (const email of emails) {
     new aws.sns.TopicSubscription(
       `${logicalName}-${email}`,
       { topic: topic.arn, protocol: "email", endpoint: email },
-      opts,
+      { parent },
     );
   }
-  return {
-    topic,
-    alarmActions: pulumi.all([alarmTopics, topic.arn]).apply(([arns, own]) => [...arns, own]),
-    okActions: pulumi.all([okActions, topic.arn]).apply(([arns, own]) => [...arns, own]),
-  };
+  const withTopic = (actions: pulumi.Output<string[]>): pulumi.Output<string[]> =>
+    pulumi.all([actions, topic.arn]).apply(([arns, own]) => [...arns, own]);
+  return { topic, alarmActions: withTopic(alarmActions), okActions: withTopic(okActions) };
+}
+
+/** Topics that were known only now. @throws RunError for one of another region, which an alarm could not tell. */
+function inRegion(arns: string[], region: string): string[] {
+  const elsewhere = arns.find((arn) => (arn.split(":")[3] ?? region) !== region);
+  if (elsewhere === undefined) return arns;
+  throw new pulumi.RunError(
+    `Alarms tell only what is in their own region, ${region}, and ${elsewhere} is not. Give a topic of ${region}.`,
+  );
 }
 
 /** Makes the plan's alarms. */
 export function createAlarms(
   logicalName: string,
+  { tags, parent }: Scope,
   plans: AlarmPlan[],
   actions: AlarmActions,
-  tags: Record<string, string>,
-  opts: pulumi.CustomResourceOptions,
 ): aws.cloudwatch.MetricAlarm[] {
   return plans.map(
     (plan) =>
@@ -72,7 +76,7 @@ export function createAlarms(
           okActions: actions.okActions,
           tags,
         },
-        opts,
+        { parent },
       ),
   );
 }

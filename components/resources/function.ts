@@ -1,67 +1,70 @@
 import * as aws from "@pulumi/aws";
 import type * as pulumi from "@pulumi/pulumi";
 import type { FunctionPlan } from "../plan/planTypes";
+import type { Scope } from "./scope";
 
-/** A function in a VPC, with its code on disk. */
-export interface FunctionRequest {
-  plan: FunctionPlan;
+/** What a function is made of beside its plan. */
+export interface FunctionParts {
   code: pulumi.Input<pulumi.asset.Archive>;
   roleArn: pulumi.Input<string>;
   logGroupName: pulumi.Input<string>;
   environment: Record<string, pulumi.Input<string>>;
   subnetIds: pulumi.Input<pulumi.Input<string>[]>;
   securityGroupId: pulumi.Input<string>;
-  tags: Record<string, string>;
+  kmsKeyArn?: pulumi.Input<string> | undefined;
+  dependsOn: pulumi.Resource[];
 }
 
-/** Makes the function. Its log format stays Text for Lambda's own lines: the handler writes its JSON itself. */
+/** Makes a function in a VPC. Its log format stays Text for Lambda's own lines: the handler writes its JSON itself. */
 export function createFunction(
   logicalName: string,
-  request: FunctionRequest,
-  opts: pulumi.CustomResourceOptions,
+  { tags, parent }: Scope,
+  plan: FunctionPlan,
+  parts: FunctionParts,
 ): aws.lambda.Function {
-  const { plan } = request;
   return new aws.lambda.Function(
     logicalName,
     {
       name: plan.name,
       description: plan.description,
-      code: request.code,
+      code: parts.code,
       handler: plan.handler,
       runtime: plan.runtime,
       architectures: [plan.architecture],
       timeout: plan.timeoutSeconds,
       memorySize: plan.memoryMb,
       reservedConcurrentExecutions: plan.reservedConcurrency,
-      role: request.roleArn,
-      kmsKeyArn: plan.kmsKeyArn,
-      environment: { variables: request.environment },
-      loggingConfig: { logFormat: "Text", logGroup: request.logGroupName },
-      vpcConfig: { subnetIds: request.subnetIds, securityGroupIds: [request.securityGroupId] },
-      tags: request.tags,
+      role: parts.roleArn,
+      kmsKeyArn: parts.kmsKeyArn,
+      environment: { variables: parts.environment },
+      loggingConfig: { logFormat: "Text", logGroup: parts.logGroupName },
+      vpcConfig: { subnetIds: parts.subnetIds, securityGroupIds: [parts.securityGroupId] },
+      tags,
     },
-    opts,
+    { parent, dependsOn: parts.dependsOn },
   );
 }
 
 /** Takes Lambda's own retries away and says where a lost tick is reported. */
 export function createInvokeConfig(
   logicalName: string,
+  { parent }: Scope,
   fn: aws.lambda.Function,
-  plan: FunctionPlan,
-  opts: pulumi.CustomResourceOptions,
+  config: {
+    retries: number;
+    eventAgeSeconds: number;
+    failureDestinationArn: pulumi.Input<string> | undefined;
+  },
 ): void {
+  const { failureDestinationArn: destination } = config;
   new aws.lambda.FunctionEventInvokeConfig(
     logicalName,
     {
       functionName: fn.name,
-      maximumRetryAttempts: plan.asyncRetries,
-      maximumEventAgeInSeconds: plan.eventAgeSeconds,
-      destinationConfig:
-        plan.failureDestinationArn === undefined
-          ? undefined
-          : { onFailure: { destination: plan.failureDestinationArn } },
+      maximumRetryAttempts: config.retries,
+      maximumEventAgeInSeconds: config.eventAgeSeconds,
+      destinationConfig: destination === undefined ? undefined : { onFailure: { destination } },
     },
-    opts,
+    { parent },
   );
 }

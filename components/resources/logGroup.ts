@@ -1,26 +1,16 @@
 import * as aws from "@pulumi/aws";
-import * as pulumi from "@pulumi/pulumi";
-import type { LogsPlan } from "../plan/planTypes";
+import type * as pulumi from "@pulumi/pulumi";
+import type { Scope } from "./scope";
 
-/** The log group of the function, made before it so that Lambda does not make one without retention. */
-export interface LogGroup {
-  name: pulumi.Output<string>;
-  /** Absent where the group is there already. */
-  resource?: aws.cloudwatch.LogGroup;
-}
-
-/** Makes the log group, or names the one that is there. */
+/** The log group of a function, made before it so that Lambda does not make one without retention. */
 export function createLogGroup(
   logicalName: string,
-  plan: LogsPlan,
-  tags: Record<string, string>,
-  opts: pulumi.CustomResourceOptions,
-): LogGroup {
-  if (plan.isGiven) return { name: pulumi.output(plan.name) };
-  const resource = new aws.cloudwatch.LogGroup(
+  { tags, parent }: Scope,
+  group: { name: string; retentionDays: number; kmsKeyArn?: pulumi.Input<string> | undefined },
+): aws.cloudwatch.LogGroup {
+  return new aws.cloudwatch.LogGroup(
     logicalName,
-    { name: plan.name, retentionInDays: plan.retentionDays, kmsKeyId: plan.kmsKeyArn, tags },
-    opts,
+    { name: group.name, retentionInDays: group.retentionDays, kmsKeyId: group.kmsKeyArn, tags },
+    { parent },
   );
-  return { name: resource.name, resource };
 }

@@ -1,6 +1,7 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import { SECRETS_URL_VARIABLE } from "../plan/functionPlan";
+import { SECRETS_URL_VARIABLE } from "../settings/environment";
+import type { Scope } from "./scope";
 
 /** Where the function may connect to. */
 export interface SecurityGroupRequest {
@@ -12,8 +13,7 @@ export interface SecurityGroupRequest {
   /** Whether the function fetches a secret, which it reaches by HTTPS. */
   reachesSecretsManager: boolean;
   /** Security group of the Secrets Manager endpoint, when the stack makes one; else HTTPS goes to any address. */
-  endpointSecurityGroupId?: pulumi.Input<string>;
-  tags: Record<string, string>;
+  endpointSecurityGroupId?: pulumi.Input<string> | undefined;
 }
 
 const HTTPS_PORT = 443;
@@ -30,16 +30,17 @@ export interface FunctionGroup {
  */
 export function createSecurityGroup(
   logicalName: string,
+  { tags, parent }: Scope,
   request: SecurityGroupRequest,
-  opts: pulumi.CustomResourceOptions,
 ): FunctionGroup {
+  const opts = { parent };
   const group = new aws.ec2.SecurityGroup(
     logicalName,
     {
       name: request.name,
       description: "Materialized view refresh: out to the database only",
       vpcId: request.vpcId,
-      tags: request.tags,
+      tags,
     },
     opts,
   );
@@ -51,7 +52,7 @@ export function createSecurityGroup(
       referencedSecurityGroupId: request.databaseSecurityGroupId,
       ...databasePort,
       description: "Refresh function to the database",
-      tags: request.tags,
+      tags,
     },
     opts,
   );
@@ -62,7 +63,7 @@ export function createSecurityGroup(
       referencedSecurityGroupId: group.id,
       ...databasePort,
       description: "Refresh function to the database",
-      tags: request.tags,
+      tags,
     },
     opts,
   );
@@ -78,7 +79,7 @@ export function createSecurityGroup(
       fromPort: HTTPS_PORT,
       toPort: HTTPS_PORT,
       description: "Refresh function to Secrets Manager",
-      tags: request.tags,
+      tags,
     },
     opts,
   );
@@ -91,7 +92,6 @@ export interface SecretsEndpointRequest {
   subnetIds: pulumi.Input<pulumi.Input<string>[]>;
   region: pulumi.Input<string>;
   secretArn: pulumi.Input<string>;
-  tags: Record<string, string>;
 }
 
 /** The endpoint's security group and the endpoint, which clients must wait for. */
@@ -105,15 +105,16 @@ export interface SecretsEndpoint {
 /** An interface endpoint through which one secret can be read and nothing else. Billed by the hour and zone. */
 export function createSecretsEndpoint(
   logicalName: string,
+  { tags, parent }: Scope,
   request: SecretsEndpointRequest,
-  opts: pulumi.CustomResourceOptions,
 ): SecretsEndpoint {
+  const opts = { parent };
   const group = new aws.ec2.SecurityGroup(
     logicalName,
     {
       description: "Secrets Manager endpoint of the materialized view refresh",
       vpcId: request.vpcId,
-      tags: request.tags,
+      tags,
     },
     opts,
   );
@@ -138,7 +139,7 @@ export function createSecretsEndpoint(
           },
         ],
       }),
-      tags: request.tags,
+      tags,
     },
     opts,
   );
@@ -150,10 +151,9 @@ export function createSecretsEndpoint(
 /** Lets clients of one security group reach the endpoint by HTTPS. */
 export function admitToEndpoint(
   logicalName: string,
+  { tags, parent }: Scope,
   endpoint: SecretsEndpoint,
   clientSecurityGroupId: pulumi.Input<string>,
-  tags: Record<string, string>,
-  opts: pulumi.CustomResourceOptions,
 ): pulumi.Resource {
   return new aws.vpc.SecurityGroupIngressRule(
     logicalName,
@@ -166,6 +166,6 @@ export function admitToEndpoint(
       description: "Clients of the endpoint",
       tags,
     },
-    opts,
+    { parent },
   );
 }

@@ -1,45 +1,54 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import type { PermissionPlan, StatementPlan } from "../plan/planTypes";
+import { fillArn, type ArnToken } from "../plan/arnTemplates";
+import { NETWORK_POLICY_ARN } from "../plan/permissionPlan";
+import type { StatementPlan } from "../plan/planTypes";
+import type { Scope } from "./scope";
 
-/** The role the function runs as. */
+/** What the placeholders of statements stand for. */
+export type ArnValues = Partial<Record<ArnToken, pulumi.Input<string> | undefined>>;
+
+/** The statements as an IAM policy document, with exact ARNs. */
+export function policyDocument(statements: StatementPlan[], values: ArnValues): pulumi.Output<string> {
+  return pulumi.output(values).apply((known) =>
+    JSON.stringify({
+      Version: "2012-10-17",
+      Statement: statements.map(({ sid, actions, resources }) => ({
+        Sid: sid,
+        Effect: "Allow",
+        Action: actions,
+        Resource: resources.map((template) => fillArn(template, known)),
+      })),
+    }),
+  );
+}
+
+/** The role a function runs as. */
 export interface FunctionRole {
   arn: pulumi.Output<string>;
   name: pulumi.Output<string>;
-  /** What it allows or, when it was given, must allow: an IAM policy document. */
-  policy: pulumi.Output<string>;
   /** What the function must wait for: without these it starts with a role that may do nothing. */
   grants: pulumi.Resource[];
 }
 
 /** What a role is made of. */
-export interface RoleRequest {
+export interface RoleParts {
   /** Name of the role in AWS. */
   name: string;
-  plan: PermissionPlan;
-  /** The plan's statements with their placeholders filled in. */
-  statements: pulumi.Output<StatementPlan[]>;
-  tags: Record<string, string>;
+  path: string;
+  permissionsBoundaryArn: pulumi.Input<string> | undefined;
+  policy: pulumi.Input<string>;
+  partition: pulumi.Input<string>;
 }
 
-/** Makes the role with exactly the plan's statements, or takes the one that is given as it is. */
-export function createRole(
-  logicalName: string,
-  request: RoleRequest,
-  opts: pulumi.CustomResourceOptions,
-): FunctionRole {
-  const { plan } = request;
-  const document = request.statements.apply(policyDocument);
-  if (plan.roleArn !== undefined) {
-    const name = plan.roleArn.slice(plan.roleArn.lastIndexOf("/") + 1);
-    return { arn: pulumi.output(plan.roleArn), name: pulumi.output(name), policy: document, grants: [] };
-  }
+/** Makes a function's role with this policy and AWS's own for network interfaces. */
+export function createRole(logicalName: string, { tags, parent }: Scope, parts: RoleParts): FunctionRole {
   const role = new aws.iam.Role(
     logicalName,
     {
-      name: request.name,
-      path: plan.rolePath,
-      permissionsBoundary: plan.permissionsBoundaryArn,
+      name: parts.name,
+      path: parts.path,
+      permissionsBoundary: parts.permissionsBoundaryArn,
       description: "Refreshes materialized views; nothing else",
       assumeRolePolicy: JSON.stringify({
         Version: "2012-10-17",
@@ -47,35 +56,30 @@ export function createRole(
           { Effect: "Allow", Action: "sts:AssumeRole", Principal: { Service: "lambda.amazonaws.com" } },
         ],
       }),
-      tags: request.tags,
+      tags,
     },
-    opts,
+    { parent },
   );
   const policy = new aws.iam.RolePolicy(
     logicalName,
-    { name: request.name, role: role.name, policy: document },
-    opts,
+    { name: parts.name, role: role.name, policy: parts.policy },
+    { parent },
   );
-  const attachments = plan.managedPolicyArns.map(
-    (policyArn) =>
-      new aws.iam.RolePolicyAttachment(
-        `${logicalName}-${policyArn.slice(policyArn.lastIndexOf("/") + 1)}`,
-        { role: role.name, policyArn },
-        opts,
-      ),
+  const attachment = new aws.iam.RolePolicyAttachment(
+    `${logicalName}-AWSLambdaENIManagementAccess`,
+    {
+      role: role.name,
+      policyArn: pulumi
+        .output(parts.partition)
+        .apply((partition) => fillArn(NETWORK_POLICY_ARN, { partition })),
+    },
+    { parent },
   );
-  return { arn: role.arn, name: role.name, policy: document, grants: [policy, ...attachments] };
+  return { arn: role.arn, name: role.name, grants: [policy, attachment] };
 }
 
-/** An IAM policy document as JSON text. */
-function policyDocument(statements: StatementPlan[]): string {
-  return JSON.stringify({
-    Version: "2012-10-17",
-    Statement: statements.map((statement) => ({
-      Sid: statement.sid,
-      Effect: "Allow",
-      Action: statement.actions,
-      Resource: statement.resources,
-    })),
-  });
+/** A role that is there already, to which nothing is attached. */
+export function givenRole(roleArn: pulumi.Input<string>): FunctionRole {
+  const arn = pulumi.output(roleArn);
+  return { arn, name: arn.apply((text) => text.slice(text.lastIndexOf("/") + 1)), grants: [] };
 }

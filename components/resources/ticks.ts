@@ -1,29 +1,10 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
-import type { QueuePlan, RulePlan, TargetPlan } from "../plan/planTypes";
-
-/** What makes the function run. */
-export interface TicksRequest {
-  rule: RulePlan;
-  targets: TargetPlan[];
-  queues: QueuePlan[];
-  fn: aws.lambda.Function;
-  /** What a mapping waits for: Lambda refuses one whose function may not read the queue yet. */
-  mappingsDependOn: pulumi.Resource[];
-  tags: Record<string, string>;
-  /** Further tags of the rule alone. */
-  ruleTags: Record<string, string>;
-}
-
-/** The rule and, for rates under a minute, the queues that hold ticks back and their mappings. */
-export interface Ticks {
-  rule: aws.cloudwatch.EventRule;
-  queues: aws.sqs.Queue[];
-  mappings: aws.lambda.EventSourceMapping[];
-}
+import type { Plan, QueuePlan, TargetPlan } from "../plan/planTypes";
+import type { Scope } from "./scope";
 
 /** A queue that a tick waits in for its delay. */
-interface DelayQueue {
+export interface DelayQueue {
   plan: QueuePlan;
   resource: aws.sqs.Queue;
 }
@@ -31,66 +12,75 @@ interface DelayQueue {
 /** Makes the delay queues. They come before the role, which names their ARNs. */
 export function createQueues(
   logicalName: string,
+  { tags, parent }: Scope,
   plans: QueuePlan[],
-  tags: Record<string, string>,
-  opts: pulumi.CustomResourceOptions,
-): aws.sqs.Queue[] {
-  return plans.map(
-    (plan) =>
-      new aws.sqs.Queue(
-        `${logicalName}-${plan.offsetSeconds}s`,
-        {
-          name: plan.name,
-          delaySeconds: plan.delaySeconds,
-          messageRetentionSeconds: plan.retentionSeconds,
-          visibilityTimeoutSeconds: plan.visibilityTimeoutSeconds,
-          ...(plan.kmsKeyArn === undefined
-            ? { sqsManagedSseEnabled: true }
-            : { kmsMasterKeyId: plan.kmsKeyArn }),
-          tags,
-        },
-        opts,
-      ),
-  );
+  kmsKeyArn: pulumi.Input<string> | undefined,
+): DelayQueue[] {
+  return plans.map((plan) => ({
+    plan,
+    resource: new aws.sqs.Queue(
+      `${logicalName}-${plan.offsetSeconds}s`,
+      {
+        name: plan.name,
+        delaySeconds: plan.delaySeconds,
+        messageRetentionSeconds: plan.retentionSeconds,
+        visibilityTimeoutSeconds: plan.visibilityTimeoutSeconds,
+        ...(kmsKeyArn === undefined ? { sqsManagedSseEnabled: true } : { kmsMasterKeyId: kmsKeyArn }),
+        tags,
+      },
+      { parent },
+    ),
+  }));
+}
+
+/** What makes the function run, beside the plan. */
+export interface TickParts {
+  fn: aws.lambda.Function;
+  queues: DelayQueue[];
+  /** What a mapping waits for: Lambda refuses one whose function may not read the queue yet. */
+  grants: pulumi.Resource[];
+  /** Takes what EventBridge could not deliver. */
+  failureQueueArn: pulumi.Input<string> | undefined;
+  /** Further tags of the rule alone. */
+  ruleTags: Record<string, pulumi.Input<string>>;
 }
 
 /** Makes the rule, its targets, the permission to call the function, and the queues' policies and mappings. */
 export function createTicks(
   logicalName: string,
-  request: TicksRequest & { queueResources: aws.sqs.Queue[] },
-  opts: pulumi.CustomResourceOptions,
-): Ticks {
+  { tags, parent }: Scope,
+  { rule: planned, targets }: Plan,
+  parts: TickParts,
+): { rule: aws.cloudwatch.EventRule; mappings: aws.lambda.EventSourceMapping[] } {
+  const { fn, queues } = parts;
+  const opts = { parent };
   const rule = new aws.cloudwatch.EventRule(
     logicalName,
     {
-      name: request.rule.name,
-      description: request.rule.description,
-      scheduleExpression: request.rule.scheduleExpression,
-      state: request.rule.isEnabled ? "ENABLED" : "DISABLED",
-      tags: { ...request.tags, ...request.ruleTags },
+      name: planned.name,
+      description: planned.description,
+      scheduleExpression: planned.scheduleExpression,
+      state: planned.isEnabled ? "ENABLED" : "DISABLED",
+      tags: { ...tags, ...parts.ruleTags },
     },
     opts,
   );
   const permission = new aws.lambda.Permission(
     logicalName,
     {
-      function: request.fn.name,
+      function: fn.name,
       action: "lambda:InvokeFunction",
       principal: "events.amazonaws.com",
       sourceArn: rule.arn,
     },
     opts,
   );
-  const queues = request.queues.map((plan, index) => ({ plan, resource: request.queueResources[index]! }));
   const admitted = queues.map((queue) => admitRule(logicalName, queue, rule, opts));
-  for (const target of request.targets) {
-    createTarget(logicalName, target, request, rule, queues, {
-      ...opts,
-      dependsOn: [permission, ...admitted],
-    });
+  for (const target of targets) {
+    createTarget(logicalName, target, parts, rule, { ...opts, dependsOn: [permission, ...admitted] });
   }
-  const mappings = queues.map((queue) => createMapping(logicalName, queue, request, opts));
-  return { rule, queues: request.queueResources, mappings };
+  const mappings = queues.map((queue) => createMapping(logicalName, queue, parts, opts));
+  return { rule, mappings };
 }
 
 /** Only this rule may put a message into the queue. */
@@ -125,9 +115,8 @@ function admitRule(
 function createTarget(
   logicalName: string,
   target: TargetPlan,
-  request: TicksRequest,
+  { fn, queues, failureQueueArn }: TickParts,
   rule: aws.cloudwatch.EventRule,
-  queues: DelayQueue[],
   opts: pulumi.CustomResourceOptions,
 ): void {
   const queue = queues.find(({ plan }) => plan.name === target.queue);
@@ -136,13 +125,13 @@ function createTarget(
     {
       rule: rule.name,
       targetId: target.id,
-      arn: queue === undefined ? request.fn.arn : queue.resource.arn,
+      arn: queue === undefined ? fn.arn : queue.resource.arn,
       input: target.input,
       retryPolicy: {
         maximumRetryAttempts: target.retryAttempts,
         maximumEventAgeInSeconds: target.eventAgeSeconds,
       },
-      deadLetterConfig: target.deadLetterArn === undefined ? undefined : { arn: target.deadLetterArn },
+      deadLetterConfig: failureQueueArn === undefined ? undefined : { arn: failureQueueArn },
     },
     opts,
   );
@@ -151,18 +140,17 @@ function createTarget(
 function createMapping(
   logicalName: string,
   queue: DelayQueue,
-  request: TicksRequest,
+  { fn, grants }: TickParts,
   opts: pulumi.CustomResourceOptions,
 ): aws.lambda.EventSourceMapping {
   return new aws.lambda.EventSourceMapping(
     `${logicalName}-${queue.plan.offsetSeconds}s`,
     {
       eventSourceArn: queue.resource.arn,
-      functionName: request.fn.name,
+      functionName: fn.name,
       batchSize: queue.plan.batchSize,
       scalingConfig: { maximumConcurrency: queue.plan.maximumConcurrency },
-      tags: request.tags,
     },
-    { ...opts, dependsOn: request.mappingsDependOn },
+    { ...opts, dependsOn: grants },
   );
 }

@@ -6,22 +6,18 @@ import {
   SECURITY_GROUP_ID,
   SUBNET_ID,
   VPC_ID,
-} from "./awsIdentifiers";
-import type { Purpose } from "./settingsFaults";
-import type { ShapedSettings } from "./settingsShapes";
-import type { RuleFault } from "./settingsRules";
-
-type DatabaseValues = ShapedSettings["database"];
-type NetworkValues = ShapedSettings["network"];
+} from "./identifiers";
+import type { Purpose, RuleFault } from "./faults";
+import { KNOWN_LATER } from "./readers";
+import type { DatabaseSetting, NetworkSetting } from "./schema";
 
 const EXAMPLE_HOST = "scanner.cluster-abcdefghijkl.us-east-1.rds.amazonaws.com";
 
 /** Every fault of `database` and `network`. */
 export function placeFaults(
-  shaped: { database?: DatabaseValues; network?: NetworkValues },
+  { database, network }: { database?: DatabaseSetting; network?: NetworkSetting },
   purpose: Purpose,
 ): RuleFault[] {
-  const { database, network } = shaped;
   const faults: RuleFault[] = [];
   if (database !== undefined) faults.push(...databaseFaults(database, purpose));
   if (network !== undefined) faults.push(...networkFaults(network, purpose));
@@ -33,7 +29,7 @@ function missing(key: string, problem: string, limit: string, example: unknown):
   return { key, value: undefined, problem, limit, example };
 }
 
-function databaseFaults(database: DatabaseValues, purpose: Purpose): RuleFault[] {
+function databaseFaults(database: DatabaseSetting, purpose: Purpose): RuleFault[] {
   if (Object.keys(database).length === 0) {
     if (purpose === "local") return [];
     if (purpose === "component") return existingFaults(database);
@@ -54,7 +50,7 @@ function madeByStack(key: "database" | "network"): RuleFault {
   return { key: `${key}.create`, value: true, problem, limit: "absent", example: undefined };
 }
 
-function createdFaults(database: DatabaseValues): RuleFault[] {
+function createdFaults(database: DatabaseSetting): RuleFault[] {
   const contradicting = (["host", "resourceId", "secretArn", "secretKmsKeyArn", "proxy"] as const).filter(
     (key) => database[key] !== undefined,
   );
@@ -70,7 +66,7 @@ function createdFaults(database: DatabaseValues): RuleFault[] {
   return [...faults, { key: "database.auth", value: "secret", problem, limit: "iam", example: "iam" }];
 }
 
-function existingFaults(database: DatabaseValues): RuleFault[] {
+function existingFaults(database: DatabaseSetting): RuleFault[] {
   const faults: RuleFault[] = [];
   if (database.host === undefined) {
     faults.push(missing("database.host", "is missing", "the endpoint's host name", EXAMPLE_HOST));
@@ -81,7 +77,7 @@ function existingFaults(database: DatabaseValues): RuleFault[] {
   return [...faults, ...(database.auth === "secret" ? secretFaults : iamFaults)(database)];
 }
 
-function secretFaults(database: DatabaseValues): RuleFault[] {
+function secretFaults(database: DatabaseSetting): RuleFault[] {
   const faults: RuleFault[] = [];
   if (database.secretArn === undefined) {
     const problem = "is missing, and auth is secret";
@@ -95,7 +91,7 @@ function secretFaults(database: DatabaseValues): RuleFault[] {
   return faults;
 }
 
-function iamFaults(database: DatabaseValues): RuleFault[] {
+function iamFaults(database: DatabaseSetting): RuleFault[] {
   const faults: RuleFault[] = [];
   const { user, proxy, resourceId } = database;
   if (user === undefined) {
@@ -114,6 +110,7 @@ function iamFaults(database: DatabaseValues): RuleFault[] {
     const example = proxy === true ? "prx-0123456789abcdef0" : RESOURCE_ID.example;
     faults.push(missing("database.resourceId", problem, RESOURCE_ID.limit, example));
   }
+  if (resourceId === KNOWN_LATER) return faults;
   const isProxyId = resourceId?.startsWith("prx-") ?? false;
   const isProxy = proxy === true || proxyId !== undefined;
   const contradicts =
@@ -131,7 +128,7 @@ function iamFaults(database: DatabaseValues): RuleFault[] {
   return faults;
 }
 
-function networkFaults(network: NetworkValues, purpose: Purpose): RuleFault[] {
+function networkFaults(network: NetworkSetting, purpose: Purpose): RuleFault[] {
   const { create, zones, vpcId, subnetIds, securityGroupId, databaseSecurityGroupId } = network;
   if (create === true && purpose === "component") return [madeByStack("network")];
   if (create === true) {
@@ -174,7 +171,9 @@ function subnetFaults(subnetIds: string[] | undefined): RuleFault[] {
   const two = [SUBNET_ID.example, "subnet-0fedcba9876543210"];
   const limit = "two subnets at least, in two availability zones";
   if (subnetIds === undefined) return [missing("network.subnetIds", "is missing", limit, two)];
-  if (new Set(subnetIds).size < subnetIds.length) {
+  if (!Array.isArray(subnetIds)) return [];
+  const known = subnetIds.filter((subnetId) => subnetId !== KNOWN_LATER);
+  if (new Set(known).size < known.length) {
     const problem = "names a subnet twice";
     return [{ key: "network.subnetIds", value: subnetIds, problem, limit, example: two }];
   }
@@ -183,7 +182,7 @@ function subnetFaults(subnetIds: string[] | undefined): RuleFault[] {
   return [{ key: "network.subnetIds", value: subnetIds, problem, limit, example: two }];
 }
 
-function pairFaults(database: DatabaseValues, network: NetworkValues, purpose: Purpose): RuleFault[] {
+function pairFaults(database: DatabaseSetting, network: NetworkSetting, purpose: Purpose): RuleFault[] {
   const isExisting = database.host !== undefined;
   if (isExisting && network.create === true) {
     const problem = "a new network does not reach an existing database";

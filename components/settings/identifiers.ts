@@ -31,9 +31,9 @@ export const ALARM_ACTION_ARN = arn(
   "an SNS topic or a Lambda function",
   "arn:aws:sns:us-east-1:123456789012:on-call",
 );
-export const DESTINATION_ARN = arn(
-  `(?:sns|sqs):${PLACE}:[A-Za-z0-9_-]{1,256}`,
-  "a standard SQS queue or SNS topic",
+export const QUEUE_ARN = arn(
+  `sqs:${PLACE}:[A-Za-z0-9_-]{1,80}`,
+  "a standard SQS queue",
   "arn:aws:sqs:us-east-1:123456789012:lost-ticks",
 );
 export const ROLE_ARN = arn(

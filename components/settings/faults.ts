@@ -1,11 +1,12 @@
 /**
  * How a wrong setting is told: every fault at once, each with the key, the value, what is wrong with it, the
- * limit, and the command that mends it.
+ * limit, and the command that puts it right.
  */
+import type { FaultHint } from "./readers";
 
 /**
- * Who the values are for: a Pulumi stack, the run on this machine, or a program that uses the component. A
- * component's places may be known only later, so none of them is required of it.
+ * Who the values are for: a Pulumi stack, the run on this machine, or a program that uses the component, whose
+ * database and network are there already or made by the program.
  */
 export type Purpose = "deploy" | "local" | "component";
 
@@ -19,32 +20,37 @@ export interface Fault {
   problem: string;
   /** What would be accepted. */
   limit: string;
-  /** The command or edit that mends it. */
+  /** The command or edit that puts it right. */
   remedy: string;
+}
+
+/** A fault before it is written out; without an `example` the key should go. */
+export interface RuleFault extends Required<FaultHint> {
+  key: string;
+  value: unknown;
+  problem: string;
+  limit: string;
 }
 
 /** Thrown by `parseSettings`; the message is the full list. */
 export class SettingsFaults extends Error {
-  readonly faults: Fault[];
+  override readonly name = "SettingsFaults";
 
-  constructor(faults: Fault[]) {
+  constructor(readonly faults: Fault[]) {
     super(describeFaults(faults));
-    this.name = "SettingsFaults";
-    this.faults = faults;
   }
 }
 
-/** The list of faults as it is printed, a paragraph each. */
-export function describeFaults(faults: Fault[]): string {
-  const count = faults.length === 1 ? "1 setting needs" : `${faults.length} settings need`;
+function describeFaults(faults: Fault[]): string {
+  const count = faults.length === 1 ? "1 setting is wrong" : `${faults.length} settings are wrong`;
   const paragraphs = faults.map(
     (fault) =>
       `  ${fault.key} = ${fault.value}\n` +
       `    problem: ${fault.problem}\n` +
       `    allowed: ${fault.limit}\n` +
-      `    mend:    ${fault.remedy}`,
+      `    fix:     ${fault.remedy}`,
   );
-  return [`${count} mending:`, ...paragraphs].join("\n");
+  return [`${count}:`, ...paragraphs].join("\n");
 }
 
 /** The value as a fault quotes it: JSON, shortened where it is long. */
@@ -57,25 +63,38 @@ export function quoteValue(value: unknown): string {
 /** The project's name, which is the namespace of its config keys; a project made from it as a template has another. */
 export const CONFIG_NAMESPACE = "matview-refresh";
 
+/** Keys under which somebody may have put a secret; their values are never shown. */
+export const SECRET_KEY = /pass|secret|token|credential/i;
+
 /**
  * The command that gives a key a value. A key inside an object takes `--path`, and a list or object is set part
  * by part, since the CLI would store JSON as one text.
  */
 export function setCommand(purpose: Purpose, key: string, example: unknown): string {
-  switch (purpose) {
-    case "local":
-      return `edit Pulumi.local.yaml: ${CONFIG_NAMESPACE}:${key}: ${inlineText(example)}`;
-    case "component":
-      return `in the program: ${key}: ${JSON.stringify(example)}`;
-    case "deploy":
-      return scalars(key, example)
-        .map(([path, value]) =>
-          value === undefined
-            ? unsetCommand(purpose, path)
-            : `pulumi config set ${configName(path)} ${shellQuote(value)}`,
-        )
-        .join(" && ");
-  }
+  if (purpose === "local")
+    return `edit Pulumi.local.yaml: ${CONFIG_NAMESPACE}:${key}: ${inlineText(example)}`;
+  if (purpose === "component") return `in the program: ${key}: ${JSON.stringify(example)}`;
+  return scalars(key, example)
+    .map(([path, value]) =>
+      value === undefined
+        ? unsetCommand(purpose, path)
+        : `pulumi config set ${configName(path)} ${shellQuote(value)}`,
+    )
+    .join(" && ");
+}
+
+/** The command that takes a key away. */
+export function unsetCommand(purpose: Purpose, key: string): string {
+  if (purpose === "local") return `edit Pulumi.local.yaml: remove ${CONFIG_NAMESPACE}:${key}`;
+  return purpose === "component" ? `in the program: remove ${key}` : `pulumi config rm ${configName(key)}`;
+}
+
+/** The commands that give a mistyped key its right name. */
+export function renameCommand(purpose: Purpose, from: string, to: string, value: unknown): string {
+  if (purpose === "local") return `edit Pulumi.local.yaml: write ${to} for ${from}`;
+  if (purpose === "component") return `in the program: write ${to} for ${from}`;
+  const newValue = SECRET_KEY.test(from) ? "<value>" : inlineText(value);
+  return `${unsetCommand(purpose, from)} && ${setCommand(purpose, to, newValue)}`;
 }
 
 /** One step of a path as Pulumi's `--path` reads it: `.name`, `[0]`, or `["a.b"]` for a name with signs in it. */
@@ -86,37 +105,13 @@ export function writeStep(part: PropertyKey): string {
 }
 
 /** The single values inside an example, with their paths; an empty list or object means taking the key away. */
-function scalars(key: string, example: unknown): [string, string | undefined][] {
+export function scalars(key: string, example: unknown): [string, string | undefined][] {
   if (typeof example !== "object" || example === null) return [[key, inlineText(example)]];
   const parts = Array.isArray(example)
     ? example.map((value, index) => scalars(`${key}[${index}]`, value))
     : Object.entries(example).map(([name, value]) => scalars(key + writeStep(name), value));
   return parts.length === 0 ? [[key, undefined]] : parts.flat();
 }
-
-/** The command that takes a key away. */
-export function unsetCommand(purpose: Purpose, key: string): string {
-  switch (purpose) {
-    case "local":
-      return `edit Pulumi.local.yaml: remove ${CONFIG_NAMESPACE}:${key}`;
-    case "component":
-      return `in the program: remove ${key}`;
-    case "deploy":
-      return `pulumi config rm ${configName(key)}`;
-  }
-}
-
-/** The commands that give a mistyped key its right name. */
-export function renameCommand(purpose: Purpose, from: string, to: string, value: unknown): string {
-  if (purpose === "local") return `edit Pulumi.local.yaml: write ${to} for ${from}`;
-  if (purpose === "component") return `in the program: write ${to} for ${from}`;
-  const isSecret = SECRET_KEY.test(from);
-  const newValue = isSecret ? "<value>" : inlineText(value);
-  return `${unsetCommand(purpose, from)} && ${setCommand(purpose, to, newValue)}`;
-}
-
-/** Keys under which somebody may have put a secret; their values are never shown. */
-export const SECRET_KEY = /pass|secret|token|credential/i;
 
 function configName(key: string): string {
   // Without a namespace the CLI takes the project's own.

@@ -4,7 +4,7 @@ import type { QualifiedName } from "../../handler/settings";
 /** PostgreSQL cuts identifiers off beyond this many bytes. */
 export const LONGEST_IDENTIFIER_BYTES = 63;
 
-/** What a name may be, in one sentence. */
+/** What a view's name may be, in one sentence. */
 export const VIEW_NAME_LIMIT =
   "schema.name, each part at most 63 bytes; a part with capitals, spaces or signs in double quotes";
 
@@ -22,7 +22,8 @@ export function readViewName(text: string): NameReading {
     const part = /^(?:"((?:[^"]|"")*)"|([^".]*))/.exec(rest);
     const quoted = part?.[1];
     const bare = part?.[2] ?? "";
-    const problem = quoted === undefined ? bareProblem(bare) : partProblem(quoted.replaceAll('""', '"'));
+    const problem =
+      quoted === undefined ? bareProblem(bare) : identifierProblem(quoted.replaceAll('""', '"'));
     if (problem !== undefined) return { problem };
     parts.push(quoted === undefined ? bare.toLowerCase() : quoted.replaceAll('""', '"'));
     rest = rest.slice(part?.[0].length ?? 0);
@@ -42,16 +43,24 @@ function bareProblem(part: string): string | undefined {
   if (part === "") return "has an empty part";
   if (!/^[\p{L}_][\p{L}\p{N}_$]*$/u.test(part))
     return `"${part}" must be written in double quotes, as in SQL`;
-  return partProblem(part);
+  return identifierProblem(part);
 }
 
-function partProblem(part: string): string | undefined {
-  if (part === "") return "has an empty part";
-  if (/\p{Cc}/u.test(part)) return "has a control character in it";
-  const bytes = Buffer.byteLength(part);
+/** What keeps a text from being an identifier of PostgreSQL; undefined where nothing does. */
+export function identifierProblem(text: string): string | undefined {
+  if (text === "") return "has an empty part";
+  if (/\p{Cc}/u.test(text)) return "has a control character in it";
+  const bytes = Buffer.byteLength(text);
   return bytes > LONGEST_IDENTIFIER_BYTES
     ? `has a part of ${bytes} bytes, where PostgreSQL keeps ${LONGEST_IDENTIFIER_BYTES}`
     : undefined;
+}
+
+/** The parts of a name that the schema has accepted. */
+export function viewNameOf(text: string): QualifiedName {
+  const { name, problem } = readViewName(text);
+  if (name === undefined) throw new Error(`"${text}" ${problem}`);
+  return name;
 }
 
 /** A name in the form that {@link readViewName} reads back: quotes only where SQL needs them. */

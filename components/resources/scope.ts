@@ -1,0 +1,7 @@
+import type * as pulumi from "@pulumi/pulumi";
+
+/** What all resources of a component have in common. */
+export interface Scope {
+  tags: Record<string, pulumi.Input<string>>;
+  parent: pulumi.Resource;
+}
