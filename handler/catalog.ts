@@ -50,6 +50,13 @@ export interface ViewFacts {
 
 export const HISTORY_TABLE = "public.matview_refresh_history";
 
+/** A query for its oid; no row where it is not there or its schema may not be used. */
+export const HISTORY_OID = `
+  SELECT c.oid
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+   WHERE n.nspname = 'public' AND c.relname = 'matview_refresh_history' AND c.relkind IN ('r', 'p')
+     AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')`;
+
 /** SQL for a time as ISO 8601 text in UTC: it sorts as text and casts back without regard to DateStyle. */
 export const isoTime = (time: string): string =>
   `pg_catalog.to_char(${time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
@@ -95,12 +102,7 @@ const literalOrNull = (text: string | undefined): string =>
 
 /** The query for {@link ViewFacts}, without parameters, so that it can travel together with other statements. */
 const factsQuery = (view: ViewSettings): string => `
-WITH history AS (
-  SELECT c.oid
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-   WHERE n.nspname = 'public' AND c.relname = 'matview_refresh_history' AND c.relkind IN ('r', 'p')
-     AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
-), statistics AS (
+WITH history AS (${HISTORY_OID}), statistics AS (
   SELECT c.oid
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
    WHERE n.nspname = ${literalOrNull(view.statistics?.schema)} AND c.relname = ${literalOrNull(view.statistics?.name)} AND c.relkind IN ('r', 'v', 'm', 'p', 'f')

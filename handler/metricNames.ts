@@ -8,18 +8,20 @@ import type { QualifiedName } from "./settings";
 /** CloudWatch namespace of every metric below. */
 export const METRIC_NAMESPACE = "MatviewRefresh";
 
-/** Names of the metrics. Each is written at most once per view and run. */
+/** Names of the metrics. Each is written at most once per view and run, `runDuration` once per run. */
 export const METRIC = {
   /** Seconds of the REFRESH statement; only where it succeeded. */
   refreshDuration: "RefreshDurationSeconds",
   /** Age, at the end of the run, of the data readers saw until then; only where history tells. */
   staleness: "StalenessSeconds",
-  /** 1 where the view was refreshed, kept to the second: a tight promise has alarm periods of 10 seconds. */
+  /** 1 where the view was refreshed. */
   succeeded: "RefreshSucceeded",
   /** 1 where the refresh failed. */
   failed: "RefreshFailed",
   /** 1 where another run had the view, or a view it reads was not refreshed. */
   skipped: "RefreshSkipped",
+  /** Seconds of the whole run, of the group; only where nothing failed and something was refreshed. */
+  runDuration: "RunDurationSeconds",
 } as const;
 
 /**
@@ -27,7 +29,12 @@ export const METRIC = {
  * percent-encoded, and a percent sign as well, which keeps different names apart.
  */
 export function metricDimensions(group: string, view: QualifiedName): { group: string; view: string } {
-  return { group: asciiOnly(group), view: asciiOnly(`${view.schema}.${view.name}`) };
+  return { ...groupDimensions(group), view: asciiOnly(`${view.schema}.${view.name}`) };
+}
+
+/** The dimension of a metric of the whole run. */
+export function groupDimensions(group: string): { group: string } {
+  return { group: asciiOnly(group) };
 }
 
 function asciiOnly(text: string): string {

@@ -1,4 +1,5 @@
 /** The order of several views: whatever a view reads comes before it. */
+import { HISTORY_OID } from "./catalog";
 import type { Session } from "./connect";
 import { qualifiedName } from "./names";
 import type { ViewSettings } from "./settings";
@@ -27,19 +28,29 @@ WITH RECURSIVE chosen AS (
      AND d.refclassid = 'pg_catalog.pg_class'::regclass
     JOIN pg_catalog.pg_class used ON used.oid = d.refobjid AND used.relkind IN ('v', 'm')
 )
-SELECT reader.qualified AS "reader", source.qualified AS "source"
-  FROM reads
-  JOIN chosen reader ON reader.oid = reads.reader
-  JOIN chosen source ON source.oid = reads.source
- WHERE reads.reader <> reads.source`;
+SELECT coalesce((
+         SELECT pg_catalog.json_agg(pg_catalog.json_build_object('reader', reader.qualified, 'source', source.qualified))
+           FROM reads
+           JOIN chosen reader ON reader.oid = reads.reader
+           JOIN chosen source ON source.oid = reads.source
+          WHERE reads.reader <> reads.source), '[]') AS "dependencies",
+       EXISTS (SELECT FROM (${HISTORY_OID}) h WHERE pg_catalog.has_table_privilege(h.oid, 'SELECT'))
+         AS "mayReadHistory"`;
 
-/** All dependencies among the views of a run, indirect ones too. Views that do not exist have none. */
-export async function readDependencies(session: Session, views: ViewSettings[]): Promise<Dependency[]> {
-  if (views.length < 2) return [];
-  return session.query<Dependency>(DEPENDENCIES, [
+/** Who reads whom among the views of a run, and whether the role may read what history knows of them. */
+export interface Dependencies {
+  /** Indirect ones too. Views that do not exist have none. */
+  dependencies: Dependency[];
+  mayReadHistory: boolean;
+}
+
+/** One round trip, as long as the catalogs let it. */
+export async function readDependencies(session: Session, views: ViewSettings[]): Promise<Dependencies> {
+  const rows = await session.query<{ dependencies: Dependency[]; mayReadHistory: boolean }>(DEPENDENCIES, [
     views.map((view) => view.schema),
     views.map((view) => view.name),
   ]);
+  return rows[0] ?? { dependencies: [], mayReadHistory: false };
 }
 
 /** The views with every source before its readers, otherwise in the order of the settings. */

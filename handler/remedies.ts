@@ -1,6 +1,9 @@
 /** The table of failures that concern a refresh: kind, what happened, and the command or SQL that mends it. */
-import type { FailureKind } from "./failure";
+import { endBlocker, heldBy, type Blocker } from "./blockers";
 import { isLoopback } from "./settings";
+
+/** `transient` failures are tried again while time is left; `permanent` ones need somebody. */
+export type FailureKind = "transient" | "permanent";
 
 /** What is known where something failed. */
 export interface FailureContext {
@@ -11,6 +14,8 @@ export interface FailureContext {
   /** Whether a session had been opened. */
   connected: boolean;
   connectionLost: boolean;
+  /** Whether somebody with rights of his own looks on at a terminal: he may see what a log must not hold. */
+  attended?: boolean;
   view?: string;
   /** The view's name as SQL. */
   viewSql?: string;
@@ -19,8 +24,14 @@ export interface FailureContext {
   usableIndexes?: string[];
   /** Set where the statement ran into its own statement_timeout, as the clock tells and not the SQLSTATE. */
   timedOutAfterSeconds?: number;
-  /** Set while a manual refresh waited for another one. */
-  waitingForLock?: boolean;
+  /** How many other views the run's time is divided among. */
+  otherViews?: number;
+  /** Seconds after which the wait for a lock was given up. */
+  waitedSeconds?: number;
+  /** Set where the wait was for another refresh of the view, not for a relation. */
+  waitedForRefresh?: boolean;
+  /** Who held the lock that was waited for. */
+  blockers?: Blocker[];
   /** What {@link RefreshFailure} may say of the server's message. */
   message?: string;
   /** The constraint or index a duplicate key ran into. */
@@ -78,7 +89,18 @@ function authenticationRemedy({ auth, user }: FailureContext): string {
   }
 }
 
-const blockers = (context: FailureContext): string =>
+function waitProblem(context: FailureContext): string {
+  const { waitedSeconds = 0, waitedForRefresh, blockers = [] } = context;
+  const seconds = waitedSeconds.toFixed(1);
+  if (waitedForRefresh === true)
+    return `another refresh of the view was still running after ${seconds}s${heldBy(blockers)}`;
+  const where =
+    blockers[0]?.relation ??
+    `${viewOf(context)} or on what its query reads, which nobody held any more when asked`;
+  return `waited ${seconds}s for a lock on ${where}${heldBy(blockers)}`;
+}
+
+const listLocks = (context: FailureContext): string =>
   "SELECT a.pid, a.state, a.query FROM pg_locks l JOIN pg_stat_activity a USING (pid) " +
   `WHERE l.relation = '${viewOf(context).replaceAll("'", "''")}'::regclass;  -- end what holds the lock, or wait`;
 
@@ -114,27 +136,25 @@ export const SQLSTATE_RULES: Partial<Record<string, Rule>> = {
   "23505": { kind: "permanent", problem: duplicateProblem, remedy: findDuplicates },
   "55P03": {
     kind: "transient",
-    problem: (context) => `something else holds a lock on ${viewOf(context)}`,
-    remedy: blockers,
+    problem: waitProblem,
+    remedy: (context) => endBlocker(context.blockers ?? []) ?? listLocks(context),
   },
   "40P01": {
     kind: "transient",
     problem: () => "a deadlock was broken by ending this refresh",
-    remedy: blockers,
+    remedy: listLocks,
   },
   "40001": {
     kind: "transient",
     problem: ({ message }) => `the refresh met a concurrent change: ${message}`,
-    remedy: blockers,
+    remedy: listLocks,
   },
   "57014": {
     kind: "permanent",
-    problem: ({ timedOutAfterSeconds, waitingForLock }) => {
+    problem: ({ timedOutAfterSeconds, otherViews = 0 }) => {
       if (timedOutAfterSeconds === undefined) return "somebody cancelled the refresh";
-      const seconds = timedOutAfterSeconds.toFixed(1);
-      return waitingForLock === true
-        ? `another refresh of the view was still running after ${seconds}s`
-        : `the refresh was not done after ${seconds}s, all the time it had`;
+      const what = otherViews === 0 ? "all the time it had" : `its share of the run's time`;
+      return `the refresh was not done after ${timedOutAfterSeconds.toFixed(1)}s, ${what}`;
     },
     remedy: ({ timedOutAfterSeconds }) =>
       timedOutAfterSeconds === undefined

@@ -67,6 +67,7 @@ describe("the migrate command", () => {
         "003_refresh_history.sql",
         "004_refresher_role.sql",
         "005_job_objects_index.sql",
+        "006_unknown_as_of.sql",
       ],
     );
     assert.deepEqual(result.already_applied, ["001_jobs.sql"]);

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { ConnectionFaults, connectionFromEnvironment } from "../../cli/connection";
 import { passwordIn } from "../../cli/passwordFile";
-import { Deadline } from "../../handler/deadline";
+import { Budget } from "../../handler/budget";
 import { useDatabase } from "../database";
 import { makeCertificate, startTlsRelay } from "../tlsRelay";
 
@@ -170,7 +170,7 @@ describe("the connection of a command by hand", () => {
   /** Logs in and says whether the session came over TLS, as far as the relay in front of the server knows. */
   async function canConnect(environment: Record<string, string>): Promise<string> {
     try {
-      const session = await connectionFromEnvironment(environment).open(new Deadline(5_000));
+      const session = await connectionFromEnvironment(environment).open(new Budget(5_000));
       const [row] = await session.query<{ name: string }>("SELECT current_database() AS name");
       await session.close();
       return row?.name ?? "";
