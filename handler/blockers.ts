@@ -33,7 +33,7 @@ const CONFLICTS = {
 
 const blockersWhere = (condition: string): string => `
 SELECT coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), '') AS "relation",
-       l.granted AS "isGranted", l.pid AS "pid", p.gid AS "preparedTransaction",
+       pg_catalog.bool_or(l.granted) AS "isGranted", l.pid AS "pid", p.gid AS "preparedTransaction",
        coalesce(a.usename, a.backend_type) AS "user", a.state AS "state",
        extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change)::double precision AS "seconds"
   FROM pg_catalog.pg_locks l
@@ -44,7 +44,8 @@ SELECT coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ide
  WHERE l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
    AND (${condition})
- ORDER BY l.granted DESC, a.state_change`;
+ GROUP BY n.nspname, c.relname, l.pid, p.gid, a.usename, a.backend_type, a.state, a.state_change
+ ORDER BY "isGranted" DESC, a.state_change`;
 
 /** What a view's query reads, through plain views and down to partitions: all of it is locked by a refresh. */
 const READ_BY = (view: string): string => `

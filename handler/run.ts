@@ -87,6 +87,8 @@ async function longestKnown(run: Run, session: Session): Promise<Map<string, num
 /** A view may need half again as long as it did, and a little for what is around its statement. */
 const NEED_FACTOR = 1.5;
 const NEED_BESIDES_MS = 250;
+/** Share of the time it had that a view which used it up must get before it is tried once more. */
+const WORTH_ANOTHER_GO = 1.2;
 
 /** The views one after the other, and those that were put off once more after them. */
 class Rounds {
@@ -139,8 +141,8 @@ class Rounds {
     const otherNeedsMs = others.map((other) => this.needMs(other));
     const shareNowMs = (): number => shareMs(run.budget.workLeftMs(), this.needMs(view), otherNeedsMs);
     const before = putOff.get(name);
-    // The same time again would end the same way.
-    if (before?.usedUpMs !== undefined && shareNowMs() <= before.usedUpMs)
+    // About the same time again would end the same way.
+    if (before?.usedUpMs !== undefined && shareNowMs() < before.usedUpMs * WORTH_ANOTHER_GO)
       return recorded(db, run, failed(view, before.failure));
 
     const isUnrelated = (other: ViewSettings): boolean =>
