@@ -127,7 +127,7 @@ function fromServer(error: DatabaseError, sqlstate: string, context: FailureCont
 }
 
 function fromCredentials(error: CredentialsError, context: FailureContext): RefreshFailure {
-  const rule: Rule = { ...CONNECTION_RULES.credentials, kind: error.isTransient ? "transient" : "permanent" };
+  const rule = error.isTransient ? CONNECTION_RULES.credentialsLater : CONNECTION_RULES.credentials;
   return build(SQLSTATE_RULES[error.code] ?? rule, error.code, { ...context, message: error.message });
 }
 

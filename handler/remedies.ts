@@ -271,6 +271,13 @@ export const CONNECTION_RULES = {
     remedy: () =>
       "aws sts get-caller-identity  # who asks; then check that its policy allows this, and the network to the endpoint",
   },
+  /** A throttle, a timeout or a fault of the service that has the credentials. */
+  credentialsLater: {
+    kind: "transient",
+    problem: ({ message }) => message ?? "",
+    remedy: () =>
+      "aws secretsmanager get-secret-value --secret-id <arn>  # it passes; if not, check the network to the endpoint",
+  },
   unexpected: {
     kind: "permanent",
     problem: ({ message }) => `unexpected: ${message}`,
