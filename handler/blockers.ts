@@ -1,6 +1,6 @@
 /** Who stands in the way of a refresh: asked of pg_locks once a wait for a lock has been given up. */
 import { escapeLiteral } from "pg";
-import { LOCK_NAMESPACE } from "./catalog";
+import { LOCK_NAMESPACE, READS } from "./catalog";
 import type { Session } from "./connect";
 
 /** A session, or a prepared transaction, whose lock conflicts with the one that was waited for. Holds no row data. */
@@ -48,22 +48,18 @@ SELECT coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ide
  ORDER BY "isGranted" DESC, a.state_change`;
 
 /** What a view's query reads, through plain views and down to partitions: all of it is locked by a refresh. */
-const READ_BY = (view: string): string => `
+const readBy = (view: string): string => `
   WITH RECURSIVE read_by (oid) AS (
     SELECT ${view}
     UNION
     SELECT used.oid
       FROM read_by
       JOIN pg_catalog.pg_class reader ON reader.oid = read_by.oid
-      CROSS JOIN LATERAL (
-        SELECT d.refobjid AS oid
-          FROM pg_catalog.pg_rewrite r
-          JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
-           AND d.refclassid = 'pg_catalog.pg_class'::regclass
-         WHERE r.ev_class = reader.oid AND (reader.relkind = 'v' OR reader.oid = ${view})
-        UNION ALL
-        SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = reader.oid
-      ) used
+     CROSS JOIN LATERAL (
+       SELECT source AS oid FROM ${READS} reads
+        WHERE reads.reader = reader.oid AND (reader.relkind = 'v' OR reader.oid = ${view})
+       UNION ALL
+       SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = reader.oid) used
   )
   SELECT oid FROM read_by`;
 
@@ -82,7 +78,7 @@ export async function blockersOfRefresh(
     session,
     limitMs,
     `l.locktype = 'relation' AND (l.relation = ${viewOid} AND l.mode IN (${conflicts.map(escapeLiteral).join()})
-      OR l.mode = 'AccessExclusiveLock' AND l.relation IN (${READ_BY(`${viewOid}::pg_catalog.oid`)}))`,
+      OR l.mode = 'AccessExclusiveLock' AND l.relation IN (${readBy(`${viewOid}::pg_catalog.oid`)}))`,
   );
 }
 

@@ -79,6 +79,13 @@ export const INDEX_COLUMNS = `
 const privilege = (table: string, name: string): string =>
   `coalesce(pg_catalog.has_table_privilege(${table}.oid, '${name}'), false)`;
 
+/** Every relation (`reader`) with every relation that its query names (`source`), by oid. */
+export const READS = `
+  (SELECT r.ev_class AS reader, d.refobjid AS source
+     FROM pg_catalog.pg_rewrite r
+     JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+      AND d.refclassid = 'pg_catalog.pg_class'::regclass)`;
+
 const SOURCES = `
   (WITH RECURSIVE read_by (oid) AS (
      SELECT c.oid
@@ -86,10 +93,8 @@ const SOURCES = `
      SELECT used.oid
        FROM read_by
        JOIN pg_catalog.pg_class reader ON reader.oid = read_by.oid AND (reader.relkind = 'v' OR reader.oid = c.oid)
-       JOIN pg_catalog.pg_rewrite r ON r.ev_class = reader.oid
-       JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
-        AND d.refclassid = 'pg_catalog.pg_class'::regclass
-       JOIN pg_catalog.pg_class used ON used.oid = d.refobjid AND used.relkind IN ('v', 'm')
+       JOIN ${READS} reads ON reads.reader = reader.oid
+       JOIN pg_catalog.pg_class used ON used.oid = reads.source AND used.relkind IN ('v', 'm')
    )
    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('schema', sn.nspname, 'name', s.relname)
                                        ORDER BY s.oid), '[]')

@@ -1,4 +1,4 @@
-/** What a failure is, whether another try can help, and what mends it: from SQLSTATE and facts, never from messages. */
+/** What a failure is, whether another try can help, and what to do: from SQLSTATE and facts, never from messages. */
 import { DatabaseError } from "pg";
 import type { Blocker } from "./blockers";
 import { CredentialsError } from "./credentials";
@@ -38,29 +38,22 @@ export interface FailureParts {
 }
 
 /** A refresh, or a whole run, that failed. Its message has the view, the code and the remedy. */
-export class RefreshFailure extends Error {
+export class RefreshFailure extends Error implements FailureParts {
   override readonly name = "RefreshFailure";
-  readonly kind: FailureKind;
-  readonly code: string;
-  readonly problem: string;
-  readonly remedy: string;
-  readonly view: string | undefined;
-  readonly isOutOfTime: boolean;
-  readonly blockers: Blocker[] | undefined;
-  readonly server: ServerWords | undefined;
+  declare readonly kind: FailureKind;
+  declare readonly code: string;
+  declare readonly problem: string;
+  declare readonly remedy: string;
+  declare readonly view?: string | undefined;
+  declare readonly isOutOfTime?: boolean;
+  declare readonly blockers?: Blocker[] | undefined;
+  declare readonly server?: ServerWords | undefined;
 
   constructor(parts: FailureParts) {
     const subject = parts.view === undefined ? "" : `${parts.view}: `;
     const codeName = isSqlstate(parts.code) ? `SQLSTATE ${parts.code}` : parts.code;
     super(`${subject}${parts.problem} (${codeName}). To mend it: ${parts.remedy}`);
-    this.kind = parts.kind;
-    this.code = parts.code;
-    this.problem = parts.problem;
-    this.remedy = parts.remedy;
-    this.view = parts.view;
-    this.isOutOfTime = parts.isOutOfTime ?? false;
-    this.blockers = parts.blockers;
-    this.server = parts.server;
+    Object.assign(this, parts);
   }
 
   /** The SQLSTATE for the history table; null where the server never gave one. */

@@ -1,5 +1,5 @@
 /** The order of several views: whatever a view reads comes before it. */
-import { HISTORY_OID } from "./catalog";
+import { HISTORY_OID, READS } from "./catalog";
 import type { Session } from "./connect";
 import { qualifiedName } from "./names";
 import type { ViewSettings } from "./settings";
@@ -18,22 +18,20 @@ WITH RECURSIVE chosen AS (
     FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS v (schema, name)
     JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema
     JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name AND c.relkind = 'm'
-), reads (reader, source) AS (
+), reached (reader, source) AS (
   SELECT oid, oid FROM chosen
   UNION
-  SELECT reads.reader, used.oid
-    FROM reads
-    JOIN pg_catalog.pg_rewrite r ON r.ev_class = reads.source
-    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
-     AND d.refclassid = 'pg_catalog.pg_class'::regclass
-    JOIN pg_catalog.pg_class used ON used.oid = d.refobjid AND used.relkind IN ('v', 'm')
+  SELECT reached.reader, used.oid
+    FROM reached
+    JOIN ${READS} reads ON reads.reader = reached.source
+    JOIN pg_catalog.pg_class used ON used.oid = reads.source AND used.relkind IN ('v', 'm')
 )
 SELECT coalesce((
          SELECT pg_catalog.json_agg(pg_catalog.json_build_object('reader', reader.qualified, 'source', source.qualified))
-           FROM reads
-           JOIN chosen reader ON reader.oid = reads.reader
-           JOIN chosen source ON source.oid = reads.source
-          WHERE reads.reader <> reads.source), '[]') AS "dependencies",
+           FROM reached
+           JOIN chosen reader ON reader.oid = reached.reader
+           JOIN chosen source ON source.oid = reached.source
+          WHERE reached.reader <> reached.source), '[]') AS "dependencies",
        EXISTS (SELECT FROM (${HISTORY_OID}) h WHERE pg_catalog.has_table_privilege(h.oid, 'SELECT'))
          AS "mayReadHistory"`;
 

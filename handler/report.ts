@@ -19,27 +19,27 @@ export interface Report {
   note(message: string): void;
 }
 
-/** Does what only informs: its failure is said on stderr, and is nobody else's. */
-export function harmlessly(what: string, inform: () => void): void {
+/**
+ * Does what only informs: its failure is said on stderr, and is nobody else's.
+ * @returns whether it was done.
+ */
+export function harmlessly(what: string, inform: () => void, isSaid = true): boolean {
   try {
     inform();
+    return true;
   } catch (error) {
-    process.stderr.write(`${what} failed: ${String(error)}\n`);
+    if (isSaid) process.stderr.write(`${what} failed: ${String(error)}\n`);
+    return false;
   }
 }
 
-/** A report of which no method throws, so that it cannot fail a run. Its first failure is said, the others are not. */
+/** A report of which no method throws, so that it cannot fail a run. Only its first failure is said. */
 export function harmless(report: Report): Report {
-  let hasFailed = false;
+  let worked = true;
   const methods = Object.entries(report).map(([name, method]: [string, (...args: unknown[]) => void]) => [
     name,
     (...args: unknown[]) => {
-      try {
-        method.apply(report, args);
-      } catch (error) {
-        if (!hasFailed) process.stderr.write(`the log failed in ${name}: ${String(error)}\n`);
-        hasFailed = true;
-      }
+      worked = harmlessly("the log", () => method.apply(report, args), worked) && worked;
     },
   ]);
   return Object.fromEntries(methods) as Report;

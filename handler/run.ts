@@ -131,7 +131,9 @@ class Rounds {
     const early = isLast ? undefined : sources.find((source) => putOff.has(source));
     if (early !== undefined) return this.putOffView(view, undefined, `${early}, which it reads, is put off`);
 
-    const stale = sources.map((source) => outcomes.get(source)).find((each) => each?.outcome !== "refreshed");
+    const stale = sources
+      .map((source) => outcomes.get(source))
+      .find((each) => each !== undefined && each.outcome !== "refreshed");
     if (stale !== undefined) {
       const what = stale.outcome === "failed" ? "was not refreshed" : "was skipped";
       const reason = `${displayName(stale.view)}, which it reads, ${what}`;

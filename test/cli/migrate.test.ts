@@ -74,7 +74,7 @@ describe("the migrate command", () => {
     const again = await migrate();
     assert.deepEqual(
       [again.exitCode, again.out],
-      [0, "Nothing to do: all 5 migrations were applied before\n"],
+      [0, "Nothing to do: all 6 migrations were applied before\n"],
     );
   });
 

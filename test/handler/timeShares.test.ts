@@ -35,8 +35,11 @@ describe("one bad view does not stop the others", () => {
       const [slow] = run.outcomes;
       assert.ok(slow?.outcome === "failed");
       assert.equal(slow.failure.code, "57014");
-      assert.match(slow.failure.problem, /not done after \d\.\ds, its share of the run's time$/);
-      assert.ok(run.lines.some((line) => line.includes("Putting gated off until the others are done")));
+      assert.match(slow.failure.problem, /its share of the run's time$/);
+      // Of the 3.8 s that there are to divide.
+      const putOff = run.lines.find((line) => line.includes("Putting gated off until the others are done"));
+      const [, seconds] = /not done after (\d\.\d)s/.exec(putOff ?? "") ?? [];
+      assert.ok(Number(seconds) < 3, putOff);
     });
 
     it(`a locked first of ${all.length} is put off, and refreshed once its lock is free`, async () => {
