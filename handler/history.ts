@@ -2,12 +2,11 @@
  * The record of every run: how fresh each view is, and why it was not made fresher. History follows the refreshes and
  * never stands in their way: each of its statements is short, and none that fails undoes a refresh.
  */
-import { escapeLiteral } from "pg";
 import { blockersOfWriting, heldBy } from "./blockers";
 import { HISTORY_TABLE, isoTime, readFacts, type HistoryAccess, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
 import type { RefreshType } from "./mode";
-import { displayName, qualifiedName } from "./names";
+import { displayName, nameRows, qualifiedName } from "./names";
 import type { FailedView, SkippedView } from "./outcome";
 import type { Report } from "./report";
 import type { QualifiedName } from "./settings";
@@ -132,12 +131,11 @@ export async function readAsOf(
   });
   if (sources.length === 0) return [];
   if (!access.maySelect) return sources.map((source) => unknown(source, "no refresh"));
-  const names = sources.map(({ schema, name }) => `(${escapeLiteral(schema)}, ${escapeLiteral(name)})`);
   try {
     const results = await session.results(
       `SAVEPOINT sources; ${setLimits};
        SELECT source.schema || '.' || source.name AS "name", ${isoTime("last.as_of")} AS "asOf"
-         FROM (VALUES ${names.join(", ")}) AS source (schema, name)
+         FROM (VALUES ${nameRows(sources)}) AS source (schema, name)
          JOIN pg_catalog.pg_namespace n ON n.nspname = source.schema
          JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = source.name
         CROSS JOIN LATERAL (
@@ -165,11 +163,10 @@ const REFRESHES_LOOKED_AT = 5;
 
 /** Longest REFRESH, in seconds, of the last few of each view that history knows, by qualified name. */
 export async function readLongest(session: Session, views: QualifiedName[]): Promise<Map<string, number>> {
-  const names = views.map(({ schema, name }) => `(${escapeLiteral(schema)}, ${escapeLiteral(name)})`);
   const { rows } = await session.resultWithin(
     LONGEST_HISTORY_MS,
     `SELECT view.schema || '.' || view.name AS "name", pg_catalog.max(last.duration_seconds) AS "seconds"
-       FROM (VALUES ${names.join(", ")}) AS view (schema, name)
+       FROM (VALUES ${nameRows(views)}) AS view (schema, name)
       CROSS JOIN LATERAL (
         SELECT h.duration_seconds FROM ${HISTORY_TABLE} h
          WHERE h.view_schema = view.schema AND h.view_name = view.name AND h.outcome = 'refreshed'

@@ -1,8 +1,7 @@
 /** The order of several views: whatever a view reads comes before it. */
 import { HISTORY_OID, READS } from "./catalog";
-import type { Session } from "./connect";
-import { qualifiedName } from "./names";
-import type { ViewSettings } from "./settings";
+import { nameRows, qualifiedName } from "./names";
+import type { QualifiedName, ViewSettings } from "./settings";
 
 /** One view of a run that reads another, directly or through views and materialized views between them. */
 export interface Dependency {
@@ -12,10 +11,10 @@ export interface Dependency {
   source: string;
 }
 
-const DEPENDENCIES = `
+const dependenciesQuery = (views: QualifiedName[]): string => `
 WITH RECURSIVE chosen AS (
   SELECT c.oid, v.schema || '.' || v.name AS qualified
-    FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS v (schema, name)
+    FROM (VALUES ${nameRows(views)}) AS v (schema, name)
     JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema
     JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name AND c.relkind = 'm'
 ), reached (reader, source) AS (
@@ -42,13 +41,13 @@ export interface Dependencies {
   mayReadHistory: boolean;
 }
 
-/** One round trip, as long as the catalogs let it. */
-export async function readDependencies(session: Session, views: ViewSettings[]): Promise<Dependencies> {
-  const rows = await session.query<{ dependencies: Dependency[]; mayReadHistory: boolean }>(DEPENDENCIES, [
-    views.map((view) => view.schema),
-    views.map((view) => view.name),
-  ]);
-  return rows[0] ?? { dependencies: [], mayReadHistory: false };
+/** @param ask gives the rows of a query, in as much time as the caller has for it. */
+export async function readDependencies(
+  ask: (query: string) => Promise<object[]>,
+  views: QualifiedName[],
+): Promise<Dependencies> {
+  const [row] = await ask(dependenciesQuery(views));
+  return row as Dependencies;
 }
 
 /** The views with every source before its readers, otherwise in the order of the settings. */

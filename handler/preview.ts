@@ -36,7 +36,7 @@ export async function previewRun(
   try {
     session = await connector.open(budget);
     await session.query("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY");
-    const { dependencies } = await readDependencies(session, views);
+    const { dependencies } = await readDependencies(session.query.bind(session), views);
     const ordered = orderViews(views, dependencies);
     const previews: (Preview | FailedView)[] = [];
     for (const view of ordered) previews.push(await previewView(session, view, base));

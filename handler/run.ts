@@ -31,7 +31,7 @@ export async function runRefresh(asked: Run): Promise<ViewOutcome[]> {
   const run = { ...asked, report: harmless(asked.report) };
   const db = new RunSession(run);
   try {
-    const known = await survey(run, db);
+    const known = await surveyViews(run, db);
     // Nothing could be asked of the server, so that no view was even tried.
     if (known instanceof RefreshFailure)
       return run.views.map((view) => reported(run.report, failed(view, known)));
@@ -52,14 +52,18 @@ interface Survey {
   longest: Map<string, number>;
 }
 
+const LARGEST_SURVEY_SHARE = 0.5;
+
 /** Connects for the first time. Whatever keeps it from that, or from asking, is the failure of every view. */
-async function survey(run: Run, db: RunSession): Promise<Survey | RefreshFailure> {
-  const ask = async (): Promise<Survey> => {
+async function surveyViews(run: Run, db: RunSession): Promise<Survey | RefreshFailure> {
+  const survey = async (): Promise<Survey> => {
     try {
       const session = await db.get();
       // With one view there is nothing to put in order, and nothing to divide.
       if (run.views.length < 2) return { dependencies: [], longest: new Map() };
-      const { dependencies, mayReadHistory } = await readDependencies(session, run.views);
+      const ask = async (query: string): Promise<object[]> =>
+        (await session.resultWithin(run.budget.workLeftMs() * LARGEST_SURVEY_SHARE, query)).rows as object[];
+      const { dependencies, mayReadHistory } = await readDependencies(ask, run.views);
       return {
         dependencies,
         longest: mayReadHistory ? await longestKnown(run, session) : new Map<string, number>(),
@@ -69,7 +73,7 @@ async function survey(run: Run, db: RunSession): Promise<Survey | RefreshFailure
     }
   };
   return db
-    .retrying(ask, () => run.budget.workLeftMs())
+    .retrying(survey, () => run.budget.workLeftMs())
     .catch((error: unknown) => classify(error, db.failureContext));
 }
 
