@@ -39,20 +39,22 @@ export async function readStatistics(
   try {
     return numbersOf(await session.resultWithin(limitMs, query));
   } catch (error) {
-    report.note(`no statistics: ${whyNone(error, relation, limitMs)}`);
+    const remedy =
+      view.statistics === undefined
+        ? "name a relation of one row as `statistics` of the view"
+        : "let it read less, or read it from an index";
+    report.note(`no statistics: ${whyNone(error, relation, limitMs, remedy)}`);
     return {};
   }
 }
 
-function whyNone(error: unknown, relation: string, limitMs: number): string {
-  const { code } = error as { code?: string };
+function whyNone(error: unknown, relation: string, limitMs: number, remedy: string): string {
+  const { code, message } = error as { code?: string; message?: string };
   if (code === "57014")
-    return (
-      `reading ${relation} was not done after ${Math.round(limitMs)} ms; to mend it: ` +
-      "name a relation of one row as `statistics` of the view"
-    );
+    return `reading ${relation} was not done after ${Math.round(limitMs)} ms; to mend it: ${remedy}`;
   if (code === "55P03") return `${relation} was locked by somebody else (55P03)`;
-  return `reading ${relation} failed (${code})`;
+  // Without a code it is the client that speaks, of its connection; the server's message may quote a row.
+  return `reading ${relation} failed (${code ?? message})`;
 }
 
 function numbersOf(result: QueryResult): Statistics {
