@@ -6,7 +6,7 @@ import { bundleHandler } from "../../components/bundle";
 import { parseRefreshRate } from "../../components/plan/schedule";
 import { toEnvironment } from "../../handler/settings";
 import { FreshnessWatch } from "../../local/freshness";
-import { LambdaFunction } from "../../local/lambdaFunction";
+import { LambdaFunction } from "../../local/lambda/lambdaFunction";
 import { Tally, tickOf } from "../../local/tally";
 import { tickEvent } from "../../local/tickEvent";
 import { useDatabase } from "../database";

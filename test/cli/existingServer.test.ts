@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import { connectionFromEnvironment, readTarget } from "../../cli/connection";
-import { existingServer } from "../../local/existingServer";
+import { existingServer } from "../../cli/existingServer";
 
 describe("the server of DATABASE_URL", () => {
   let folder: string;
