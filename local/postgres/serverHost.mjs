@@ -11,9 +11,10 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, linkSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 
 const { library, directory, port, settings } = JSON.parse(process.argv[2]);
-const { default: EmbeddedPostgres } = await import(library);
+const { default: EmbeddedPostgres } = await import(pathToFileURL(library).href);
 
 const cluster = join(directory, "cluster");
 const passwordFile = join(directory, "password");
