@@ -24,6 +24,10 @@ const part = (name) => join(directory, `${name}.part-${process.pid}`);
 // The library writes the password into a temporary file too.
 process.umask(0o077);
 
+// The library waits for the words of a server that takes writes.
+let readyAsStandby;
+const standby = new Promise((resolve) => (readyAsStandby = resolve));
+
 /** The password of the first start; every later one, and one at the same time, uses the same. */
 function keepPassword() {
   writeFileSync(part("password"), `${randomBytes(24).toString("base64url")}\n`);
@@ -46,7 +50,10 @@ function open(databaseDir) {
     authMethod: "scram-sha-256",
     initdbFlags: ["--locale=C", "--encoding=UTF8", ...(settings.fsync === "off" ? ["--no-sync"] : [])],
     postgresFlags: Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
-    onLog: (text) => process.stderr.write(text),
+    onLog: (text) => {
+      process.stderr.write(text);
+      if (text.includes("ready to accept read-only connections")) readyAsStandby();
+    },
   });
 }
 
@@ -80,7 +87,7 @@ if (!existsSync(cluster)) await createCluster();
 const server = open(cluster);
 process.on("disconnect", () => server.stop());
 // The library rejects without a reason when the server ends before it is ready; the log has the reason.
-await server.start().catch(() => process.exit(1));
+await Promise.race([server.start().catch(() => process.exit(1)), standby]);
 // The library does not report the end of a server that has started.
 server.process.once("close", () => process.exit());
 if (process.connected) process.send({ pid: server.process.pid });
