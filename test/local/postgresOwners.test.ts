@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdir, readdir, watch } from "node:fs/promises";
+import { mkdir, watch } from "node:fs/promises";
 import path from "node:path";
-import { AlreadyRunningError } from "../../local/postgres/postgres";
 import { isRunning } from "../../local/postgres/serverFolder";
 import { startOwner, type OwnerProcess } from "./ownerProcess";
 import { ask, useServerFolders } from "./serverFolder";
@@ -28,12 +27,10 @@ describe("a local server and the processes that want it", () => {
 
   it("is refused to a second start while its owner lives, and goes on running", async () => {
     const { pid, port } = await start().answer;
-    await assert.rejects(folders.start(directory), (error: Error) => {
-      assert.ok(error instanceof AlreadyRunningError);
-      assert.deepEqual([error.server.pid, error.server.port], [pid, port]);
-      assert.match(error.message, new RegExp(`process ${pid}, port ${port}`));
-      return true;
-    });
+    await assert.rejects(
+      folders.start(directory),
+      new RegExp(`already running on .*process ${pid}, port ${port}.*Stop that run first`),
+    );
     const passwordFile = path.join(directory, "password");
     assert.deepEqual(await ask({ port: port ?? 0, passwordFile }, "SELECT 1 AS one"), [{ one: 1 }]);
   });
@@ -43,8 +40,7 @@ describe("a local server and the processes that want it", () => {
     const winners = answers.filter((answer) => answer.pid !== undefined);
     const losers = answers.filter((answer) => answer.pid === undefined);
     assert.equal(winners.length, 1, JSON.stringify(answers));
-    for (const { error, message } of losers) {
-      assert.equal(error, "AlreadyRunningError");
+    for (const { message } of losers) {
       assert.ok(message?.includes(`process ${winners[0]?.pid}, port ${winners[0]?.port}`), message);
     }
   });
@@ -107,7 +103,6 @@ describe("a local server and the processes that want it", () => {
     assert.equal((await owner.answer).error, "PostgresStartError");
     const server = await folders.start(directory);
     assert.deepEqual(await ask(server, "SELECT 1 AS one"), [{ one: 1 }]);
-    assert.deepEqual((await readdir(directory)).sort(), ["cluster", "password", "server.log"]);
   });
 });
 
