@@ -31,7 +31,7 @@ export function describeEngine(title: string, tests: (this: Mocha.Suite) => void
     return;
   }
   describe(`${title} (pulumi ${stdout.trim()})`, function () {
-    this.timeout(180_000);
+    this.timeout(300_000);
     this.slow(30_000);
     tests.call(this);
   });
