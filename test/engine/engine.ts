@@ -25,7 +25,8 @@ let temporaryFolder: string | undefined;
  * tests are reported as pending, and the title says why. Timeouts are set for runs of the engine, not of functions.
  */
 export function describeEngine(title: string, tests: (this: Mocha.Suite) => void): void {
-  const { status, stdout } = spawnSync("pulumi", ["version"], { encoding: "utf8", env: environment() });
+  const env = { ...process.env, PULUMI_SKIP_UPDATE_CHECK: "true" };
+  const { status, stdout } = spawnSync("pulumi", ["version"], { encoding: "utf8", env });
   if (status !== 0) {
     describe.skip(`${title} (pending: there is no pulumi on PATH)`, tests);
     return;
@@ -166,21 +167,9 @@ export class EngineStack {
     return runOf(exitCode, text, await fs.readFile(eventLog, "utf8"));
   }
 
-  private execute(
-    args: string[],
-    variables: NodeJS.ProcessEnv = {},
-  ): Promise<{ exitCode: number; stdout: string; text: string }> {
-    const options = {
-      cwd: this.directory,
-      env: { ...environment(), ...variables, PULUMI_BACKEND_URL: `file://${this.backend}` },
-      maxBuffer: 2 ** 26,
-    };
-    const all = [...args, "--stack", this.name, "--non-interactive"];
-    return new Promise((resolve) => {
-      const child = execFile("pulumi", all, options, (_error, stdout, stderr) => {
-        resolve({ exitCode: child.exitCode ?? -1, stdout, text: `${stdout}\n${stderr}` });
-      });
-    });
+  private execute(args: string[], variables?: NodeJS.ProcessEnv): Promise<CommandResult> {
+    const all = [...args, "--stack", this.name];
+    return runPulumi(this.directory, all, { ...variables, PULUMI_BACKEND_URL: `file://${this.backend}` });
   }
 }
 
@@ -192,9 +181,20 @@ export interface StateResource {
   outputs?: Record<string, unknown>;
 }
 
-/** The environment of the CLI: nothing of the user's own, and what Node has compiled is shared by all runs. */
-export function environment(): NodeJS.ProcessEnv {
-  return {
+/** What a command of the CLI ended with and wrote; `text` is all of it, errors too. */
+export interface CommandResult {
+  exitCode: number;
+  stdout: string;
+  text: string;
+}
+
+/** Runs a command of the CLI in a folder, with nothing of the user's own state and plugins. */
+export function runPulumi(
+  folder: string,
+  args: string[],
+  variables: NodeJS.ProcessEnv = {},
+): Promise<CommandResult> {
+  const env = {
     ...process.env,
     PULUMI_HOME: path.join(temporary(), "home"),
     PULUMI_CONFIG_PASSPHRASE: "a passphrase of the tests",
@@ -202,8 +202,16 @@ export function environment(): NodeJS.ProcessEnv {
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
     // Without it the CLI has no --event-log.
     PULUMI_DEBUG_COMMANDS: "true",
+    // What Node has compiled of a program is kept from run to run.
     TS_NODE_CACHE_DIRECTORY: path.join(temporary(), "compiled"),
+    ...variables,
   };
+  return new Promise((resolve) => {
+    const options = { cwd: folder, env, maxBuffer: 2 ** 26 };
+    const child = execFile("pulumi", [...args, "--non-interactive"], options, (_error, stdout, stderr) => {
+      resolve({ exitCode: child.exitCode ?? -1, stdout, text: `${stdout}\n${stderr}` });
+    });
+  });
 }
 
 /** The temporary folder of this process. */

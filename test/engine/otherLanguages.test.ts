@@ -1,7 +1,16 @@
 /** The component package on the real engine, used by a program that imports nothing of it. */
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import * as path from "node:path";
-import { describeEngine, EngineProgram, repositoryProgram, type EngineStack } from "./engine";
+import { SCHEMA_FILE } from "../../components/schema";
+import {
+  describeEngine,
+  EngineProgram,
+  repositoryProgram,
+  runPulumi,
+  temporary,
+  type EngineStack,
+} from "./engine";
 import { assertSucceeded, stepOfType } from "./engineRun";
 
 describeEngine("a program in another language", () => {
@@ -26,6 +35,19 @@ describeEngine("a program in another language", () => {
     ]);
     assert.ok((outputs.grants as string[]).includes('GRANT rds_iam TO "matview_refresh";'));
     assert.equal(stepOfType(up, "Function").inputs.memorySize, 1024);
+  });
+
+  it("gets a class with named arguments in Python, where the CLI has Python's language host", async function () {
+    const folder = path.join(temporary(), "sdk");
+    const args = ["package", "gen-sdk", SCHEMA_FILE, "--language", "python", "--out", folder];
+    const { exitCode, text } = await runPulumi(temporary(), args);
+    if (/no language plugin/.test(text)) this.skip();
+    assert.equal(exitCode, 0, text);
+    const module = path.join(folder, "python/pulumi_matview_refresh/materialized_view_refresh.py");
+    const source = await readFile(module, "utf8");
+    assert.match(source, /class MaterializedViewRefresh\(pulumi\.ComponentResource\)/);
+    assert.match(source, /refresh_rate: Optional\[_builtins\.str\] = None/);
+    assert.match(source, /def function_name\(self\) -> pulumi\.Output\[_builtins\.str\]/);
   });
 
   it("is told what is wrong with its arguments, without a stack trace", async () => {

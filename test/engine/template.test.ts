@@ -1,12 +1,10 @@
 /** The repository as a template: `pulumi new` from it gives a project of any name that works. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import * as fs from "node:fs/promises";
 import * as path from "node:path";
-import { promisify } from "node:util";
 import { parse } from "yaml";
 import { bundleHandler } from "../../components/bundle";
-import { describeEngine, EngineProgram, environment, repositoryProgram, temporary } from "./engine";
+import { describeEngine, EngineProgram, repositoryProgram, runPulumi, temporary } from "./engine";
 import { assertSucceeded, stepOfType } from "./engineRun";
 
 interface Project {
@@ -31,9 +29,12 @@ describeEngine("the repository as a template", () => {
     const isSource = (file: string) => !["node_modules", "dist"].includes(path.basename(file));
     await fs.cp(repository, template, { recursive: true, filter: isSource });
     const answers = ["--name", "scanner-views", "--description", "Views of the scanner", "--dir", created];
-    await promisify(execFile)("pulumi", ["new", template, "--generate-only", "--yes", ...answers], {
-      env: { ...environment(), PULUMI_BACKEND_URL: `file://${folder}` },
-    });
+    const { exitCode, text } = await runPulumi(
+      folder,
+      ["new", template, "--generate-only", "--yes", ...answers],
+      { PULUMI_BACKEND_URL: `file://${folder}` },
+    );
+    assert.equal(exitCode, 0, text);
   });
 
   it("asks described questions about settings there are, with the settings' own defaults", async () => {
