@@ -15,6 +15,11 @@ import { runOf, type EngineRun } from "./engineRun";
 const repository = path.resolve(__dirname, "../..");
 const standIns = path.join(__dirname, "standin");
 
+const version = spawnSync("pulumi", ["version"], {
+  encoding: "utf8",
+  env: { ...process.env, PULUMI_SKIP_UPDATE_CHECK: "true" },
+});
+
 let repositoryCopy: Promise<EngineProgram> | undefined;
 
 /** One folder for everything of this process, removed when it ends. */
@@ -25,13 +30,11 @@ let temporaryFolder: string | undefined;
  * tests are reported as pending, and the title says why. Timeouts are set for runs of the engine, not of functions.
  */
 export function describeEngine(title: string, tests: (this: Mocha.Suite) => void): void {
-  const env = { ...process.env, PULUMI_SKIP_UPDATE_CHECK: "true" };
-  const { status, stdout } = spawnSync("pulumi", ["version"], { encoding: "utf8", env });
-  if (status !== 0) {
+  if (version.status !== 0) {
     describe.skip(`${title} (pending: there is no pulumi on PATH)`, tests);
     return;
   }
-  describe(`${title} (pulumi ${stdout.trim()})`, function () {
+  describe(`${title} (pulumi ${version.stdout.trim()})`, function () {
     this.timeout(300_000);
     this.slow(30_000);
     tests.call(this);

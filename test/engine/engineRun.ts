@@ -73,7 +73,7 @@ export function assertSucceeded({ exitCode, text }: EngineRun): void {
   assert.equal(exitCode, 0, text);
 }
 
-/** `update Function function: memorySize`, sorted; names without `<base>-`. What stays as it is is left out. */
+/** `update Function function: memorySize`, sorted; names without `<base>-`. Unchanged resources are left out. */
 export function changesOf({ steps }: EngineRun, base: string): string[] {
   return steps
     .filter(({ operation }) => operation !== "same")
@@ -84,7 +84,7 @@ export function changesOf({ steps }: EngineRun, base: string): string[] {
     .sort();
 }
 
-/** The one step for a resource whose type ends so: `Function`. */
+/** The one step of a resource type, such as `Function`, and of this name where one is given. */
 export function stepOfType({ steps, text }: EngineRun, type: string, name?: string): EngineStep {
   const found = steps.filter((step) => step.type.endsWith(`:${type}`) && (name ?? step.name) === step.name);
   assert.equal(found.length, 1, text);

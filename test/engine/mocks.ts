@@ -4,7 +4,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { RegisterResourceRequest, RegisterResourceResponse } from "@pulumi/pulumi/proto/resource_pb";
-import { looked, made, type Properties } from "./standin/answers";
+import { lookUp, makeResource, type Properties } from "./standin/answers";
 
 /** A resource as the program registered it. */
 export interface RegisteredResource {
@@ -79,15 +79,15 @@ const region = "us-east-1";
 const mocks: pulumi.runtime.Mocks = {
   newResource({ type, name, inputs, custom }) {
     if (custom !== false) {
-      const { id, outputs } = made(type, name, inputs as Properties, region);
+      const { id, outputs } = makeResource(type, name, inputs as Properties, region);
       return { id, state: outputs };
     }
     if (type !== "awsx:ec2:Vpc") return { id: undefined, state: {} };
-    const idOf = (kind: string, child: string) => made(`aws:ec2/${kind}`, child, {}, region).id;
+    const idOf = (kind: string, child: string) => makeResource(`aws:ec2/${kind}`, child, {}, region).id;
     const zones = [1, 2].map((zone) => idOf("subnet:Subnet", `${name}-private-${zone}`));
     return { id: undefined, state: { vpcId: idOf("vpc:Vpc", name), privateSubnetIds: zones } };
   },
-  call: ({ inputs }) => looked(inputs as Properties, region),
+  call: ({ inputs }) => lookUp(inputs as Properties, region),
 };
 
 /** The list that every resource registered from now on is added to. */

@@ -69,14 +69,19 @@ const furtherOutputs: Record<string, (name: string, region: string) => Propertie
 };
 
 /** The inputs with the name in AWS: a name made of the Pulumi name where the program gives none. */
-export function named(type: string, pulumiName: string, inputs: Properties): Properties {
+export function withName(type: string, pulumiName: string, inputs: Properties): Properties {
   const property = nameProperties[type] ?? "name";
   return { [property]: `${pulumiName}-${digest(type + pulumiName, 7)}`, ...inputs };
 }
 
 /** Makes a resource. The same inputs give the same values, so an update keeps what AWS gave at first. */
-export function made(type: string, pulumiName: string, inputs: Properties, region: string): MadeResource {
-  const known = named(type, pulumiName, inputs);
+export function makeResource(
+  type: string,
+  pulumiName: string,
+  inputs: Properties,
+  region: string,
+): MadeResource {
+  const known = withName(type, pulumiName, inputs);
   const name = String(known[nameProperties[type] ?? "name"]);
   const prefix = idPrefixes[type];
   const [, module = "", kind = ""] = type.split(/[:/]/);
@@ -89,7 +94,7 @@ export function made(type: string, pulumiName: string, inputs: Properties, regio
 }
 
 /** The changed properties for which a resource has to be made anew. */
-export function replacing(type: string, before: Properties, after: Properties): string[] {
+export function propertiesThatReplace(type: string, before: Properties, after: Properties): string[] {
   const properties = [nameProperties[type] ?? "name", ...(replacingProperties[type] ?? [])];
   return properties.filter(
     (property) => JSON.stringify(before[property]) !== JSON.stringify(after[property]),
@@ -97,7 +102,7 @@ export function replacing(type: string, before: Properties, after: Properties): 
 }
 
 /** The result of a lookup: its arguments, and whose account and which region answers. */
-export function looked(args: Properties, region: string): Properties {
+export function lookUp(args: Properties, region: string): Properties {
   return { id: account, accountId: account, region, ...args };
 }
 

@@ -9,7 +9,7 @@ import { ResourceProviderService } from "@pulumi/pulumi/proto/provider_grpc_pb";
 import * as messages from "@pulumi/pulumi/proto/provider_pb";
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
 import { Struct, type JavaScriptValue } from "google-protobuf/google/protobuf/struct_pb";
-import { looked, made, named, replacing, type Properties } from "./answers";
+import { lookUp, makeResource, propertiesThatReplace, withName, type Properties } from "./answers";
 
 /** When set, every invocation of a Lambda function fails with this text. */
 const failInvocations = process.env.STANDIN_FAIL_INVOCATIONS;
@@ -52,7 +52,7 @@ function configure(request: messages.ConfigureRequest): messages.ConfigureRespon
 
 function check(request: messages.CheckRequest): messages.CheckResponse {
   const response = new messages.CheckResponse();
-  response.setInputs(struct(named(...partsOf(request.getUrn()), plain(request.getNews()))));
+  response.setInputs(struct(withName(...partsOf(request.getUrn()), plain(request.getNews()))));
   return response;
 }
 
@@ -60,7 +60,9 @@ function check(request: messages.CheckRequest): messages.CheckResponse {
 function diff(request: messages.DiffRequest): messages.DiffResponse {
   const [type] = partsOf(request.getUrn());
   const response = new messages.DiffResponse();
-  response.setReplacesList(replacing(type, plain(request.getOldInputs()), plain(request.getNews())));
+  response.setReplacesList(
+    propertiesThatReplace(type, plain(request.getOldInputs()), plain(request.getNews())),
+  );
   return response;
 }
 
@@ -76,14 +78,14 @@ function create(request: messages.CreateRequest): messages.CreateResponse {
   if (failInvocations !== undefined && type === "aws:lambda/invocation:Invocation") {
     throw new Error(`invoking Lambda Function (${String(inputs.functionName)}): ${failInvocations}`);
   }
-  const { id, outputs } = made(type, name, inputs, region);
+  const { id, outputs } = makeResource(type, name, inputs, region);
   response.setId(id);
   response.setProperties(struct(outputs));
   return response;
 }
 
 function update(request: messages.UpdateRequest): messages.UpdateResponse {
-  const { outputs } = made(...partsOf(request.getUrn()), plain(request.getNews()), region);
+  const { outputs } = makeResource(...partsOf(request.getUrn()), plain(request.getNews()), region);
   const response = new messages.UpdateResponse();
   response.setProperties(struct(outputs));
   return response;
@@ -97,14 +99,12 @@ function pluginInfo(): PluginInfo {
 
 function invoke(request: messages.InvokeRequest): messages.InvokeResponse {
   const response = new messages.InvokeResponse();
-  response.setReturn(struct(looked(plain(request.getArgs()), region)));
+  response.setReturn(struct(lookUp(plain(request.getArgs()), region)));
   return response;
 }
 
 const server = new grpc.Server({ "grpc.max_receive_message_length": -1 });
 server.addService(ResourceProviderService, {
-  attach: answering(() => new Empty()),
-  cancel: answering(() => new Empty()),
   check: answering(check),
   configure: answering(configure),
   create: answering(create),
