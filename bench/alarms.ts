@@ -1,9 +1,9 @@
 import Table from "cli-table3";
-import { mostTimeoutSeconds } from "../components/plan/functionPlan";
-import { makePlan } from "../components/plan/plan";
-import { parseSettings } from "../components/settings/settings";
+import { makePlan, type Plan } from "../components/plan/plan";
+import { parseSettings } from "../components/settings/parseSettings";
+import { mostTimeoutSeconds } from "../components/time/limits";
 import { datapointsOf, replayAlarm, type Course } from "../components/time/replay";
-import { sampleTicksWithin } from "../components/time/schedule";
+import { parseRefreshRate, sampleTicksWithin } from "../components/time/schedule";
 
 const RATES = ["12 seconds", "30 seconds", "1 minute", "5 minutes", "15 minutes", "1 hour", "1 day"];
 const TIMEOUTS_SECONDS = [10, 60, 120, 300, 600];
@@ -26,15 +26,14 @@ export function alarms(print: (line: string) => void): void {
   for (const rate of RATES) {
     for (const timeoutSeconds of TIMEOUTS_SECONDS) {
       const refreshRate = `rate(${rate})`;
-      const { schedule } = parseSettings({ refreshRate }, "local");
-      if (timeoutSeconds > mostTimeoutSeconds(schedule)) continue;
-      const settings = parseSettings({ refreshRate, timeoutSeconds }, "local");
-      const age = settings.maxStalenessSeconds;
+      if (timeoutSeconds > mostTimeoutSeconds(parseRefreshRate(refreshRate))) continue;
+      const plan = makePlan(parseSettings({ refreshRate, timeoutSeconds }, "local"));
+      const age = plan.maxStalenessSeconds;
       table.push([
         rate,
         timeoutSeconds,
-        settings.alarms.failedTicks,
-        ...Object.values(TROUBLES).map((trouble) => worst(settings, trouble(timeoutSeconds))),
+        plan.failedTicks,
+        ...Object.values(TROUBLES).map((trouble) => worst(plan, trouble(timeoutSeconds))),
         age - timeoutSeconds,
         age,
       ]);
@@ -47,9 +46,9 @@ export function alarms(print: (line: string) => void): void {
   print(table.toString());
 }
 
-function worst(settings: ReturnType<typeof parseSettings>, course: Course): string {
-  const plan = makePlan(settings, { region: "us-east-1" });
-  const { schedule, timeoutSeconds, maxStalenessSeconds } = settings;
+function worst(plan: Plan, course: Course): string {
+  const { schedule, maxStalenessSeconds, settings } = plan;
+  const { timeoutSeconds } = settings;
   const troubleSeconds = maxStalenessSeconds + 2 * schedule.intervalSeconds;
   const ticks = sampleTicksWithin(schedule, 3 * troubleSeconds);
   const fromSeconds = ticks[0] ?? 0;

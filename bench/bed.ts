@@ -3,8 +3,8 @@ import { cpus, release, tmpdir, totalmem, type } from "node:os";
 import { join } from "node:path";
 import type { ClientConfig } from "pg";
 import { bundleHandler, type Bundle } from "../components/bundle";
-import { handlerSettings } from "../components/plan/plan";
-import { parseSettings } from "../components/settings/settings";
+import { makePlan } from "../components/plan/plan";
+import { parseSettings } from "../components/settings/parseSettings";
 import { toEnvironment } from "../handler/settings";
 import {
   createFunctionLogin,
@@ -48,7 +48,8 @@ export async function makeBed(): Promise<Bed> {
     const passFile = join(folder, "pgpass");
     await writeFile(passFile, `*:*:*:*:${server.password}\n`, { mode: 0o600 });
     const bundle = await bundleHandler("handler/index.ts", join(folder, "bundle"));
-    const settings = parseSettings({}, "local");
+    const { group, views, settings } = makePlan(parseSettings({}, "local"));
+    const { historyRetentionDays } = settings;
     const database = databaseSettings(connection, login.user, secret.file, { tls: "disable" });
     return {
       connection,
@@ -62,7 +63,7 @@ export async function makeBed(): Promise<Bed> {
         memoryMb: settings.memoryMb,
         runtime: settings.runtime,
         region: "us-east-1",
-        environment: toEnvironment(handlerSettings({ ...settings, logFormat: "json" }, database)),
+        environment: toEnvironment({ group, views, logFormat: "json", historyRetentionDays, database }),
       },
       refill: (objects) => refill(connection, objects),
       stop: async () => {

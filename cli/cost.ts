@@ -3,7 +3,9 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { estimateMonthlyCost } from "../components/cost/cost";
 import { makePlan } from "../components/plan/plan";
 import { recordedPrices } from "../components/cost/prices";
-import { parseSettings, type Settings } from "../components/settings/settings";
+import { usageOf } from "../components/plan/usagePlan";
+import { parseSettings } from "../components/settings/parseSettings";
+import type { Settings } from "../components/settings/schema";
 import { costReport, renderCost, type CostReport } from "./costText";
 import { readStack } from "./stackConfig";
 
@@ -56,7 +58,7 @@ function reportFor(options: CostOptions): CostReport {
   };
   const settings = parseSettings(values, stack ? "deploy" : "local");
   const region = options.region ?? stack?.region ?? defaultRegion;
-  const { costUsage } = makePlan(settings, { region });
+  const costUsage = usageOf(makePlan(settings), region);
   const usage = {
     ...costUsage,
     averageDurationSeconds: options.duration ?? costUsage.averageDurationSeconds,
@@ -67,9 +69,9 @@ function reportFor(options: CostOptions): CostReport {
 }
 
 function titleOf(settings: Settings, durationSeconds: number, region: string, stack?: string): string {
-  const { schedule, memoryMb, architecture } = settings;
+  const { refreshRate, memoryMb, architecture } = settings;
   const what = stack === undefined ? "These settings" : `Stack ${stack}`;
-  return `${what} in ${region}, a month: ${schedule.refreshRate}, ${memoryMb} MB ${architecture}, runs of ${durationSeconds} s`;
+  return `${what} in ${region}, a month: ${refreshRate}, ${memoryMb} MB ${architecture}, runs of ${durationSeconds} s`;
 }
 
 function positiveNumber(text: string): number {

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
-import { CONFIG_NAMESPACE } from "../components/settings/settingsFaults";
+import { CONFIG_NAMESPACE } from "../components/settings/faults";
 
 /** A stack's settings as they stand in its file, and its region. */
 export interface StackConfig {

@@ -2,7 +2,9 @@
 import { join } from "node:path";
 import { confirm } from "@inquirer/prompts";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { parseSettings, SettingsFaults, type Settings } from "../components/settings/settings";
+import { makePlan, type Plan } from "../components/plan/plan";
+import { SettingsFaults } from "../components/settings/faults";
+import { parseSettings } from "../components/settings/parseSettings";
 import { parseDurationSeconds } from "../local/duration";
 import type { ExistingServer } from "../local/postgres/database";
 import { parseOutage, type Outage } from "../local/postgres/serverGuard";
@@ -83,23 +85,23 @@ export function startCommand(): Command {
 
 async function start(options: StartOptions): Promise<number> {
   const terminal = openTerminal();
-  let settings: Settings;
+  let plan: Plan;
   let existing: ExistingServer | undefined;
   try {
-    settings = parseSettings(readStack(options.stack).settings, "local");
+    plan = makePlan(parseSettings(readStack(options.stack).settings, "local"));
     existing = process.env.DATABASE_URL ? await existingServer(readTarget(process.env)) : undefined;
     refuseOnExisting(options, existing);
     refuseLateOutage(options);
   } catch (error) {
     return report(error, EXIT.badUsage);
   }
-  if (existing !== undefined && !(await mayUse(existing, settings, options.yes === true, terminal)))
+  if (existing !== undefined && !(await mayUse(existing, plan, options.yes === true, terminal)))
     return EXIT.badUsage;
   const signals = new StopSignals();
   try {
     return await runLocally(
       {
-        settings,
+        plan,
         stack: options.stack,
         objects: options.objects,
         load: options.load,
@@ -147,8 +149,8 @@ function refuseLateOutage({ for: forSeconds = Infinity, outage }: StartOptions):
 }
 
 /** Everything that a run creates, grants and does on a server that is not its own. */
-function whatWillBeDone(settings: Settings): string[] {
-  const views = settings.views.map(({ schema, name }) => `${schema}.${name}`).join(", ");
+function whatWillBeDone({ settings }: Plan): string[] {
+  const views = settings.views.map(({ name }) => name).join(", ");
   return [
     "Created in schema public, where it is missing:",
     "  tables jobs, job_objects, matview_refresh_history, matview_refresh_migrations, with their indexes",
@@ -165,13 +167,13 @@ function whatWillBeDone(settings: Settings): string[] {
 /** Shows what will be done to somebody's server, and asks. */
 async function mayUse(
   existing: ExistingServer,
-  settings: Settings,
+  plan: Plan,
   yes: boolean,
   terminal: Terminal,
 ): Promise<boolean> {
   const { host, port, database, user } = existing.connection;
   terminal.line(`DATABASE_URL: ${host}:${port}, database ${database}, user ${user}`);
-  for (const line of whatWillBeDone(settings)) terminal.line(line);
+  for (const line of whatWillBeDone(plan)) terminal.line(line);
   if (yes) return true;
   if (process.stdin.isTTY !== true) {
     process.stderr.write("error: nobody is here to ask. Say --yes to go ahead; nothing was touched.\n");

@@ -1,10 +1,8 @@
 /** A run of the deployed function on this machine, from the start of its database to the summary. */
 import { join, relative } from "node:path";
 import { bundleHandler } from "../components/bundle";
-import { handlerSettings, makePlan } from "../components/plan/plan";
-import type { Plan } from "../components/plan/planTypes";
+import type { Plan } from "../components/plan/plan";
 import { nextTick } from "../components/time/schedule";
-import type { Settings } from "../components/settings/settings";
 import { toEnvironment, type DatabaseSettings } from "../handler/settings";
 import { describeSeconds } from "./duration";
 import { FreshnessWatch } from "./freshness";
@@ -31,8 +29,8 @@ import { prepareSchema, prepareWorkload } from "./workload/prepare";
 
 /** What a run on this machine is asked to do. */
 export interface LocalRun {
-  settings: Settings;
-  /** Name of the stack the settings are of. */
+  plan: Plan;
+  /** Name of the stack the plan is of. */
   stack: string;
   /** Ends by itself after this time; absent: runs until it is stopped. */
   forSeconds?: number;
@@ -78,7 +76,6 @@ export async function runLocally(run: LocalRun, terminal: Terminal, signals: Sto
 interface Prepared {
   database: RunDatabase;
   fn: LambdaFunction;
-  plan: Plan;
   mayLoad: boolean;
   /** Who is told of the function's lines, from the first tick on. */
   lines: { listener?: LineListener };
@@ -91,9 +88,7 @@ async function prepare(
   signals: StopSignals,
   cleanup: Cleanup,
 ): Promise<Prepared | undefined> {
-  const { settings } = run;
   const stop = signals.signal;
-  const plan = makePlan(settings, { region });
   terminal.line(terminal.colors.bold(`matview-refresh: stack "${run.stack}" on this machine`));
   const database = await openDatabase(run, terminal, signals, cleanup);
   done(terminal, database.description);
@@ -115,11 +110,11 @@ async function prepare(
   const settingsOfDatabase = await functionDatabase(run, database, signals, cleanup);
   const lines: Prepared["lines"] = {};
   const listener: LineListener = (line, requestId) => lines.listener?.(line, requestId);
-  const configuration = await configureFunction(settings, plan, settingsOfDatabase, terminal);
+  const configuration = await configureFunction(run.plan, settingsOfDatabase, terminal);
   const fn = new LambdaFunction(configuration, listener);
   cleanup.add(() => fn.stop());
   signals.onForce(() => fn.pids.forEach((pid) => endNow(pid, "SIGKILL")));
-  return stop.aborted ? undefined : { database, fn, plan, lines, mayLoad: workload === "ours" };
+  return stop.aborted ? undefined : { database, fn, lines, mayLoad: workload === "ours" };
 }
 
 async function openDatabase(
@@ -165,8 +160,7 @@ async function functionDatabase(
 
 /** The function of the plan, with the bundle that would be deployed. */
 async function configureFunction(
-  settings: Settings,
-  plan: Plan,
+  { settings, group, views, function: planned }: Plan,
   database: DatabaseSettings,
   terminal: Terminal,
 ): Promise<FunctionConfiguration> {
@@ -177,10 +171,11 @@ async function configureFunction(
     `Handler bundle: ${relative(root, bundle.file)}, ${Math.round(bundle.bytes / 1024)} KB, ` +
       `sha256 ${bundle.sha256.slice(0, 12)}`,
   );
-  const { name, timeoutSeconds, memoryMb, runtime } = plan.function;
+  const { name, timeoutSeconds, memoryMb, runtime } = planned;
   // Text for a person, also where the deployed function logs JSON. The CA file that Lambda's own runtime brings
   // is not named, since it is not here.
-  const environment = toEnvironment(handlerSettings({ ...settings, logFormat: "text" }, database));
+  const { historyRetentionDays } = settings;
+  const environment = toEnvironment({ group, views, logFormat: "text", historyRetentionDays, database });
   return {
     name,
     timeoutSeconds,
@@ -194,12 +189,13 @@ async function configureFunction(
 
 async function runSchedule(
   run: LocalRun,
-  { database, fn, plan, lines, mayLoad }: Prepared,
+  { database, fn, lines, mayLoad }: Prepared,
   terminal: Terminal,
   signals: StopSignals,
   cleanup: Cleanup,
 ): Promise<number> {
-  const { settings } = run;
+  const { plan } = run;
+  const { settings, schedule } = plan;
   const over = new AbortController();
   const background: Promise<void>[] = [];
   // Added last and so run first: what uses the server ends before the server does.
@@ -208,7 +204,7 @@ async function runSchedule(
     await Promise.all(background);
   });
 
-  const freshness = new FreshnessWatch(database.connection, settings.views);
+  const freshness = new FreshnessWatch(database.connection, plan.views);
   cleanup.add(() => freshness.close());
   const load = mayLoad ? startLoad(run, database, terminal) : undefined;
   if (load !== undefined) background.push(load.run(over.signal));
@@ -225,13 +221,13 @@ async function runSchedule(
     functionName: plan.names.function,
     ...(settings.eventPayload && { payload: settings.eventPayload }),
   };
-  const ticks = new TickRunner({ settings, plan, place, fn, freshness, terminal });
+  const ticks = new TickRunner({ plan, place, fn, freshness, terminal });
   lines.listener = (line) => ticks.print(line);
   if (run.outage !== undefined && guard !== undefined) {
     const onBegin = (): void => ticks.beginOutage();
     background.push(guard.holdOutage(run.outage, startEpochMs, onBegin, over.signal));
   }
-  await runTicks(settings.schedule, endEpochMs, signals.signal, (tick) => {
+  await runTicks(schedule, endEpochMs, signals.signal, (tick) => {
     if (settings.refreshEnabled) ticks.fire(tick);
   });
   if (signals.signal.aborted) terminal.event(`Stopping (${String(signals.signal.reason)})`);
@@ -239,7 +235,7 @@ async function runSchedule(
   await freshness.read();
   const { tally, recovered, alarmsRaised } = ticks;
   printSummary(terminal, {
-    settings,
+    plan,
     ranSeconds: (Date.now() - startEpochMs) / 1000,
     tally,
     worstStalenessSeconds: freshness.worstSeconds(),
@@ -261,13 +257,14 @@ function startLoad(run: LocalRun, database: RunDatabase, terminal: Terminal): Ba
 }
 
 function announce(
-  { settings, forSeconds }: LocalRun,
+  { plan, forSeconds }: LocalRun,
   startEpochMs: number,
   endEpochMs: number,
   terminal: Terminal,
 ): void {
-  const { schedule, timeoutSeconds, memoryMb, maxStalenessSeconds, views } = settings;
-  const names = views.map(({ schema, name }) => `${schema}.${name}`).join(", ");
+  const { schedule, maxStalenessSeconds, settings } = plan;
+  const { timeoutSeconds, memoryMb, views } = settings;
+  const names = views.map(({ name }) => name).join(", ");
   const first = nextTick(schedule, startEpochMs);
   terminal.line();
   terminal.line(

@@ -1,12 +1,12 @@
 import Table from "cli-table3";
-import type { Settings } from "../components/settings/settings";
+import type { Plan } from "../components/plan/plan";
 import { describeSeconds } from "./duration";
 import type { Spread, Tally } from "./tally";
 import { count, type Terminal } from "./terminal";
 
 /** What a finished run is summed up from. */
 export interface RunFacts {
-  settings: Pick<Settings, "schedule" | "maxStalenessSeconds" | "timeoutSeconds">;
+  plan: Pick<Plan, "schedule" | "maxStalenessSeconds">;
   ranSeconds: number;
   tally: Tally;
   worstStalenessSeconds: number;
@@ -20,16 +20,16 @@ export interface RunFacts {
 
 /** Prints the table at the end of a run. */
 export function printSummary(terminal: Terminal, facts: RunFacts): void {
-  const { settings, tally } = facts;
+  const { plan, tally } = facts;
   const { colors } = terminal;
   const table = new Table({
     style: { head: [], border: terminal.colors.isColorSupported ? ["gray"] : [], compact: true },
   });
   const bad = (text: string, isBad: boolean): string => (isBad ? colors.red(text) : text);
   const expected = tally.failures - tally.unexpectedFailures;
-  const late = facts.worstStalenessSeconds > settings.maxStalenessSeconds;
+  const late = facts.worstStalenessSeconds > plan.maxStalenessSeconds;
   const rows: [string, string][] = [
-    ["Schedule", `${settings.schedule.refreshRate}, ran for ${describeSeconds(facts.ranSeconds)}`],
+    ["Schedule", `${plan.schedule.refreshRate}, ran for ${describeSeconds(facts.ranSeconds)}`],
     ["Ticks", String(tally.ticks)],
     ["Refreshed", String(tally.counts.refreshed)],
     ["Skipped", `${tally.counts.skipped}${tally.counts.skipped > 0 ? " (another refresh was running)" : ""}`],
@@ -43,7 +43,7 @@ export function printSummary(terminal: Terminal, facts: RunFacts): void {
       // Not how old the data had become before: the log shows that at the first tick.
       "Worst staleness since the start",
       bad(describeSeconds(facts.worstStalenessSeconds), late) +
-        ` (promised: at most ${describeSeconds(settings.maxStalenessSeconds)})`,
+        ` (promised: at most ${describeSeconds(plan.maxStalenessSeconds)})`,
     ],
   ];
   if (facts.processedObjects !== undefined) {

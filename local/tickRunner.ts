@@ -1,5 +1,4 @@
-import type { Plan } from "../components/plan/planTypes";
-import type { Settings } from "../components/settings/settings";
+import type { Plan } from "../components/plan/plan";
 import { AlarmWatch } from "./alarms";
 import { describeSeconds } from "./duration";
 import type { FreshnessWatch, ViewAge } from "./freshness";
@@ -12,7 +11,6 @@ import { tickEvent, type EventPlace } from "./tickEvent";
 
 /** What a tick needs to know of the run. */
 export interface TickContext {
-  settings: Settings;
   plan: Plan;
   place: EventPlace;
   fn: LambdaFunction;
@@ -58,9 +56,9 @@ export class TickRunner {
 
   /** Starts the run of a tick and returns at once. */
   fire(tickEpochMs: number): void {
-    const { settings, place, fn } = this.context;
+    const { plan, place, fn } = this.context;
     const run = fn
-      .invoke(tickEvent(settings.schedule, tickEpochMs, place))
+      .invoke(tickEvent(plan.schedule, tickEpochMs, place))
       .then((invocation) => this.finish(invocation));
     this.inFlight.add(run);
     void run.finally(() => this.inFlight.delete(run));
@@ -124,12 +122,12 @@ export class TickRunner {
   }
 
   private printAges(ages: ViewAge[]): void {
-    const { terminal, settings } = this.context;
+    const { terminal, plan } = this.context;
     for (const { view, ageSeconds, ageBeforeSeconds } of ages) {
       const name = ages.length > 1 ? ` of ${view.schema}.${view.name}` : "";
       const now = ageSeconds === undefined ? "never refreshed" : describeSeconds(ageSeconds);
       const before = ageBeforeSeconds === undefined ? "" : `, was ${describeSeconds(ageBeforeSeconds)}`;
-      const isLate = ageSeconds !== undefined && ageSeconds > settings.maxStalenessSeconds;
+      const isLate = ageSeconds !== undefined && ageSeconds > plan.maxStalenessSeconds;
       const color = isLate ? terminal.colors.red : terminal.colors.cyan;
       terminal.line(color(`  Staleness${name}: ${now}${before}`));
     }

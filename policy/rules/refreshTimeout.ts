@@ -1,4 +1,4 @@
-import { LONGEST_TIMEOUT_SECONDS, mostTimeoutSeconds } from "../../components/plan/functionPlan";
+import { LONGEST_TIMEOUT_SECONDS, mostTimeoutSeconds } from "../../components/time/limits";
 import { readNumber, withDefault, type Properties, type Reading } from "../reading";
 import type { RefreshFunction } from "../relations";
 import { defineRule } from "../rule";

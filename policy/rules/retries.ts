@@ -1,4 +1,4 @@
-import { mostEventAgeSeconds } from "../../components/plan/functionPlan";
+import { mostEventAgeSeconds } from "../../components/time/limits";
 import { known, readNumber, withDefault } from "../reading";
 import { invokeConfigOf, refersTo, type RefreshFunction, type StackFacts } from "../relations";
 import { TYPE } from "../resource";

@@ -1,20 +1,20 @@
 import assert from "node:assert/strict";
 import { makePlan } from "../../components/plan/plan";
-import { parseSettings } from "../../components/settings/settings";
+import { parseSettings } from "../../components/settings/parseSettings";
 import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metricNames";
 import { AlarmWatch } from "../../local/alarms";
 import { readEmbeddedMetrics, type Datapoint } from "../../local/metrics";
 
 const view = { schema: "public", name: "job_progress" };
 const settings = parseSettings({ refreshRate: "rate(15 seconds)", timeoutSeconds: 20 }, "local");
-const plan = makePlan(settings, { region: "us-east-1" });
+const plan = makePlan(settings);
 
 /** What one run leaves; a run that timed out is stamped with its start and known at its end. */
 function run(startMs: number, outcome: "refreshed" | "timed out" | "skipped"): Datapoint[] {
   const lambda = { namespace: "AWS/Lambda", dimensions: { FunctionName: plan.names.function } };
   const errors = { ...lambda, name: "Errors", epochMs: startMs, value: outcome === "timed out" ? 1 : 0 };
   if (outcome !== "refreshed") return [errors];
-  const dimensions = metricDimensions(settings.group, view);
+  const dimensions = metricDimensions(plan.group, view);
   const success = { namespace: METRIC_NAMESPACE, name: METRIC.succeeded, dimensions, value: 1 };
   return [errors, { ...success, epochMs: startMs + 300 }];
 }

@@ -253,9 +253,9 @@ describe("rules on time", () => {
   it("take whatever the settings accept", async () => {
     await fc.assert(
       fc.asyncProperty(acceptedSettings, async (settings) => {
-        const { schedule, timeoutSeconds, maxStalenessSeconds, alarms, eventAgeSeconds } = settings;
+        const { refreshRate, timeoutSeconds, maxStalenessSeconds, alarms, eventAgeSeconds } = settings;
         const stack = ofComponent({
-          refreshRate: schedule.refreshRate,
+          refreshRate,
           timeoutSeconds,
           maxStalenessSeconds,
           eventAgeSeconds,

@@ -1,6 +1,7 @@
 /** Stacks that the rules have nothing against, hand-written and of this product, for tests to break. */
 import { makePlan, type Plan } from "../../components/plan/plan";
-import { parseSettings } from "../../components/settings/settings";
+import { parseSettings } from "../../components/settings/parseSettings";
+import { MAX_STALENESS_TAG } from "../../components/plan/plan";
 import { TYPE } from "../../policy/resource";
 import type { TestResource } from "./judge";
 
@@ -127,7 +128,7 @@ export function ofComponent(values: Record<string, unknown> = {}): TestStack {
   const { names } = plan;
   const parents = ["matview-refresh:index:MaterializedViewRefresh"];
   const stack = base(names.function, names.rule, plan.rule.scheduleExpression);
-  const tags = { ...plan.tags, ...plan.promiseTags };
+  const tags = { ...plan.tags, [MAX_STALENESS_TAG]: String(plan.maxStalenessSeconds) };
   const variables = {
     MATVIEW_GROUP: plan.names.group.replaceAll("-", "_"),
     MATVIEW_VIEWS: JSON.stringify(viewsOf(plan)),
@@ -163,7 +164,7 @@ function planOf(values: Record<string, unknown>): Plan {
     },
     ...values,
   };
-  return makePlan(parseSettings(given, "deploy"), { region: "us-east-1" });
+  return makePlan(parseSettings(given, "deploy"));
 }
 
 function viewsOf({ alarms }: Plan): { schema: string; name: string }[] {

@@ -1,9 +1,10 @@
 /** Settings that are accepted, for property tests: values as Pulumi gives them, over the whole of their ranges. */
 import fc from "fast-check";
-import { mostEventAgeSeconds, mostTimeoutSeconds } from "../../../components/plan/functionPlan";
+import { mostEventAgeSeconds, mostTimeoutSeconds } from "../../../components/time/limits";
 import { keepableStalenessSeconds } from "../../../components/time/alarmTiming";
 import { parseRefreshRate } from "../../../components/time/schedule";
-import { parseSettings, type Settings } from "../../../components/settings/settings";
+import { parseSettings } from "../../../components/settings/parseSettings";
+import type { Settings } from "../../../components/settings/schema";
 import { acceptedRates } from "../time/rates";
 
 const viewNames = fc.constantFrom(

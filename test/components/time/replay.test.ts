@@ -1,14 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { mostTimeoutSeconds } from "../../../components/plan/functionPlan";
-import { makePlan, type AlarmPlan } from "../../../components/plan/plan";
-import { parseSettings, type Settings } from "../../../components/settings/settings";
+import { mostTimeoutSeconds } from "../../../components/time/limits";
+import { makePlan, type AlarmPlan, type Plan } from "../../../components/plan/plan";
+import { parseSettings } from "../../../components/settings/parseSettings";
 import { evaluationSeconds } from "../../../components/time/alarmRule";
-import {
-  failingWindow,
-  keepableStalenessSeconds,
-  toldWithinSeconds,
-} from "../../../components/time/alarmTiming";
+import { keepableStalenessSeconds, toldWithinSeconds } from "../../../components/time/alarmTiming";
 import {
   datapointsOf,
   replayAlarm,
@@ -21,8 +17,7 @@ import { acceptedRates } from "./rates";
 
 /** A deployed schedule, and what is left to chance in it. */
 interface Stack {
-  settings: Settings;
-  alarms: AlarmPlan[];
+  plan: Plan;
   /** When the rule's ticks begin within a minute; AWS counts a rate from the rule's creation. */
   phaseSeconds: number;
   /** When CloudWatch evaluates within its minute. */
@@ -60,11 +55,10 @@ const stacks = (rates: fc.Arbitrary<string>): fc.Arbitrary<Stack> =>
           : { maxStalenessSeconds: Math.min(604_800, least + furtherSeconds) }),
         alarms: { ...(failedTicks === undefined ? {} : { failedTicks }) },
       };
-      const settings = parseSettings(values, "local");
-      return { settings, alarms: makePlan(settings, { region: "us-east-1" }).alarms, ...chance };
+      return { plan: makePlan(parseSettings(values, "local")), ...chance };
     });
 
-function alarmOf({ alarms }: Stack, kind: AlarmPlan["kind"]): AlarmPlan {
+function alarmOf({ plan: { alarms } }: Stack, kind: AlarmPlan["kind"]): AlarmPlan {
   const alarm = alarms.find((candidate) => candidate.kind === kind);
   assert.ok(alarm);
   return alarm;
@@ -80,8 +74,9 @@ function replay(
   lastAsOfSeconds: number;
   toSeconds: number;
 } {
-  const { settings, phaseSeconds, evaluationPhaseSeconds, chances } = stack;
-  const { schedule, timeoutSeconds } = settings;
+  const { plan, phaseSeconds, evaluationPhaseSeconds, chances } = stack;
+  const { schedule } = plan;
+  const { timeoutSeconds } = plan.settings;
   const windowSeconds = alarmOf(stack, "stale").periodSeconds;
   const all = sampleTicks(schedule, 11_000).map((tick) => tick + phaseSeconds);
   const fromSeconds = (all[0] ?? 0) - phaseSeconds + evaluationPhaseSeconds;
@@ -153,7 +148,7 @@ const healthy: Record<string, (stack: Stack) => (index: number, chance: number) 
     afterSeconds: index === 3 ? 60 : 0,
   }),
   "quick runs": () => () => ({ kind: "refreshed", seconds: 0.3 }),
-  "runs of any length that is not slow": ({ settings }) => {
+  "runs of any length that is not slow": ({ plan: { settings } }) => {
     const most = (settings.timeoutSeconds * settings.alarms.slowPercent) / 100;
     return (_, chance) => ({ kind: "refreshed", seconds: chance * most });
   },
@@ -163,8 +158,8 @@ const healthy: Record<string, (stack: Stack) => (index: number, chance: number) 
       kind: "refreshed",
       seconds: index === 3 ? settings.timeoutSeconds : 0.3,
     }),
-  "fewer failures than failedTicks, and then a slow success": ({ settings }) => {
-    const most = settings.alarms.failedTicks - 1;
+  "fewer failures than failedTicks, and then a slow success": ({ plan: { settings, failedTicks } }) => {
+    const most = failedTicks - 1;
     return (index) =>
       index < most
         ? failedAt(0.2)
@@ -172,7 +167,7 @@ const healthy: Record<string, (stack: Stack) => (index: number, chance: number) 
   },
 };
 
-const isEven = ({ settings: { schedule } }: Stack): boolean =>
+const isEven = ({ plan: { schedule } }: Stack): boolean =>
   schedule.ticks.kind === "rate" || schedule.refreshRate === "cron(0/5 * * * ? *)";
 
 for (const [title, rates, numRuns] of [
@@ -186,7 +181,7 @@ for (const [title, rates, numRuns] of [
       it(`${trouble}: failing, then stale, in time and until it is over; slow never`, () => {
         fc.assert(
           fc.property(stacks(rates), (stack) => {
-            const { settings } = stack;
+            const { settings } = stack.plan;
             const outcome = replay(stack, courseOf(settings.timeoutSeconds));
             const { failing, stale, slow } = outcome.transitions;
             assert.deepEqual(
@@ -201,7 +196,7 @@ for (const [title, rates, numRuns] of [
               "stale is late",
             );
             assert.ok(
-              staleAt - outcome.lastAsOfSeconds <= settings.maxStalenessSeconds,
+              staleAt - outcome.lastAsOfSeconds <= stack.plan.maxStalenessSeconds,
               "data got older than promised",
             );
             assert.deepEqual(slow, [], "slow");
@@ -215,7 +210,7 @@ for (const [title, rates, numRuns] of [
               "failing",
             );
             const failingAt = failing[0]?.atSeconds ?? 0;
-            const window = failingWindow(settings, settings.alarms.failedTicks).periodSeconds;
+            const window = alarmOf(stack, "failing").periodSeconds;
             assert.ok(failingAt - outcome.lastSuccessSeconds <= toldWithinSeconds(window), "failing is late");
             assert.ok(failingAt <= staleAt, "stale comes before the reason");
           }),
@@ -237,7 +232,7 @@ for (const [title, rates, numRuns] of [
             );
             const told = toldWithinSeconds(alarmOf(stack, "stale").periodSeconds);
             assert.ok((stale[0]?.atSeconds ?? Infinity) - outcome.lastSuccessSeconds <= told);
-            if (!isEven(stack) || stack.settings.schedule.intervalSeconds > 80_000) return;
+            if (!isEven(stack) || stack.plan.schedule.intervalSeconds > 80_000) return;
             assert.deepEqual(
               throttled.map(({ state }) => state),
               trouble === "throttling" ? ["ALARM"] : [],
@@ -269,7 +264,7 @@ for (const [title, rates, numRuns] of [
     it("slow runs: slow, and nothing else", () => {
       fc.assert(
         fc.property(stacks(rates), (stack) => {
-          const { settings } = stack;
+          const { settings } = stack.plan;
           const outcome = replay(stack, () => ({ kind: "refreshed", seconds: settings.timeoutSeconds }));
           const { failing, stale, slow } = outcome.transitions;
           assert.deepEqual([failing, stale], [[], []]);
