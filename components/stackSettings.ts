@@ -16,7 +16,7 @@ import type { Settings } from "./settings/schema";
 /**
  * Every key of the project's namespace, known or not: a mistyped one is a fault, which Pulumi itself would not tell.
  * The namespace is the project's name, and a project made by `pulumi new` has one of its own.
- * @throws RunError with all faults, or where no region is set.
+ * @throws RunError with all faults, a missing region among them.
  */
 export function stackSettings(): Settings {
   const prefix = `${pulumi.getProject()}:`;
@@ -24,17 +24,27 @@ export function stackSettings(): Settings {
   const keys = Object.keys(config).filter((key) => key.startsWith(prefix));
   const values = Object.fromEntries(keys.map((key) => [key.slice(prefix.length), config[key]]));
   const secrets = keys.filter(isSecret).map((key) => key.slice(prefix.length));
-  const settings = refusingFaults(() => {
+  return refusingFaults(() => {
     const { settings, faults } = readSettings({ namePrefix: defaultPrefix("matview"), ...values });
     // What else is wrong with a secret would quote it.
     const others = faults.filter(({ key }) => !secrets.includes(key.split(/[.[]/, 1)[0] ?? key));
-    const unread = [...foreignFaults(config), ...secrets.map((key) => secretFault(key, values[key] ?? ""))];
+    const unread = [
+      ...(aws.config.region === undefined ? [NO_REGION] : []),
+      ...foreignFaults(config),
+      ...secrets.map((key) => secretFault(key, values[key] ?? "")),
+    ];
     if (settings === undefined || unread.length > 0) throw new SettingsFaults([...unread, ...others]);
     return settings;
   });
-  if (aws.config.region !== undefined) return settings;
-  throw new pulumi.RunError("No AWS region is set. Set one: pulumi config set aws:region us-west-2");
 }
+
+const NO_REGION: Fault = {
+  key: "aws:region",
+  value: "absent",
+  problem: "is missing, and AWS_REGION is not set either",
+  limit: "an AWS region",
+  remedy: "pulumi config set aws:region us-west-2",
+};
 
 function readSettings(values: Record<string, string | undefined>): { settings?: Settings; faults: Fault[] } {
   try {

@@ -105,15 +105,14 @@ describe("the component with what is there already", () => {
   });
 
   it("reports a tick that was lost where it was told to, and may do that", async () => {
-    const failureDestinationArn = "arn:aws:sns:us-east-1:123456789012:lost-ticks";
-    const run = await runComponent({ failureDestinationArn });
+    const failureTopicArn = "arn:aws:sns:us-east-1:123456789012:lost-ticks";
+    const run = await runComponent({ failureTopicArn });
     assert.deepEqual(oneOf(run, "FunctionEventInvokeConfig").inputs.destinationConfig, {
-      onFailure: { destination: failureDestinationArn },
+      onFailure: { destination: failureTopicArn },
     });
     assert.ok(
       policyStatements(run).some(
-        ({ actions, resources }) =>
-          actions.includes("sns:Publish") && resources.includes(failureDestinationArn),
+        ({ actions, resources }) => actions.includes("sns:Publish") && resources.includes(failureTopicArn),
       ),
     );
   });

@@ -143,15 +143,15 @@ describe("the component", () => {
   it("tells a queue of ticks that could not be delivered, and a topic of those that Lambda lost alone", async () => {
     const queueArn = "arn:aws:sqs:us-east-1:123456789012:lost-ticks";
     const topicArn = "arn:aws:sns:us-east-1:123456789012:lost-ticks";
-    for (const [failureDestinationArn, deadLetterConfig] of [
-      [queueArn, { arn: queueArn }],
-      [topicArn, undefined],
+    for (const [destination, args, deadLetterConfig] of [
+      [queueArn, { failureQueueArn: queueArn }, { arn: queueArn }],
+      [topicArn, { failureTopicArn: topicArn }, undefined],
     ] as const) {
-      const run = await runComponent({ failureDestinationArn, refreshRate: "rate(30 seconds)" });
+      const run = await runComponent({ ...args, refreshRate: "rate(30 seconds)" });
       const targets = allOf(run, "EventTarget").map(({ inputs }) => inputs.deadLetterConfig);
       assert.deepEqual(targets, [deadLetterConfig, deadLetterConfig]);
       assert.deepEqual(oneOf(run, "FunctionEventInvokeConfig").inputs.destinationConfig, {
-        onFailure: { destination: failureDestinationArn },
+        onFailure: { destination },
       });
     }
   });
@@ -185,7 +185,7 @@ describe("the component", () => {
       "with a secret and an endpoint": { ...secretArgs, network: secretsEndpoint },
       "with a secret and a NAT gateway": secretArgs,
       "with a failure destination": {
-        failureDestinationArn: "arn:aws:sqs:us-east-1:123456789012:lost-ticks",
+        failureQueueArn: "arn:aws:sqs:us-east-1:123456789012:lost-ticks",
       },
     };
     for (const [title, args] of Object.entries(variants)) {
@@ -257,8 +257,8 @@ describe("the component", () => {
     const { result } = run;
     const fn = oneOf(run, "Function");
     assert.equal(result.functionArn, fn.outputs.arn);
-    assert.equal(result.functionName, "matview-refresh-job-progress");
-    assert.equal(result.logGroupName, "/aws/lambda/matview-refresh-job-progress");
+    assert.equal(result.functionName, "views-dev-refresh-job-progress");
+    assert.equal(result.logGroupName, "/aws/lambda/views-dev-refresh-job-progress");
     assert.equal(result.ruleArn, oneOf(run, "EventRule").outputs.arn);
     assert.equal(result.roleArn, oneOf(run, "Role").outputs.arn);
     assert.equal(result.topicArn, oneOf(run, "Topic").outputs.arn);
@@ -272,7 +272,9 @@ describe("the component", () => {
     );
     assert.match(result.codeHash, /^[0-9a-f]{64}$/);
     assert.match(result.dashboardUrl, /^https:\/\/us-east-1\.console\.aws\.amazon\.com\/cloudwatch\//);
-    assert.ok((result.monthlyUsd ?? 0) > 0);
+    assert.ok((result.monthlyCost.totalUsd ?? 0) > 0);
+    assert.equal(result.schedule, "every minute");
+    assert.match(Object.values(result.verification).join(), /views-dev-refresh-job-progress/);
     assert.ok(result.grants.some((sql) => sql.includes('GRANT "matview_refresher" TO "matview_refresh"')));
     assert.match(result.freshnessQuery, /FROM public\.matview_freshness/);
   });

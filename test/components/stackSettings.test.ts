@@ -5,6 +5,7 @@ import { stackSettings } from "../../components/stackSettings";
 import { withMocks } from "../engine/mocks";
 
 const values = {
+  "aws:region": "us-east-1",
   database: { create: {} },
   network: { create: true },
   refreshRate: "rate(5 minutes)",
@@ -31,7 +32,7 @@ describe("a stack's settings", () => {
   it("are the keys of the project, whatever its name", async () => {
     for (const project of ["matview-refresh", "scanner-views"]) {
       const { result } = await withMocks("dev", project, values, stackSettings);
-      assert.equal(result.schedule.refreshRate, "rate(5 minutes)");
+      assert.equal(result.refreshRate, "rate(5 minutes)");
     }
   });
 
@@ -41,7 +42,7 @@ describe("a stack's settings", () => {
       /matview-refresh:refreshRate = \(not read\)/,
       /edit Pulumi\.dev\.yaml: write scanner-views: for matview-refresh:/,
     ]);
-    assert.match(message, /^1 setting needs/);
+    assert.match(message, /^1 setting is wrong/);
   });
 
   it("are no secrets, which are not shown in what is told of them", async () => {
@@ -49,10 +50,10 @@ describe("a stack's settings", () => {
     const message = await assertRefused(
       "matview-refresh",
       wrong,
-      [/memoryMb = \(a secret\)/, /timeoutSeconds = "1"/, /pulumi config rm memoryMb/],
+      [/memoryMb = \(a secret\)/, /timeoutSeconds = "1"/, /pulumi config set --plaintext memoryMb <value>/],
       ["memoryMb"],
     );
     assert.doesNotMatch(message, /a-word-to-be-kept/);
-    assert.match(message, /^2 settings need/);
+    assert.match(message, /^2 settings are wrong/);
   });
 });

@@ -1,14 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { MOST_ENVIRONMENT_BYTES } from "../../../components/plan/functionPlan";
-import {
-  parseSettings,
-  SettingsFaults,
-  type Fault,
-  type Purpose,
-} from "../../../components/settings/settings";
-import { LOG_RETENTION_DAYS } from "../../../components/settings/settingsShapes";
-import { readViewName, writeViewName } from "../../../components/settings/viewNames";
+import { makePlan } from "../../../components/plan/plan";
+import { SettingsFaults, type Fault, type Purpose } from "../../../components/settings/faults";
+import { readViewName, writeViewName } from "../../../components/settings/names";
+import { parseSettings } from "../../../components/settings/parseSettings";
+import { LOG_RETENTION_DAYS, MOST_ENVIRONMENT_BYTES } from "../../../components/time/limits";
 
 const place = {
   network: {
@@ -63,20 +59,13 @@ function deployFaults(values: Record<string, unknown>): Fault[] {
 describe("settings", () => {
   it("has a default for everything but the places", () => {
     const settings = parseSettings({}, "local");
-    assert.equal(settings.group, "job_progress");
     assert.deepEqual(settings.views, [
-      {
-        schema: "public",
-        name: "job_progress",
-        statistics: { schema: "public", name: "job_progress_statistics" },
-        allowBlocking: true,
-      },
+      { name: "public.job_progress", statistics: "public.job_progress_statistics", allowBlocking: true },
     ]);
-    assert.equal(settings.schedule.refreshRate, "rate(1 minute)");
-    assert.equal(settings.maxStalenessSeconds, 540);
-    assert.deepEqual(settings.alarms, { failedTicks: 3, slowPercent: 80 });
+    assert.equal(settings.refreshRate, "rate(1 minute)");
+    const { group, failedTicks, maxStalenessSeconds } = makePlan(settings);
+    assert.deepEqual([group, failedTicks, maxStalenessSeconds], ["job_progress", 3, 540]);
     assert.deepEqual([settings.timeoutSeconds, settings.memoryMb, settings.logRetentionDays], [60, 256, 14]);
-    assert.deepEqual([settings.database.kind, settings.network.kind], ["none", "none"]);
     assert.equal(settings.reservedConcurrency, undefined);
   });
 
@@ -101,14 +90,13 @@ describe("settings", () => {
     );
     const settings = parseSettings(values, "deploy");
     assert.deepEqual(parseSettings(asTexts, "deploy"), settings);
-    assert.equal(settings.alarms.errors?.datapointsToAlarm, 2);
+    assert.deepEqual(parseSettings(settings, "deploy"), settings, "what comes out is read to the same again");
     assert.deepEqual(settings.tags, { team: "scanner", tier: "1" });
-    assert.deepEqual(settings.views[1], { schema: "public", name: "job_progress", allowBlocking: false });
+    assert.deepEqual(settings.views[1], { name: "public.job_progress", allowBlocking: false });
   });
 
-  it('takes null, and "" where Pulumi.yaml declares it, for absent', () => {
-    const given = { groupName: "", roleArn: "", maxStalenessSeconds: 0, reservedConcurrency: -1, tags: null };
-    assert.deepEqual(parseSettings(given, "local"), parseSettings({}, "local"));
+  it("takes null for absent, and nothing else", () => {
+    assert.deepEqual(parseSettings({ tags: null, roleArn: null }, "local"), parseSettings({}, "local"));
     assert.deepEqual(
       faultsOf({ refreshRate: "", namePrefix: "" }).map(({ key }) => key),
       ["namePrefix", "refreshRate"],
@@ -493,12 +481,10 @@ describe("settings", () => {
     );
   });
 
-  it("takes a proxy's id from its ARN", () => {
+  it("takes a proxy's ARN for its id", () => {
     const proxy = "arn:aws:rds:us-east-1:123456789012:db-proxy:prx-0123456789abcdef0";
     const database = { ...place.database, resourceId: undefined, proxy };
-    const settings = parseSettings({ ...place, database }, "deploy");
-    assert.ok(settings.database.kind === "existing" && settings.database.isProxy);
-    assert.equal(settings.database.resourceId, "prx-0123456789abcdef0");
+    assert.deepEqual(deployFaults({ database }), []);
   });
 
   it("accepts as a promise what an alarm keeps while metrics come a minute late, and no less", () => {

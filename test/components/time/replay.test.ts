@@ -153,7 +153,7 @@ const healthy: Record<string, (stack: Stack) => (index: number, chance: number) 
     return (_, chance) => ({ kind: "refreshed", seconds: chance * most });
   },
   "one slow run":
-    ({ settings }) =>
+    ({ plan: { settings } }) =>
     (index) => ({
       kind: "refreshed",
       seconds: index === 3 ? settings.timeoutSeconds : 0.3,
