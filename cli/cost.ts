@@ -4,7 +4,7 @@ import { estimateMonthlyCost } from "../components/cost/cost";
 import { makePlan } from "../components/plan/plan";
 import { recordedPrices } from "../components/cost/prices";
 import { parseSettings, type Settings } from "../components/settings/settings";
-import { costReport, renderCost, type CostReport } from "./costText";
+import { renderCost, type CostReport } from "./costText";
 import { readStack } from "./stackConfig";
 
 interface CostOptions {
@@ -63,7 +63,8 @@ function reportFor(options: CostOptions): CostReport {
   };
   const estimate = estimateMonthlyCost(usage, recordedPrices);
   const title = titleOf(settings, usage.averageDurationSeconds, region, options.stack);
-  return costReport(title, usage, estimate, recordedPrices, settings.monthlyBudgetUsd);
+  const { monthlyBudgetUsd } = settings;
+  return { title, usage, estimate, ...(monthlyBudgetUsd === undefined ? {} : { monthlyBudgetUsd }) };
 }
 
 function titleOf(settings: Settings, durationSeconds: number, region: string, stack?: string): string {
