@@ -72,7 +72,7 @@ const tableSchema = z.strictObject({
 });
 
 export type Price = z.infer<typeof priceSchema>;
-export type RegionPrices = z.infer<typeof regionSchema>;
+type RegionPrices = z.infer<typeof regionSchema>;
 export type PriceTable = z.infer<typeof tableSchema>;
 
 /**
@@ -94,7 +94,7 @@ export class PriceUnknownError extends Error {
 }
 
 /** @throws PriceUnknownError for a region without prices, listing those that have some. */
-export function regionPrices(table: PriceTable, region: string): RegionPrices {
+function regionPrices(table: PriceTable, region: string): RegionPrices {
   const prices = Object.hasOwn(table.regions, region) ? table.regions[region] : undefined;
   if (prices) return prices;
   throw new PriceUnknownError(

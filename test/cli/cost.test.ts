@@ -88,7 +88,7 @@ describe("cost, for settings on the command line", () => {
     ["a rate that does not work", ["--rate", "rate(45 seconds)"], /refreshRate.*45/s],
     ["a memory size Lambda does not have", ["--memory", "100"], /memoryMb/],
     ["an unknown architecture", ["--architecture", "mips"], /Allowed choices are arm64, x86_64/],
-    ["a duration that is none", ["--duration", "soon"], /A number above 0 is wanted/],
+    ["a duration that is not a number", ["--duration", "soon"], /A number above 0 is wanted/],
     ["a stack without a file", ["--stack", "nowhere"], /No stack "nowhere".*Stacks with a file:/],
     ["a stack name that is a path", ["--stack", "../../etc/passwd"], /No stack/],
   ];
