@@ -6,7 +6,7 @@ import { recordedPrices } from "../components/cost/prices";
 import { usageOf } from "../components/plan/usagePlan";
 import { parseSettings } from "../components/settings/parseSettings";
 import type { Settings } from "../components/settings/schema";
-import { costReport, renderCost, type CostReport } from "./costText";
+import { renderCost, type CostReport } from "./costText";
 import { readStack } from "./stackConfig";
 
 interface CostOptions {
@@ -65,7 +65,8 @@ function reportFor(options: CostOptions): CostReport {
   };
   const estimate = estimateMonthlyCost(usage, recordedPrices);
   const title = titleOf(settings, usage.averageDurationSeconds, region, options.stack);
-  return costReport(title, usage, estimate, recordedPrices, settings.monthlyBudgetUsd);
+  const { monthlyBudgetUsd } = settings;
+  return { title, usage, estimate, ...(monthlyBudgetUsd === undefined ? {} : { monthlyBudgetUsd }) };
 }
 
 function titleOf(settings: Settings, durationSeconds: number, region: string, stack?: string): string {

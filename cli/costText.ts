@@ -1,13 +1,6 @@
 /** A cost report as text for a terminal or a pipe. */
-import {
-  compareWithGuide,
-  compareWithServer,
-  type GuideComparison,
-  type ServerComparison,
-} from "../components/cost/costComparison";
 import { HOURS_PER_MONTH } from "../components/cost/costItems";
-import type { CostEstimate, CostUsage } from "../components/cost/cost";
-import { PriceUnknownError, type PriceTable } from "../components/cost/prices";
+import { sumUsd, type CostEstimate, type CostUsage } from "../components/cost/cost";
 import { DAYS_PER_MONTH } from "../components/time/schedule";
 import { monthlyText, unitPriceText } from "./money";
 import { renderTable } from "./table";
@@ -18,10 +11,6 @@ export interface CostReport {
   title: string;
   usage: CostUsage;
   estimate: CostEstimate;
-  guide: GuideComparison;
-  /** Absent where the region has no sourced price for the server; `serverProblem` says which. */
-  server?: ServerComparison;
-  serverProblem?: string;
   monthlyBudgetUsd?: number;
 }
 
@@ -31,29 +20,9 @@ export interface CostTextStyle {
   hasFreeTier: boolean;
 }
 
-/** Puts the comparisons beside an estimate. A missing price of the compared server does not spoil the report. */
-export function costReport(
-  title: string,
-  usage: CostUsage,
-  estimate: CostEstimate,
-  prices: PriceTable,
-  monthlyBudgetUsd?: number,
-): CostReport {
-  const guide = compareWithGuide(usage, prices);
-  const report: CostReport = { title, usage, estimate, guide };
-  if (monthlyBudgetUsd !== undefined) report.monthlyBudgetUsd = monthlyBudgetUsd;
-  try {
-    report.server = compareWithServer(estimate, prices);
-  } catch (error) {
-    if (!(error instanceof PriceUnknownError)) throw error;
-    report.serverProblem = error.message;
-  }
-  return report;
-}
-
 /** The report as text, ending with a line feed. */
 export function renderCost(report: CostReport, style: CostTextStyle): string {
-  const notes = [guideNote(report), serverNote(report, style), budgetNote(report), assumptionsNote(style)];
+  const notes = [lambdaNote(report), budgetNote(report), assumptionsNote(style)];
   return [
     report.title,
     "",
@@ -99,45 +68,10 @@ function quantityText(quantity: number): string {
   return quantity.toLocaleString("en-US", { maximumFractionDigits: 3 });
 }
 
-function guideNote({ guide }: CostReport): string {
-  return (
-    `Lambda alone: ${monthlyText(guide.lambdaUsd)}. The original guide's formula gives ` +
-    `${monthlyText(guide.withoutMemoryUsd)}. ${guide.reason}.`
-  );
-}
-
-function serverNote(
-  { server, serverProblem = "" }: CostReport,
-  { isDecorated, hasFreeTier }: CostTextStyle,
-): string {
-  if (!server) return `No comparison with a server running cron. ${serverProblem}`;
-  const parts = server.lines.map((line) => `${line.description} ${monthlyText(line.monthlyUsd)}`).join(", ");
-  const withFreeTier = (...texts: string[]) => (hasFreeTier ? texts : []);
-  const rows = server.savings.map((saving) => [
-    saving.stack,
-    monthlyText(saving.stackUsd),
-    saving.against === "server" ? "the server" : "its instance alone",
-    monthlyText(saving.against === "server" ? server.serverUsd : server.instanceUsd),
-    savingText(saving.savingPercent),
-    ...withFreeTier(savingText(saving.savingWithFreeTierPercent)),
-  ]);
-  const head = [
-    "instead of cron",
-    "a month",
-    "against",
-    "a month",
-    "saving",
-    ...withFreeTier("with free tier"),
-  ];
-  const table = renderTable(head, rows, {
-    isDecorated,
-    rightAligned: [1, 3, 4, 5].slice(0, hasFreeTier ? 4 : 3),
-  });
-  return `A server running cron beside the same database: ${monthlyText(server.serverUsd)} (${parts}).\n${table.trimEnd()}`;
-}
-
-function savingText(percent: number): string {
-  return `${percent.toFixed(1)} %`;
+/** What the runs alone cost, which is what other estimates of a scheduled function state. */
+function lambdaNote({ estimate }: CostReport): string {
+  const lambda = estimate.lines.filter(({ id }) => id.startsWith("lambda-"));
+  return `Lambda alone: ${monthlyText(sumUsd(lambda.map(({ monthlyUsd }) => monthlyUsd)))}.`;
 }
 
 function budgetNote({ monthlyBudgetUsd, estimate }: CostReport): string {

@@ -5,7 +5,6 @@ import type { Connector } from "../handler/connect";
 import { Budget } from "../handler/budget";
 import { classify } from "../handler/failure";
 import {
-  describeMissing,
   migrate,
   status,
   UnknownMigrationError,
@@ -34,7 +33,7 @@ export function migrateCommand(): Command {
     .description("apply the database migrations that are pending")
     .argument(
       "[file]",
-      "apply this one alone, or make again what it made and is gone: 002_optimize_for_scale.sql",
+      "apply this one alone; one that is applied is run again with those after it: 002_optimize_for_scale.sql",
     )
     .option("--status", "list the migrations and what is applied; change nothing")
     .option("--json", "print the result as JSON on stdout")
@@ -57,8 +56,8 @@ async function run(file: string | undefined, options: Options): Promise<number> 
   try {
     const connector = connectionFromEnvironment(process.env);
     const connect = (): Promise<MigrationSession> => openSession(connector);
-    if (options.status) return await showStatus(connect, options.json === true);
-    await applyPending(connect, file && path.basename(file), options.json === true);
+    if (options.status) await showStatus(connect, options.json === true);
+    else await applyPending(connect, file && path.basename(file), options.json === true);
     return EXIT.done;
   } catch (error) {
     return reportError(error, options.json === true);
@@ -91,7 +90,8 @@ async function applyPending(
     printJson({ success: true, applied, already_applied: result.alreadyApplied });
   } else if (result.applied.length === 0) {
     process.stdout.write(
-      `Nothing to do: ${only === undefined ? `all ${result.alreadyApplied.length} migrations were` : `${only} was`} applied before\n`,
+      `Nothing to do: all ${result.alreadyApplied.length} migrations were applied before\n` +
+        "To make what was dropped since, name its file: npm run migrate -- 002_optimize_for_scale.sql\n",
     );
   }
 }
@@ -109,25 +109,16 @@ function eventLine(event: MigrationEvent): string {
   }
 }
 
-/** @returns the exit code: a relation that is gone is a failure */
-async function showStatus(connect: () => Promise<MigrationSession>, json: boolean): Promise<number> {
-  const migrations = await status(connect, { directory: migrationsDirectory });
-  const fault = describeMissing(migrations);
-  if (json) {
-    const error = fault === undefined ? {} : { error: fault };
-    printJson({ success: fault === undefined, ...error, migrations: migrations.map(statusFacts) });
-  } else {
-    process.stdout.write(statusTable(migrations, process.stdout.isTTY));
-    if (fault !== undefined) process.stderr.write(`${fault}\n`);
-  }
-  return fault === undefined ? EXIT.done : EXIT.failed;
+async function showStatus(connect: () => Promise<MigrationSession>, json: boolean): Promise<void> {
+  const migrations = await status(connect, migrationsDirectory);
+  if (json) printJson({ success: true, migrations: migrations.map(statusFacts) });
+  else process.stdout.write(statusTable(migrations, process.stdout.isTTY));
 }
 
-function statusFacts({ name, state, appliedAt, durationSeconds, missing }: MigrationStatus): object {
+function statusFacts({ name, state, appliedAt, durationSeconds }: MigrationStatus): object {
   return {
     name,
     state,
-    missing,
     applied_at: appliedAt?.toISOString() ?? null,
     duration_seconds: durationSeconds === undefined ? null : roundToMs(durationSeconds),
   };
@@ -141,9 +132,9 @@ const stateWords: Record<MigrationStatus["state"], string> = {
 };
 
 function statusTable(migrations: MigrationStatus[], isDecorated: boolean): string {
-  const rows = migrations.map(({ name, state, appliedAt, durationSeconds, missing }) => [
+  const rows = migrations.map(({ name, state, appliedAt, durationSeconds }) => [
     name,
-    missing.length > 0 ? "applied, gone since" : stateWords[state],
+    stateWords[state],
     appliedAt?.toISOString() ?? "-",
     durationSeconds?.toFixed(2) ?? "-",
   ]);

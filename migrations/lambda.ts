@@ -1,5 +1,5 @@
 /**
- * The migration function: applies the migrations that lie beside its bundle and makes sure that the refresh user
+ * The migration function: applies the migrations in the folder beside its bundle and makes sure that the refresh user
  * exists. It is invoked once an update, when a migration changed; what it throws fails that update.
  */
 import path from "node:path";
@@ -31,8 +31,6 @@ export async function handler(
   const budget = new Budget(context.getRemainingTimeInMillis());
   const result = await migrate(() => connector.open(budget), {
     directory: path.join(__dirname, MIGRATIONS_FOLDER),
-    // Nobody can run a command on a database that only this function reaches.
-    makeAgain: true,
     lockWaitSeconds: Math.floor(budget.workLeftMs() / 1_000),
     onEvent: (event) => console.log(JSON.stringify(event)),
   });

@@ -1,10 +1,10 @@
+import type { Migration } from "./files";
 import type { MigrationSession } from "./session";
-import type { Migration } from "./source";
 
 /** What is recorded of a migration that was applied. */
 export interface LedgerEntry {
   name: string;
-  /** SHA-256 of the file as it was applied. */
+  /** {@link Migration.checksum} of the file as it was applied. */
   checksum: string;
   appliedAt: Date;
   durationSeconds: number;
@@ -37,13 +37,13 @@ export async function readLedger(session: MigrationSession): Promise<Map<string,
 /** Records a migration, also one that was run again, in the transaction that is open, or in one of its own. */
 export async function recordMigration(
   session: MigrationSession,
-  migration: Migration,
+  { name, checksum }: Migration,
   durationSeconds: number,
 ): Promise<void> {
   await session.query(
     `INSERT INTO ${ledgerTable} (name, checksum, duration_seconds) VALUES ($1, $2, $3)
        ON CONFLICT (name) DO UPDATE SET (checksum, applied_at, duration_seconds) = ($2, now(), $3)`,
-    [migration.name, migration.checksum, durationSeconds],
+    [name, checksum, durationSeconds],
   );
 }
 

@@ -1,29 +1,27 @@
+/** Applies the migration files of a folder to a database, each once, and tells which are applied. */
 import { setTimeout as delay } from "node:timers/promises";
-import { MigrationError as UmzugError, Umzug } from "umzug";
 import { MigrationFailedError, MigrationRefusedError, UnknownMigrationError } from "./errors";
-import { describeGone, filesToRunAgain, findGone } from "./gone";
+import { readMigrations, type Migration, type MigrationPart } from "./files";
 import { createLedger, readLedger, recordMigration, type LedgerEntry } from "./ledger";
 import { withSession, type Connection, type MigrationSession } from "./session";
-import { readMigrations, type Migration, type MigrationSource } from "./source";
 
 export { MigrationFailedError, MigrationRefusedError, UnknownMigrationError };
 export type { Connection, MigrationSession };
-export type { MigrationFile, MigrationSource } from "./source";
 
 /** What to apply, and who is told about it. */
-export type MigrateOptions = MigrationSource & {
+export interface MigrateOptions {
+  /** Folder of the migration files. */
+  directory: string;
   /**
-   * Apply this one file. Refused when an earlier one is not applied. Of an applied one whose relations are gone, runs
-   * it and the later ones again.
+   * Apply this one file; refused when an earlier one is pending. One that is applied is run again, with the applied
+   * ones after it, which makes what was dropped since: every file leaves alone what it finds.
    */
   only?: string;
-  /** Run applied files again whose relations are gone, and the later ones; otherwise such a run is refused. */
-  makeAgain?: boolean;
   /** How long to wait for another run that is migrating the same database; 120 unless given. */
   lockWaitSeconds?: number;
   /** Told before and after each file, and of each notice the server sends. */
   onEvent?: (event: MigrationEvent) => void;
-};
+}
 
 /** What happens during a run. */
 export type MigrationEvent =
@@ -36,16 +34,8 @@ export type MigrationEvent =
 export interface MigrationResult {
   /** The files applied by this run, in order. */
   applied: { name: string; durationSeconds: number }[];
-  /** The files that had been applied before. */
+  /** The files that had been applied before and were not run again. */
   alreadyApplied: string[];
-}
-
-/** What {@link status} found gone and the command that makes it again; undefined when nothing is. */
-export function describeMissing(statuses: MigrationStatus[]): string | undefined {
-  const gone = statuses.filter(({ missing }) => missing.length > 0);
-  return gone.length === 0
-    ? undefined
-    : describeGone(new Map(gone.map(({ name, missing }) => [name, missing])));
 }
 
 /**
@@ -57,8 +47,6 @@ export interface MigrationStatus {
   state: "applied" | "pending" | "changed" | "unknown";
   appliedAt: Date | undefined;
   durationSeconds: number | undefined;
-  /** What the applied file made and is no longer there. */
-  missing: string[];
 }
 
 /** Session advisory lock of one database: one run at a time. */
@@ -70,161 +58,109 @@ const lockRetryMilliseconds = 200;
  * opts out). Two runs at once are safe: the second waits for the first and finds nothing left to do.
  *
  * @throws UnknownMigrationError when `only` names no file.
- * @throws MigrationRefusedError when an applied file has changed or what it made is gone, an earlier file is pending,
- * or the wait was too long.
+ * @throws MigrationRefusedError when an applied file has changed, an earlier file is pending, or the wait was too long.
  * @throws MigrationFailedError when a file fails; the files before it stay applied.
  */
-export async function migrate(connection: Connection, options: MigrateOptions): Promise<MigrationResult> {
-  const migrations = await readMigrations(options);
+export async function migrate(
+  connection: Connection,
+  { directory, only, lockWaitSeconds = 120, onEvent = () => undefined }: MigrateOptions,
+): Promise<MigrationResult> {
+  const migrations = await readMigrations(directory);
   return withSession(connection, async (session) => {
-    session.onNotice?.((message) => options.onEvent?.({ type: "notice", message }));
-    await takeLock(session, options);
+    session.onNotice((message) => onEvent({ type: "notice", message }));
+    await takeLock(session, lockWaitSeconds, () => onEvent({ type: "waiting" }));
     await createLedger(session);
     const ledger = await readLedger(session);
     refuseChanged(migrations, ledger);
-    if (options.only !== undefined) refuseOutOfOrder(migrations, ledger, options.only);
-    const again = filesToRunAgain(await findGone(session, migrations, ledger), ledger, options);
-    return applyPending(session, migrations, options.only, again, options.onEvent);
+    const pending = migrations.filter(({ name }) => !ledger.has(name));
+    const toApply = only === undefined ? pending : filesFor(only, migrations, pending);
+    const applied: MigrationResult["applied"] = [];
+    for (const migration of toApply) {
+      const { name } = migration;
+      onEvent({ type: "applying", name });
+      const durationSeconds = await apply(session, migration);
+      onEvent({ type: "applied", name, durationSeconds });
+      applied.push({ name, durationSeconds });
+    }
+    const alreadyApplied = [...ledger.keys()].filter((name) => !applied.some((one) => one.name === name));
+    return { applied, alreadyApplied };
   });
 }
 
 /** The state of every file, and of what is recorded without one. Changes nothing. */
-export async function status(connection: Connection, source: MigrationSource): Promise<MigrationStatus[]> {
-  const migrations = await readMigrations(source);
-  const { ledger, gone } = await withSession(connection, async (session) => {
-    const applied = await readLedger(session);
-    return { ledger: applied, gone: await findGone(session, migrations, applied) };
-  });
-  const here = migrations.map(({ name, checksum }): MigrationStatus => {
+export async function status(connection: Connection, directory: string): Promise<MigrationStatus[]> {
+  const migrations = await readMigrations(directory);
+  const checksums = new Map(migrations.map(({ name, checksum }) => [name, checksum]));
+  const ledger = await withSession(connection, readLedger);
+  return [...new Set([...checksums.keys(), ...ledger.keys()])].sort().map((name) => {
+    const checksum = checksums.get(name);
     const entry = ledger.get(name);
-    const state = entry === undefined ? "pending" : entry.checksum === checksum ? "applied" : "changed";
-    const missing = gone.get(name) ?? [];
-    return { name, state, appliedAt: entry?.appliedAt, durationSeconds: entry?.durationSeconds, missing };
-  });
-  const names = new Set(migrations.map(({ name }) => name));
-  const unknown = [...ledger.values()]
-    .filter(({ name }) => !names.has(name))
-    .map(({ name, appliedAt, durationSeconds }) => ({
+    const stateOfApplied = checksum === entry?.checksum ? "applied" : "changed";
+    return {
       name,
-      state: "unknown" as const,
-      appliedAt,
-      durationSeconds,
-      missing: [],
-    }));
-  return [...here, ...unknown].sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-async function applyPending(
-  session: MigrationSession,
-  migrations: Migration[],
-  only: string | undefined,
-  again: string[],
-  onEvent: MigrateOptions["onEvent"],
-): Promise<MigrationResult> {
-  const durations = new Map<string, number>();
-  const umzug = new Umzug({
-    migrations: migrations.map((migration) => ({
-      name: migration.name,
-      up: async () => void durations.set(migration.name, await apply(session, migration)),
-    })),
-    storage: {
-      executed: async () => [...(await readLedger(session)).keys()].filter((name) => !again.includes(name)),
-      // The record is written by apply(), in the transaction of the migration itself.
-      logMigration: () => Promise.resolve(),
-      unlogMigration: () => Promise.reject(new Error("Migrations are not undone: write a further one.")),
-    },
-    logger: undefined,
+      state: !entry ? "pending" : !checksum ? "unknown" : stateOfApplied,
+      appliedAt: entry?.appliedAt,
+      durationSeconds: entry?.durationSeconds,
+    };
   });
-  const durationOf = (name: string): number => durations.get(name) ?? 0;
-  umzug.on("migrating", ({ name }) => onEvent?.({ type: "applying", name }));
-  umzug.on("migrated", ({ name }) => onEvent?.({ type: "applied", name, durationSeconds: durationOf(name) }));
-  const before = (await umzug.executed()).map(({ name }) => name);
-  const applied = await umzug
-    .up(only === undefined ? {} : { migrations: again.includes(only) ? again : [only], rerun: "SKIP" })
-    .catch((error: unknown) => {
-      throw error instanceof UmzugError ? error.cause : error;
-    });
-  return {
-    applied: applied.map(({ name }) => ({ name, durationSeconds: durationOf(name) })),
-    alreadyApplied: before,
-  };
 }
 
 /** Applies and records one migration; returns the seconds it took. */
 async function apply(session: MigrationSession, migration: Migration): Promise<number> {
   const started = performance.now();
-  const secondsSoFar = (): number => (performance.now() - started) / 1000;
-  if (migration.statements) {
-    await runStatements(session, migration.name, migration.statements);
-    const durationSeconds = secondsSoFar();
-    await recordMigration(session, migration, durationSeconds);
-    return durationSeconds;
-  }
-  await session.query("BEGIN");
+  let current = migration.parts[0] as MigrationPart;
   try {
-    await session.query(migration.sql);
-    const durationSeconds = secondsSoFar();
+    if (migration.isTransaction) await session.query("BEGIN");
+    for (const part of migration.parts) {
+      current = part;
+      await run(session, part.sql);
+    }
+    const durationSeconds = (performance.now() - started) / 1000;
     await recordMigration(session, migration, durationSeconds);
-    await session.query("COMMIT");
+    if (migration.isTransaction) await session.query("COMMIT");
     return durationSeconds;
   } catch (error) {
-    // When the connection is gone the server has rolled back by itself.
-    await session.query("ROLLBACK").catch(() => undefined);
-    throw new MigrationFailedError(
-      migration.name,
-      { sql: migration.sql, firstLine: 1, inTransaction: true },
-      error,
-    );
+    // When the connection is lost the server has rolled back by itself.
+    if (migration.isTransaction) await session.query("ROLLBACK").catch(() => undefined);
+    throw new MigrationFailedError(migration, current, error);
   }
 }
 
-async function runStatements(session: MigrationSession, name: string, statements: string[]): Promise<void> {
-  let firstLine = 1;
-  for (const sql of statements) {
-    await runStatement(session, sql).catch((error: unknown) => {
-      throw new MigrationFailedError(name, { sql, firstLine, inTransaction: false }, error);
-    });
-    firstLine += sql.split("\n").length - 1;
-  }
-}
-
-/**
- * As psql: a statement that ends with the line `\gexec` writes statements, one a row, and those run too. It is how a
- * file decides on what cannot stand inside a DO block.
- */
-async function runStatement(session: MigrationSession, sql: string): Promise<void> {
-  const writer = sql.replace(/^\\gexec\s*$/m, "");
-  const rows = await session.query<Record<string, unknown>>(writer);
-  if (writer === sql) return;
-  for (const written of rows.flatMap((row) => Object.values(row))) {
-    if (typeof written === "string") await session.query(written);
+async function run(session: MigrationSession, sql: string): Promise<void> {
+  const query = sql.replace(/^\\gexec\s*$/m, "");
+  const rows = await session.query<Record<string, string | null>>(query);
+  if (query === sql) return;
+  for (const statement of rows.flatMap((row) => Object.values(row))) {
+    if (statement !== null) await session.query(statement);
   }
 }
 
 function refuseChanged(migrations: Migration[], ledger: Map<string, LedgerEntry>): void {
-  const changed = migrations.filter(
-    ({ name, checksum }) => (ledger.get(name)?.checksum ?? checksum) !== checksum,
-  );
+  const changed = migrations.flatMap(({ name, checksum }) => {
+    const entry = ledger.get(name);
+    const isChanged = entry !== undefined && entry.checksum !== checksum;
+    return isChanged ? [`${name} (applied ${entry.appliedAt.toISOString()})`] : [];
+  });
   if (changed.length === 0) return;
-  const names = changed.map(({ name }) => `${name} (applied ${ledger.get(name)?.appliedAt.toISOString()})`);
   throw new MigrationRefusedError(
-    `Changed since it was applied: ${names.join(", ")}. Nothing was done. ` +
+    `Changed since it was applied: ${changed.join(", ")}. Nothing was done. ` +
       `Bring the file back as it was, and put the change into a further migration.`,
   );
 }
 
-function refuseOutOfOrder(migrations: Migration[], ledger: Map<string, LedgerEntry>, only: string): void {
-  const index = migrations.findIndex(({ name }) => name === only);
-  if (index < 0) {
+function filesFor(only: string, migrations: Migration[], pending: Migration[]): Migration[] {
+  const asked = migrations.find(({ name }) => name === only);
+  if (!asked) {
     const names = migrations.map(({ name }) => name).join(", ");
     throw new UnknownMigrationError(`There is no migration ${only}. There are: ${names}`);
   }
-  if (ledger.has(only)) return;
-  const pending = migrations.slice(0, index).filter(({ name }) => !ledger.has(name));
-  if (pending.length === 0) return;
+  if (!pending.includes(asked)) {
+    return migrations.filter((one) => one.name >= only && !pending.includes(one));
+  }
+  if (pending[0] === asked) return [asked];
+  const earlier = pending.slice(0, pending.indexOf(asked)).map(({ name }) => name);
   throw new MigrationRefusedError(
-    `${only} needs ${pending.map(({ name }) => name).join(", ")} first. Nothing was done. ` +
-      `Run all that is pending: npm run migrate`,
+    `${only} needs ${earlier.join(", ")} first. Nothing was done. Run all that is pending: npm run migrate`,
   );
 }
 
@@ -232,15 +168,14 @@ function refuseOutOfOrder(migrations: Migration[], ledger: Map<string, LedgerEnt
  * Polls instead of waiting in pg_advisory_lock: a session that waits inside a statement holds a snapshot, and CREATE
  * INDEX CONCURRENTLY in the run that has the lock waits for every older snapshot. The two would wait for each other.
  */
-async function takeLock(session: MigrationSession, options: MigrateOptions): Promise<void> {
-  const waitSeconds = options.lockWaitSeconds ?? 120;
+async function takeLock(session: MigrationSession, waitSeconds: number, onWait: () => void): Promise<void> {
   const deadline = performance.now() + waitSeconds * 1000;
   for (let attempt = 0; ; attempt += 1) {
     const [row] = await session.query<{ taken: boolean }>("SELECT pg_try_advisory_lock($1) AS taken", [
       migrationLockKey,
     ]);
     if (row?.taken) return;
-    if (attempt === 0) options.onEvent?.({ type: "waiting" });
+    if (attempt === 0) onWait();
     if (performance.now() > deadline) {
       throw new MigrationRefusedError(
         `Another run has been migrating this database for more than ${waitSeconds} s. Nothing was done. ` +

@@ -5,8 +5,8 @@ export interface MigrationSession {
   /** Rows of the last statement in `text`; it may hold several when there are no values. */
   query<Row extends object>(text: string, values?: unknown[]): Promise<Row[]>;
   close(): Promise<void>;
-  /** Calls the listener with each notice of the server; a session may be without it. */
-  onNotice?(listener: (message: string) => void): void;
+  /** Calls the listener with each notice of the server. */
+  onNotice(listener: (message: string) => void): void;
 }
 
 /** How to reach the database: settings, or a function that opens a session (which is closed after use). */

@@ -1,53 +1,19 @@
 /**
- * What a stack costs a month, line by line: pure arithmetic over a usage and a price table. What a month is
- * stands in {@link file://./costItems.ts}, what things cost in priceTable.json.
+ * What a stack costs a month, line by line: pure arithmetic over a usage and a price table. What is billed in which
+ * quantity is in {@link file://./costItems.ts}, what it costs in priceTable.json.
  */
-import { costItems, type CostItem, type CostPart } from "./costItems";
-import { databaseInstancePrice, priceOf, type Price, type PriceId, type PriceTable } from "./prices";
+import { costItems, type CostItem, type CostUsage } from "./costItems";
+import {
+  databaseInstancePrice,
+  databaseInstanceUnit,
+  priceOf,
+  priceUnits,
+  type Price,
+  type PriceId,
+  type PriceTable,
+} from "./prices";
 
-/** A database the stack creates. */
-export interface CostDatabase {
-  /** RDS class, "db.t4g.micro". */
-  instanceClass: string;
-  /** gp3 storage, in GB. */
-  storageGb: number;
-}
-
-/** What a stack uses in a month. Counts left out are zero. */
-export interface CostUsage {
-  region: string;
-  architecture: "arm64" | "x86_64";
-  memoryMb: number;
-  invocationsPerMonth: number;
-  averageDurationSeconds: number;
-  /** Cold starts; their INIT phase is billed like a run's. */
-  coldStartsPerMonth?: number;
-  /** Length of one INIT phase. */
-  coldStartSeconds?: number;
-  /** Delay queues of a sub-minute rate. */
-  queues?: number;
-  /** Messages over all queues. */
-  queueMessagesPerMonth?: number;
-  /** Metrics that alarms read: 1 for a plain alarm, the number of metrics for one on metric math. */
-  alarmMetrics?: number;
-  /** The same for alarms whose period is under a minute. */
-  highResolutionAlarmMetrics?: number;
-  compositeAlarms?: number;
-  dashboards?: number;
-  /** Distinct custom metrics (name and dimensions) the function's logs yield. */
-  customMetrics?: number;
-  logBytesPerInvocation?: number;
-  logRetentionDays?: number;
-  emailNotificationsPerMonth?: number;
-  /** Secrets the stack creates. */
-  secrets?: number;
-  secretCallsPerMonth?: number;
-  /** Availability zones of the Secrets Manager interface endpoint the stack creates. */
-  endpointZones?: number;
-  /** vCPUs of the instance behind a proxy the stack creates. */
-  proxyVcpus?: number;
-  database?: CostDatabase;
-}
+export type { CostDatabase, CostUsage } from "./costItems";
 
 /** One billed thing. Amounts are exact; round them only to show them. */
 export interface CostLine {
@@ -65,7 +31,6 @@ export interface CostLine {
   source: string;
   /** The day the price was read or published, YYYY-MM-DD. */
   date: string;
-  part: CostPart;
 }
 
 /** A month's lines and their sums. Free tiers are the account's: other workloads may have used them up. */
@@ -101,20 +66,19 @@ function priceLine(
   table: PriceTable,
   freeLeft: Map<PriceId, number>,
 ): CostLine {
-  const price = lookUp(item.price, region, table);
+  const { unit, usd, source, date } = lookUp(item.price, region, table);
   const freeQuantity = takeFree(item, freeLeft);
   return {
     id: item.id,
     description: item.description,
-    unit: price.unit,
+    unit,
     quantity: item.quantity,
-    unitPriceUsd: price.usd,
+    unitPriceUsd: usd,
     freeQuantity,
-    monthlyUsd: item.quantity * price.usd,
-    monthlyWithFreeTierUsd: (item.quantity - freeQuantity) * price.usd,
-    source: price.source,
-    date: price.date,
-    part: item.part,
+    monthlyUsd: item.quantity * usd,
+    monthlyWithFreeTierUsd: (item.quantity - freeQuantity) * usd,
+    source,
+    date,
   };
 }
 
@@ -126,10 +90,10 @@ function takeFree({ price, quantity }: CostItem, freeLeft: Map<PriceId, number>)
   return taken;
 }
 
-function lookUp(price: CostItem["price"], region: string, table: PriceTable): Price {
+function lookUp(price: CostItem["price"], region: string, table: PriceTable): Price & { unit: string } {
   return typeof price === "string"
-    ? priceOf(table, region, price)
-    : databaseInstancePrice(table, region, price.instanceClass);
+    ? { ...priceOf(table, region, price), unit: priceUnits[price] }
+    : { ...databaseInstancePrice(table, region, price.instanceClass), unit: databaseInstanceUnit };
 }
 
 /** Sums without rounding; amounts are rounded only where they are shown. */

@@ -1,11 +1,10 @@
 /**
- * What a stack is billed for, in the units AWS bills it by. No prices here: {@link file://./cost.ts} adds them.
+ * What a stack uses in a month, and what AWS bills for it, in the units AWS bills it by. No prices here: {@link file://./cost.ts} adds them.
  *
  * Two months are in use, and this is the one place that says so. What is counted by event (invocations, polls,
  * messages, logs) uses the 30 days of `DAYS_PER_MONTH`, so rate(1 minute) is 43,200 invocations. What is billed
  * by the hour uses 730 hours, a twelfth of a year, as AWS's own calculator does.
  */
-import type { CostUsage } from "./cost";
 import type { PriceId } from "./prices";
 import { DAYS_PER_MONTH } from "../time/schedule";
 
@@ -31,11 +30,49 @@ const LEAST_PROXY_VCPUS = 2;
 /** One GetSecretValue over TLS, both ways, handshake included: an assumption, rounded up. */
 const BYTES_PER_SECRET_CALL = 10_000;
 
-/**
- * What a billed thing is for: running the refresh, watching it, or the database it refreshes. A server running
- * cron takes the first one's place only.
- */
-export type CostPart = "refresh" | "monitoring" | "database";
+/** A database the stack creates. */
+export interface CostDatabase {
+  /** RDS class, "db.t4g.micro". */
+  instanceClass: string;
+  /** gp3 storage, in GB. */
+  storageGb: number;
+}
+
+/** What a stack uses in a month. Counts left out are zero. */
+export interface CostUsage {
+  region: string;
+  architecture: "arm64" | "x86_64";
+  memoryMb: number;
+  invocationsPerMonth: number;
+  averageDurationSeconds: number;
+  /** Cold starts; their INIT phase is billed like a run's. */
+  coldStartsPerMonth?: number;
+  /** Length of one INIT phase. */
+  coldStartSeconds?: number;
+  /** Delay queues of a sub-minute rate. */
+  queues?: number;
+  /** Messages over all queues. */
+  queueMessagesPerMonth?: number;
+  /** Metrics that alarms read: 1 for a plain alarm, the number of metrics for one on metric math. */
+  alarmMetrics?: number;
+  /** The same for alarms whose period is under a minute. */
+  highResolutionAlarmMetrics?: number;
+  compositeAlarms?: number;
+  dashboards?: number;
+  /** Distinct custom metrics (name and dimensions) the function's logs yield. */
+  customMetrics?: number;
+  logBytesPerInvocation?: number;
+  logRetentionDays?: number;
+  emailNotificationsPerMonth?: number;
+  /** Secrets the stack creates. */
+  secrets?: number;
+  secretCallsPerMonth?: number;
+  /** Availability zones of the Secrets Manager interface endpoint the stack creates. */
+  endpointZones?: number;
+  /** vCPUs of the instance behind a proxy the stack creates. */
+  proxyVcpus?: number;
+  database?: CostDatabase;
+}
 
 /** One billed thing before it is priced. */
 export interface CostItem {
@@ -46,7 +83,6 @@ export interface CostItem {
   price: PriceId | { instanceClass: string };
   /** Listed even though it costs nothing, since that is worth knowing. */
   isAlwaysListed?: boolean;
-  part: CostPart;
 }
 
 /**
@@ -55,14 +91,12 @@ export interface CostItem {
  */
 export function costItems(usage: CostUsage): CostItem[] {
   const items = [
-    ...partOf("refresh", [
-      ...functionItems(usage),
-      ...queueItems(usage),
-      ...secretItems(usage),
-      proxyItem(usage),
-    ]),
-    ...partOf("monitoring", watchItems(usage)),
-    ...partOf("database", databaseItems(usage)),
+    ...functionItems(usage),
+    ...queueItems(usage),
+    ...secretItems(usage),
+    proxyItem(usage),
+    ...monitoringItems(usage),
+    ...databaseItems(usage),
   ];
   for (const { id, quantity } of items) {
     if (!Number.isFinite(quantity) || quantity < 0) {
@@ -72,13 +106,7 @@ export function costItems(usage: CostUsage): CostItem[] {
   return items.filter((item) => item.quantity > 0 || item.isAlwaysListed);
 }
 
-type BilledThing = Omit<CostItem, "part">;
-
-function partOf(part: CostPart, things: BilledThing[]): CostItem[] {
-  return things.map((thing) => ({ ...thing, part }));
-}
-
-function functionItems(usage: CostUsage): BilledThing[] {
+function functionItems(usage: CostUsage): CostItem[] {
   const { architecture, memoryMb, invocationsPerMonth, averageDurationSeconds } = usage;
   const { coldStartsPerMonth = 0, coldStartSeconds = 0 } = usage;
   const memoryGb = memoryMb / MB_PER_GB;
@@ -112,7 +140,7 @@ function functionItems(usage: CostUsage): BilledThing[] {
   ];
 }
 
-function queueItems(usage: CostUsage): BilledThing[] {
+function queueItems(usage: CostUsage): CostItem[] {
   const { queues = 0, queueMessagesPerMonth = 0 } = usage;
   return [
     {
@@ -130,7 +158,7 @@ function queueItems(usage: CostUsage): BilledThing[] {
   ];
 }
 
-function watchItems(usage: CostUsage): BilledThing[] {
+function monitoringItems(usage: CostUsage): CostItem[] {
   const { alarmMetrics = 0, highResolutionAlarmMetrics = 0, compositeAlarms = 0 } = usage;
   const { dashboards = 0, customMetrics = 0 } = usage;
   const { logBytesPerInvocation = 0, logRetentionDays = 0, emailNotificationsPerMonth = 0 } = usage;
@@ -177,7 +205,7 @@ function watchItems(usage: CostUsage): BilledThing[] {
   ];
 }
 
-function secretItems(usage: CostUsage): BilledThing[] {
+function secretItems(usage: CostUsage): CostItem[] {
   const { secrets = 0, secretCallsPerMonth = 0, endpointZones = 0 } = usage;
   const callsThroughEndpoint = endpointZones > 0 ? secretCallsPerMonth : 0;
   return [
@@ -203,7 +231,7 @@ function secretItems(usage: CostUsage): BilledThing[] {
   ];
 }
 
-function proxyItem(usage: CostUsage): BilledThing {
+function proxyItem(usage: CostUsage): CostItem {
   const vcpus = usage.proxyVcpus ? Math.max(LEAST_PROXY_VCPUS, usage.proxyVcpus) : 0;
   return {
     id: "database-proxy",
@@ -213,7 +241,7 @@ function proxyItem(usage: CostUsage): BilledThing {
   };
 }
 
-function databaseItems({ database }: CostUsage): BilledThing[] {
+function databaseItems({ database }: CostUsage): CostItem[] {
   if (!database) return [];
   const { instanceClass, storageGb } = database;
   return [

@@ -27,9 +27,6 @@ export const priceUnits = {
   endpointDataGb: "GB",
   proxyVcpuHour: "vCPU-hour",
   databaseStorageGbMonth: "GB-month",
-  t3MicroHour: "hour",
-  publicIpv4Hour: "hour",
-  volumeGbMonth: "GB-month",
 } as const;
 
 export type PriceId = keyof typeof priceUnits;
@@ -42,24 +39,20 @@ export function rebuildCommand(region: string): string {
   return `npx tsx cli/main.ts prices --rebuild --region ${region}`;
 }
 
-const isoDate = z.iso.date();
-
 const priceSchema = z.strictObject({
-  /** US dollars for one unit. */
+  /** US dollars for one of {@link priceUnits}, or for an hour of a database instance. */
   usd: z.number().nonnegative(),
-  unit: z.string().min(1),
   /** Where the price was read: a page's address, or the price list's offer, version and usage type. */
   source: z.string().min(1),
   /** The day it was read, or the day the price list was published. */
-  date: isoDate,
+  date: z.iso.date(),
 });
 
 const allowanceSchema = z.strictObject({
   /** Units free every month, for every account and without end; trials and first-year offers are not here. */
   quantity: z.number().nonnegative(),
-  unit: z.string().min(1),
   source: z.string().min(1),
-  date: isoDate,
+  date: z.iso.date(),
 });
 
 const priceIdSchema = z.enum(Object.keys(priceUnits) as [PriceId, ...PriceId[]]);
@@ -70,56 +63,20 @@ const regionSchema = z.strictObject({
   databaseInstances: z.record(z.string(), priceSchema),
 });
 
-const tableSchema = z
-  .strictObject({
-    /** The same everywhere; the regional price lists do not carry them. */
-    worldwide: z.partialRecord(priceIdSchema, priceSchema),
-    regions: z.record(z.string(), regionSchema),
-    /** Shared by all regions of an account, so not under a region. */
-    freeTiers: z.partialRecord(priceIdSchema, allowanceSchema),
-  })
-  .superRefine((table, context) => {
-    for (const [region, { prices, databaseInstances }] of Object.entries(table.regions)) {
-      checkUnits(prices, ["regions", region, "prices"], context);
-      for (const [instanceClass, price] of Object.entries(databaseInstances)) {
-        expectUnit(
-          price,
-          databaseInstanceUnit,
-          ["regions", region, "databaseInstances", instanceClass],
-          context,
-        );
-      }
-    }
-    checkUnits(table.worldwide, ["worldwide"], context);
-    checkUnits(table.freeTiers, ["freeTiers"], context);
-  });
+const tableSchema = z.strictObject({
+  /** The same everywhere; the regional price lists do not carry them. */
+  worldwide: z.partialRecord(priceIdSchema, priceSchema),
+  regions: z.record(z.string(), regionSchema),
+  /** Shared by all regions of an account, so not under a region. */
+  freeTiers: z.partialRecord(priceIdSchema, allowanceSchema),
+});
 
 export type Price = z.infer<typeof priceSchema>;
-export type FreeAllowance = z.infer<typeof allowanceSchema>;
-export type RegionPrices = z.infer<typeof regionSchema>;
+type RegionPrices = z.infer<typeof regionSchema>;
 export type PriceTable = z.infer<typeof tableSchema>;
 
-function checkUnits(
-  entries: Partial<Record<PriceId, { unit: string }>>,
-  path: string[],
-  context: z.RefinementCtx,
-): void {
-  for (const [id, entry] of Object.entries(entries)) {
-    expectUnit(entry, priceUnits[id as PriceId], [...path, id], context);
-  }
-}
-
-function expectUnit(entry: { unit: string }, unit: string, path: string[], context: z.RefinementCtx): void {
-  if (entry.unit === unit) return;
-  context.addIssue({
-    code: "custom",
-    path,
-    message: `is per "${entry.unit}", but the estimate counts in "${unit}"`,
-  });
-}
-
 /**
- * Checks a price table's shape and units.
+ * Checks a price table's shape.
  * @throws Error naming every entry that is wrong.
  */
 export function parsePriceTable(value: unknown): PriceTable {
@@ -137,7 +94,7 @@ export class PriceUnknownError extends Error {
 }
 
 /** @throws PriceUnknownError for a region without prices, listing those that have some. */
-export function regionPrices(table: PriceTable, region: string): RegionPrices {
+function regionPrices(table: PriceTable, region: string): RegionPrices {
   const prices = Object.hasOwn(table.regions, region) ? table.regions[region] : undefined;
   if (prices) return prices;
   throw new PriceUnknownError(

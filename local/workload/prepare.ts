@@ -22,7 +22,6 @@ export async function prepareSchema(
   const before = await withClient(connection, tableState);
   const { applied, alreadyApplied } = await migrate(connection, {
     directory: join(__dirname, "..", "..", "migrations"),
-    makeAgain: isEmbedded,
     onEvent: (event) => {
       if (event.type === "notice" && !/already exists, skipping/.test(event.message)) {
         terminal.line(`  ${terminal.colors.yellow("!")} ${event.message.replaceAll("\n", "\n    ")}`);

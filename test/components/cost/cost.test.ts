@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { compareWithGuide, compareWithServer, type Saving } from "../../../components/cost/costComparison";
 import { estimateMonthlyCost, type CostEstimate, type CostUsage } from "../../../components/cost/cost";
 import { PriceUnknownError, recordedPrices } from "../../../components/cost/prices";
 
-/** The original guide's case: every minute, 256 MB, a second. */
-const guideCase: CostUsage = {
+/** README's example: every minute, 256 MB, a second. */
+const example: CostUsage = {
   region: "us-east-1",
   architecture: "x86_64",
   memoryMb: 256,
@@ -68,7 +67,7 @@ const usages: fc.Arbitrary<CostUsage> = fc.record({
 });
 
 function estimate(usage: Partial<CostUsage>): CostEstimate {
-  return estimateMonthlyCost({ ...guideCase, ...usage }, recordedPrices);
+  return estimateMonthlyCost({ ...example, ...usage }, recordedPrices);
 }
 
 function line(result: CostEstimate, id: string) {
@@ -90,7 +89,7 @@ function assertClose(actual: number, expected: number): void {
 }
 
 describe("estimateMonthlyCost", () => {
-  it("comes to $0.19 of Lambda for the guide's case on x86, $0.15 on arm64, nothing in the free tier", () => {
+  it("comes to $0.19 of Lambda for README's example on x86, $0.15 on arm64, nothing in the free tier", () => {
     assertClose(lambdaUsd(estimate({})), 43_200 * 0.25 * 0.0000166667 + 43_200 * 0.0000002);
     assert.equal(lambdaUsd(estimate({})).toFixed(2), "0.19");
     assert.equal(lambdaUsd(estimate({ architecture: "arm64" })).toFixed(2), "0.15");
@@ -221,61 +220,8 @@ describe("estimateMonthlyCost", () => {
     assert.throws(() => estimate({ region: "eu-nowhere-1" }), PriceUnknownError);
     const without = structuredClone(recordedPrices);
     without.regions["us-east-1"]!.databaseInstances = {};
-    assert.doesNotThrow(() => estimateMonthlyCost(guideCase, without));
+    assert.doesNotThrow(() => estimateMonthlyCost(example, without));
     const database = { instanceClass: "db.t4g.micro", storageGb: 20 };
-    assert.throws(
-      () => estimateMonthlyCost({ ...guideCase, database }, without),
-      /db\.t4g\.micro.*us-east-1/s,
-    );
-  });
-});
-
-describe("compareWithGuide", () => {
-  it("shows that the guide's $0.73 is the sum without the memory", () => {
-    const comparison = compareWithGuide(guideCase, recordedPrices);
-    assert.equal(comparison.withoutMemoryUsd.toFixed(2), "0.73");
-    assert.equal(comparison.lambdaUsd.toFixed(2), "0.19");
-    assert.match(comparison.reason, /left out x 0\.25 GB/);
-  });
-});
-
-describe("compareWithServer", () => {
-  it("adds the instance, its address and its disk: $7.59 + $3.65 + $0.64", () => {
-    const { lines, instanceUsd, serverUsd } = compareWithServer(estimate({}), recordedPrices);
-    assert.deepEqual(
-      lines.map(({ monthlyUsd }) => monthlyUsd.toFixed(2)),
-      ["7.59", "3.65", "0.64"],
-    );
-    assert.equal(instanceUsd.toFixed(2), "7.59");
-    assert.equal(serverUsd.toFixed(2), "11.88");
-  });
-
-  function saving(usage: Partial<CostUsage>, against: Saving["against"], stack: Saving["stack"]): Saving {
-    const { savings } = compareWithServer(estimate(usage), recordedPrices);
-    const found = savings.find((one) => one.against === against && one.stack === stack);
-    assert.ok(found);
-    return found;
-  }
-
-  it("states the saving against the server and against the instance alone", () => {
-    const alarms = { alarmMetrics: 12 };
-    assert.equal(saving(alarms, "server", "refresh").savingPercent.toFixed(1), "98.4");
-    assert.equal(saving(alarms, "instance", "refresh").savingPercent.toFixed(1), "97.5");
-    assert.equal(saving(alarms, "instance", "refresh").savingWithFreeTierPercent, 100);
-    const watched = saving(alarms, "server", "refresh and monitoring");
-    assertClose(watched.stackUsd, estimate(alarms).totalUsd);
-    assertClose(watched.stackWithFreeTierUsd, 0.2);
-    assertClose(
-      watched.savingPercent,
-      100 * (1 - watched.stackUsd / (730 * 0.0104 + 730 * 0.005 + 8 * 0.08)),
-    );
-  });
-
-  it("leaves the database out, which cron needs too, and shows a loss as a loss", () => {
-    const database = { instanceClass: "db.t4g.micro", storageGb: 20 };
-    for (const stack of ["refresh", "refresh and monitoring"] as const) {
-      assertClose(saving({ database }, "server", stack).stackUsd, saving({}, "server", stack).stackUsd);
-    }
-    assert.ok(saving({ endpointZones: 2 }, "server", "refresh").savingPercent < 0);
+    assert.throws(() => estimateMonthlyCost({ ...example, database }, without), /db\.t4g\.micro.*us-east-1/s);
   });
 });
