@@ -1,10 +1,15 @@
-import { MaterializedViewRefresh } from "./components/materializedViewRefresh";
+import * as pulumi from "@pulumi/pulumi";
+import { inCents, MaterializedViewRefresh } from "./components/materializedViewRefresh";
+import { estimateOf } from "./components/plan/estimate";
 import { makePlan } from "./components/plan/plan";
-import { stackSettings } from "./components/stackSettings";
+import { stackRegion, stackSettings } from "./components/stackSettings";
 import { createPlaces } from "./sandbox/places";
 
 const plan = makePlan(stackSettings());
-const places = createPlaces(plan);
+const region = stackRegion();
+const { cost, problem } = estimateOf(plan, region);
+if (problem !== undefined) void pulumi.log.warn(problem);
+const places = createPlaces(plan, region);
 const refresh = new MaterializedViewRefresh(
   plan.names.base,
   { ...plan.settings, database: places.database, network: places.network },
@@ -26,7 +31,8 @@ export const securityGroupId = refresh.securityGroupId;
 export const schedule = refresh.schedule;
 export const worstStalenessByDesignSeconds = refresh.worstStalenessByDesignSeconds;
 export const maxStalenessSeconds = refresh.maxStalenessSeconds;
-export const monthlyCost = refresh.monthlyCost;
+/** Of the whole stack: a database that is made with it is not the component's. */
+export const monthlyCost = inCents(cost);
 export const verification = refresh.verification;
 export const grants = refresh.grants;
 export const freshnessQuery = refresh.freshnessQuery;

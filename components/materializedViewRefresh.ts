@@ -3,13 +3,12 @@ import * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "./args";
 import { bundleHandler } from "./bundle";
 import { checkedPlan } from "./checkedPlan";
-import { estimateMonthlyCost, type CostEstimate } from "./cost/cost";
-import { PriceUnknownError, recordedPrices } from "./cost/prices";
+import type { CostEstimate } from "./cost/cost";
 import { partitionOf } from "./plan/arnTemplates";
 import { dashboardBody, dashboardUrl } from "./plan/dashboardPlan";
+import { estimateOf } from "./plan/estimate";
 import { freshnessQueryOf, grantsOf } from "./plan/permissionPlan";
 import { MAX_STALENESS_TAG, MONTHLY_BUDGET_USD_TAG, MONTHLY_USD_TAG, type Plan } from "./plan/plan";
-import { usageOf } from "./plan/usagePlan";
 import { verificationCommands } from "./plan/verificationPlan";
 import { createAlarmActions, createAlarms } from "./resources/alarms";
 import { createFunction, createInvokeConfig } from "./resources/function";
@@ -25,13 +24,14 @@ import type { Scope } from "./resources/scope";
 import { createQueues, createTicks, type DelayQueue } from "./resources/ticks";
 import { functionEnvironment } from "./settings/environment";
 
-/** What a month costs, in US dollars, to the cent. Empty where the prices of a region are not recorded. */
+/** What a month costs, in US dollars, to the cent. Without lines where the prices of a region are not recorded. */
 export interface MonthlyCost {
+  /** The sum of all lines. */
   totalUsd?: number;
   /** What is left when the account's free tiers are not used up by others. */
   totalWithFreeTierUsd?: number;
-  /** By what is billed. */
-  lines: Record<string, number>;
+  /** What is billed, each with its price. */
+  lines: Record<string, number>[];
 }
 
 /**
@@ -95,7 +95,7 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
     const plan = checkedPlan(name, args);
     const region = regionOf(args.region, this);
     const partition = region.apply(partitionOf);
-    const cost = region.apply((known) => costOf(plan, known));
+    const cost = region.apply((known) => estimateOf(plan, known).cost);
     const scope = { parent: this, tags: { ...plan.tags, ...args.tags } };
     const failureDestinationArn = args.failureQueueArn ?? args.failureTopicArn;
 
@@ -293,17 +293,6 @@ function subnetsOf({ network }: MaterializedViewRefreshArgs): pulumi.Output<stri
   });
 }
 
-/** The estimate, or why there is none: not knowing a price is no reason to refuse a stack. */
-function costOf(plan: Plan, region: string): CostEstimate | undefined {
-  try {
-    return estimateMonthlyCost(usageOf(plan, region), recordedPrices);
-  } catch (error) {
-    if (!(error instanceof PriceUnknownError)) throw error;
-    void pulumi.log.warn(error.message);
-    return undefined;
-  }
-}
-
 /** Tags of the rule: the promise and its price, for policies and people to read. */
 function promiseTags(
   { settings, maxStalenessSeconds }: Plan,
@@ -317,12 +306,13 @@ function promiseTags(
   };
 }
 
-function inCents(cost: CostEstimate | undefined): MonthlyCost {
-  if (cost === undefined) return { lines: {} };
+/** An estimate, to the cent. */
+export function inCents(cost: CostEstimate | undefined): MonthlyCost {
+  if (cost === undefined) return { lines: [] };
   const cents = (usd: number): number => Math.round(usd * 100) / 100;
   return {
     totalUsd: cents(cost.totalUsd),
     totalWithFreeTierUsd: cents(cost.totalWithFreeTierUsd),
-    lines: Object.fromEntries(cost.lines.map((line) => [line.description, cents(line.monthlyUsd)])),
+    lines: cost.lines.map((line) => ({ [line.description]: cents(line.monthlyUsd) })),
   };
 }

@@ -46,6 +46,11 @@ const NO_REGION: Fault = {
   remedy: "pulumi config set aws:region us-west-2",
 };
 
+/** The region of the stack, which {@link stackSettings} has asked for. */
+export function stackRegion(): string {
+  return aws.config.region ?? "";
+}
+
 function readSettings(values: Record<string, string | undefined>): { settings?: Settings; faults: Fault[] } {
   try {
     return { settings: parseSettings(values, "deploy", aws.config.region), faults: [] };

@@ -19,6 +19,8 @@ export interface SandboxDatabaseArgs {
   rolePath: string;
   permissionsBoundaryArn: pulumi.Input<string> | undefined;
   tags: Record<string, pulumi.Input<string>>;
+  /** Further tags of the instance alone. */
+  instanceTags: Record<string, string>;
 }
 
 /** Master user of the instance. Its password is made and kept by RDS in Secrets Manager, never seen by Pulumi. */
@@ -86,7 +88,7 @@ export class SandboxDatabase extends pulumi.ComponentResource {
         applyImmediately: true,
         autoMinorVersionUpgrade: true,
         copyTagsToSnapshot: true,
-        tags: args.tags,
+        tags: { ...args.tags, ...args.instanceTags },
       },
       child,
     );

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { DatabaseArgs, NetworkArgs } from "../components/args";
-import type { Plan } from "../components/plan/plan";
+import { estimateOf } from "../components/plan/estimate";
+import { makePlan, MONTHLY_USD_TAG, type Plan } from "../components/plan/plan";
 import { functionEnvironment } from "../components/settings/environment";
 import type { Settings } from "../components/settings/schema";
 import { SandboxDatabase } from "./database";
@@ -16,7 +17,7 @@ export interface Places {
 }
 
 /** Makes what the settings of a stack want made, and names the rest. */
-export function createPlaces(plan: Plan): Places {
+export function createPlaces(plan: Plan, region: string): Places {
   const { tags } = plan;
   const { database, network } = plan.settings;
   const name = plan.names.base;
@@ -26,7 +27,7 @@ export function createPlaces(plan: Plan): Places {
     network.create === true
       ? new SandboxNetwork(name, { zones: network.zones ?? 2, tags })
       : { vpcId, subnetIds };
-  if (database.create !== undefined) return createdDatabase(plan, database.create, subnets);
+  if (database.create !== undefined) return createdDatabase(plan, database.create, subnets, region);
   const { create: _created, proxy, resourceId, ...given } = database;
   return {
     database: {
@@ -62,10 +63,12 @@ interface Subnets {
 const CREATED = { name: "scanner", user: "matview_refresh_function", port: 5_432 } as const;
 
 function createdDatabase(
-  { settings, names, group, views, tags }: Plan,
+  plan: Plan,
   create: NonNullable<Settings["database"]["create"]>,
   subnets: Subnets,
+  region: string,
 ): Places {
+  const { settings, names, group, views, tags } = plan;
   const { database, rolePath, permissionsBoundaryArn, runtime, logRetentionDays } = settings;
   const name = names.base;
   const { vpcId } = subnets;
@@ -83,6 +86,7 @@ function createdDatabase(
     rolePath,
     permissionsBoundaryArn,
     tags,
+    instanceTags: { [MONTHLY_USD_TAG]: priceOf(plan, region) },
   });
   const migrations = new SandboxMigrations(name, {
     vpcId,
@@ -124,4 +128,12 @@ function createdDatabase(
     network: { vpcId, subnetIds, databaseSecurityGroupId: made.securityGroupId },
     ready: [migrations, ...made.ready],
   };
+}
+
+/** What the database adds to the component's own price, which the component tells itself; the budget's rule adds them up. */
+function priceOf(plan: Plan, region: string): string {
+  const { create: _made, ...database } = plan.settings.database;
+  const alone = makePlan({ ...plan.settings, database });
+  const [whole, component] = [plan, alone].map((each) => estimateOf(each, region).cost?.totalUsd);
+  return whole === undefined || component === undefined ? "unknown" : (whole - component).toFixed(2);
 }

@@ -1,6 +1,7 @@
 /** Names, and the way of a tick: the rule, its targets, the queues that hold ticks back. */
 import { tickInput } from "../settings/environment";
 import { resourceNamePart } from "../settings/names";
+import { KNOWN_LATER } from "../settings/readers";
 import type { Settings } from "../settings/schema";
 import type { Schedule } from "../time/schedule";
 import type { NamesPlan, QueuePlan, RulePlan, TargetPlan } from "./planTypes";
@@ -21,7 +22,7 @@ export function planNames({ namePrefix, logGroupName }: Settings, group: string)
     function: base,
     role: base,
     rule: base,
-    logGroup: logGroupName ?? `/aws/lambda/${base}`,
+    logGroup: logGroupName === KNOWN_LATER ? "the log group given" : (logGroupName ?? `/aws/lambda/${base}`),
     securityGroup: base,
     topic: base,
     dashboard: base,

@@ -79,7 +79,7 @@ export function createTicks(
   for (const target of targets) {
     createTarget(logicalName, target, parts, rule, { ...opts, dependsOn: [permission, ...admitted] });
   }
-  const mappings = queues.map((queue) => createMapping(logicalName, queue, parts, opts));
+  const mappings = queues.map((queue) => createMapping(logicalName, queue, parts, tags, opts));
   return { rule, mappings };
 }
 
@@ -141,6 +141,7 @@ function createMapping(
   logicalName: string,
   queue: DelayQueue,
   { fn, grants }: TickParts,
+  tags: Scope["tags"],
   opts: pulumi.CustomResourceOptions,
 ): aws.lambda.EventSourceMapping {
   return new aws.lambda.EventSourceMapping(
@@ -150,6 +151,7 @@ function createMapping(
       functionName: fn.name,
       batchSize: queue.plan.batchSize,
       scalingConfig: { maximumConcurrency: queue.plan.maximumConcurrency },
+      tags,
     },
     { ...opts, dependsOn: grants },
   );

@@ -209,7 +209,7 @@ describe("components in a program", () => {
       );
     const later = Array.from({ length: 5 }, (_, index) => pulumi.output(`${topic("us-east-1")}-${index}`));
     await refused(later, /alarmTopicArns.*\n.*has 5/);
-    await refused([topic("eu-west-1")], /is in eu-west-1/);
+    await refused([topic("eu-west-1")], /own region, us-east-1/);
     const run = await runComponent(() => ({ alarmTopicArns: later }));
     const alarm = oneOf(run, "MetricAlarm", "views-alarm-failing");
     assert.deepEqual(
@@ -218,24 +218,63 @@ describe("components in a program", () => {
     );
   });
 
-  it("miss a region, and say how to set one", async () => {
-    const region = process.env.AWS_REGION;
-    const defaultRegion = process.env.AWS_DEFAULT_REGION;
-    delete process.env.AWS_REGION;
-    delete process.env.AWS_DEFAULT_REGION;
-    try {
-      const program = () => new MaterializedViewRefresh("views", plainArgs);
-      await assert.rejects(
-        withMocks("dev", "program", {}, program),
-        /No AWS region is set.*pulumi config set aws:region/,
-      );
-      const { result } = await withMocks("dev", "program", {}, () =>
-        outputsOf(new MaterializedViewRefresh("views", { ...plainArgs, region: "eu-west-1" })),
-      );
-      assert.match(result.dashboardUrl, /region=eu-west-1/);
-    } finally {
-      if (region !== undefined) process.env.AWS_REGION = region;
-      if (defaultRegion !== undefined) process.env.AWS_DEFAULT_REGION = defaultRegion;
-    }
+  it("take the region of their provider, and refuse another", async () => {
+    const { result } = await runComponent({ region: "us-east-1" });
+    assert.match(result.dashboardUrl, /region=us-east-1/);
+    await assert.rejects(
+      runComponent({ region: "eu-west-1" }),
+      /region is "eu-west-1", and the component's provider is in us-east-1/,
+    );
+  });
+
+  it("are told apart by component and stack, where no prefix is given", async () => {
+    const run = await withMocks("blue", "program", {}, () =>
+      ["one", "two"].map((name) => outputsOf(new MaterializedViewRefresh(name, plainArgs))),
+    );
+    const names = run.result.map(({ functionName }) => functionName);
+    assert.deepEqual(names, ["one-blue-refresh-job-progress", "two-blue-refresh-job-progress"]);
+  });
+
+  it("refuse one subnet, and a topic of another region, that are known only after deployment", async () => {
+    const { network } = plainArgs;
+    const subnetIds = pulumi.output(["subnet-0a1b2c3d4e5f60718"]);
+    await assert.rejects(
+      runComponent(() => ({ network: { ...network, subnetIds } })),
+      /subnetIds has 1/,
+    );
+    const topic = pulumi.output("arn:aws:sns:eu-west-1:123456789012:on-call");
+    await assert.rejects(
+      runComponent(() => ({ alarmTopicArns: [topic] })),
+      /own region, us-east-1, and arn:aws:sns:eu-west-1/,
+    );
+  });
+
+  it("take what another resource gives wherever the plan does not need it, and say where it does", async () => {
+    const later = (value: string): pulumi.Output<string> => pulumi.output(value);
+    const key = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-0000-4000-8000-000000000000";
+    const run = await runComponent(() => ({
+      database: { ...plainArgs.database, name: later("scanner"), user: later("refresher") },
+      kmsKeyArn: later(key),
+      roleArn: later("arn:aws:iam::123456789012:role/given"),
+      logGroupName: later("/shared/refresh"),
+      failureQueueArn: later("arn:aws:sqs:us-east-1:123456789012:lost"),
+      environment: { TEAM: later("data") },
+      tags: { owner: later("data") },
+    }));
+    const fn = oneOf(run, "Function");
+    const { variables } = fn.inputs.environment as { variables: Record<string, string> };
+    assert.deepEqual(
+      [fn.inputs.kmsKeyArn, fn.inputs.role, variables.TEAM, variables.MATVIEW_DATABASE_USER],
+      [key, "arn:aws:iam::123456789012:role/given", "data", "refresher"],
+    );
+    assert.deepEqual(fn.inputs.loggingConfig, { logFormat: "Text", logGroup: "/shared/refresh" });
+    assert.ok(run.result.rolePolicy.includes("/refresher") && run.result.rolePolicy.includes(":lost"));
+    assert.ok(run.result.grants.some((sql) => sql.includes('ON DATABASE "scanner"')));
+    assert.doesNotMatch(JSON.stringify([run.resources, run.result]), /known after/);
+    const rate = later("rate(1 minute)") as unknown as string;
+    await assert.rejects(
+      runComponent(() => ({ refreshRate: rate })),
+      /refreshRate.*\n.*only after deployment/,
+    );
   });
 });

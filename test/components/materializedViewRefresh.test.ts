@@ -241,6 +241,7 @@ describe("the component", () => {
     assert.equal(tagged.length, 18);
     const own = { "matview-refresh:group": "job-progress", team: "data" };
     for (const { type, name, inputs } of tagged) {
+      assert.ok(inputs.tags, name);
       const { "matview-refresh:max-staleness-seconds": promise, ...rest } = inputs.tags as Record<
         string,
         string

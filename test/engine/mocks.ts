@@ -3,6 +3,7 @@
  * when every registration has been answered, and fails when any of them did, or an `apply`.
  */
 import * as pulumi from "@pulumi/pulumi";
+import { bundleHandler } from "../../components/bundle";
 import type { RegisterResourceRequest, RegisterResourceResponse } from "@pulumi/pulumi/proto/resource_pb";
 import { lookUp, makeResource, type Properties } from "./standin/answers";
 
@@ -62,7 +63,7 @@ export async function withMocks<Result>(
   return failingWithRejections(async () => {
     const returned = await program();
     await pulumi.runtime.disconnect();
-    return async () => ({ resources, result: await valueOf(returned) });
+    return { resources, result: await valueOf(returned) };
   });
 }
 
@@ -124,21 +125,21 @@ function registrationOf(
 }
 
 /**
- * Runs `body`, then what it returned. A rejection that nobody handles, as of an `apply`, is thrown in between: the
- * value that waits for it would never come.
+ * Runs `body`; a rejection that nobody handles, as of an `apply`, is thrown as soon as it comes: the value that waits
+ * for it would never come.
  */
-async function failingWithRejections<Value>(body: () => Promise<() => Promise<Value>>): Promise<Value> {
-  const rejections: unknown[] = [];
+async function failingWithRejections<Value>(body: () => Promise<Value>): Promise<Value> {
   const listeners = process.rawListeners("unhandledRejection") as NodeJS.UnhandledRejectionListener[];
   process.removeAllListeners("unhandledRejection");
-  process.on("unhandledRejection", (reason) => rejections.push(reason));
   try {
-    const finish = await body();
-    // Node tells of a rejection after the turn in which nobody handled it.
-    await new Promise((resolve) => setImmediate(resolve));
-    if (rejections.length > 0) throw rejections[0];
-    return await finish();
+    const rejection = new Promise<never>((_, reject) => process.on("unhandledRejection", reject));
+    return await Promise.race([rejection, body()]);
+  } catch (error) {
+    // One failure may be told again, at the latest when the function has its bundle: not to the next test.
+    await bundleHandler("handler/index.ts", "dist/refresh");
+    throw error;
   } finally {
+    for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
     process.removeAllListeners("unhandledRejection");
     for (const listener of listeners) process.on("unhandledRejection", listener);
   }
