@@ -188,7 +188,7 @@ describeEngine("a stack with an existing database", () => {
       "runbookUrl",
       "timeoutSeconds",
     ]);
-    assert.match(text, /10 settings need mending/);
+    assert.match(text, /10 settings are wrong/);
     assert.match(text, /pulumi config set refreshRate "rate\(2 minutes\)"/);
     assert.match(text, /perhaps memoryMb is meant/);
     assert.doesNotMatch(text, /^\s+at .+:\d+/m);

@@ -29,9 +29,9 @@ describeEngine("a program in another language", () => {
     assertSucceeded(up);
     assert.deepEqual(up.summary, { create: 23 });
     const outputs = await stack.outputs();
-    assert.equal(outputs.functionName, "matview-refresh-job-progress");
+    assert.equal(outputs.functionName, "views-dev-refresh-job-progress");
     assert.deepEqual(outputs.queueUrls, [
-      "https://sqs.eu-central-1.amazonaws.com/123456789012/matview-refresh-job-progress-30s",
+      "https://sqs.eu-central-1.amazonaws.com/123456789012/views-dev-refresh-job-progress-30s",
     ]);
     assert.ok((outputs.grants as string[]).includes('GRANT rds_iam TO "matview_refresh";'));
     assert.equal(stepOfType(up, "Function").inputs.memorySize, 1024);
