@@ -1,0 +1,58 @@
+/** Who may import whom: one way down, no circle, and the product knows nothing of the run on this machine. */
+const from = (path) => ({ path: `^${path}/` });
+const anyOf = (...folders) => ({ path: `^(${folders.join("|")})/` });
+const rule = (name, comment, source, target) => ({
+  name,
+  comment,
+  severity: "error",
+  from: source,
+  to: target,
+});
+
+module.exports = {
+  forbidden: [
+    rule("no-circle", "Whoever reads one file of a circle has to read all of them.", {}, { circular: true }),
+    rule(
+      "time-is-the-ground-floor",
+      "Schedules, AWS's limits and the replay are pure and stand on nothing.",
+      from("components/time"),
+      { path: "^", pathNot: "^components/time/" },
+    ),
+    rule(
+      "settings-know-no-plan",
+      "Settings are checked before anything is made of them.",
+      from("components/settings"),
+      anyOf("components/plan", "components/resources", "components/cost"),
+    ),
+    rule(
+      "the-plan-is-pure",
+      "No Pulumi, no AWS, no files: the same settings give the same plan everywhere.",
+      anyOf("components/time", "components/settings", "components/plan"),
+      { path: "(^components/resources/|node_modules/@pulumi/|^(fs|path|os|child_process)$)" },
+    ),
+    rule(
+      "the-handler-stands-alone",
+      "It knows SQL and its environment, and nothing of Pulumi.",
+      from("handler"),
+      { path: "^(components|sandbox|migrations|policy|cli|local|bench)/|node_modules/@pulumi/" },
+    ),
+    rule(
+      "the-product-knows-no-demo",
+      "The run on this machine stands on the product, never the other way round.",
+      anyOf("handler", "components", "migrations", "policy", "sandbox"),
+      anyOf("local", "cli", "bench", "test"),
+    ),
+    rule(
+      "no-one-runs-the-commands",
+      "Commands stand on everything else.",
+      { pathNot: "^(cli|bench|test)/" },
+      anyOf("cli"),
+    ),
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "^(components/node_modules|dist)/" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+  },
+};
