@@ -19,7 +19,7 @@ import {
   createSecurityGroup,
   type SecretsEndpoint,
 } from "./resources/network";
-import { createRole, givenRole, policyDocument, type ArnValues } from "./resources/role";
+import { createRole, givenRole, policyDocument, type ArnValues, type FunctionRole } from "./resources/role";
 import type { Scope } from "./resources/scope";
 import { createQueues, createTicks, type DelayQueue } from "./resources/ticks";
 import { functionEnvironment } from "./settings/environment";
@@ -94,80 +94,33 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
     super("matview-refresh:index:MaterializedViewRefresh", name, {}, opts);
     const plan = checkedPlan(name, args);
     const region = regionOf(args.region, this);
-    const partition = region.apply(partitionOf);
     const cost = region.apply((known) => estimateOf(plan, known).cost);
-    const scope = { parent: this, tags: { ...plan.tags, ...args.tags } };
-    const failureDestinationArn = args.failureQueueArn ?? args.failureTopicArn;
+    const stack: Stack = { name, args, plan, region, parent: this, tags: { ...plan.tags, ...args.tags } };
 
-    const network = createNetwork(name, scope, args, plan, region);
-    const logs =
-      args.logGroupName === undefined
-        ? createLogGroup(`${name}-logs`, scope, {
-            name: plan.names.logGroup,
-            retentionDays: plan.settings.logRetentionDays,
-            kmsKeyArn: args.kmsKeyArn,
-          })
-        : undefined;
-    const logGroupName = pulumi.output(logs?.name ?? args.logGroupName ?? "");
-    const queues = createQueues(`${name}-rule`, scope, plan.queues, args.kmsKeyArn);
-    const policy = policyDocument(plan.statements, {
-      ...arnValues(args, this, region, queues),
-      ...(logs === undefined ? {} : { logGroupArn: logs.arn }),
-    });
-    const role =
-      args.roleArn === undefined
-        ? createRole(`${name}-role`, scope, {
-            name: plan.names.role,
-            path: plan.settings.rolePath,
-            permissionsBoundaryArn: args.permissionsBoundaryArn,
-            policy,
-            partition,
-          })
-        : givenRole(args.roleArn);
-    const bundle = pulumi.output(bundleHandler("handler/index.ts", "dist/refresh"));
-    const fn = createFunction(`${name}-function`, scope, plan.function, {
-      code: bundle.apply(
-        ({ file }) => new pulumi.asset.AssetArchive({ "index.js": new pulumi.asset.FileAsset(file) }),
-      ),
-      roleArn: role.arn,
-      logGroupName,
-      environment: { ...environmentOf(args, plan), ...network.endpoint?.variables },
-      subnetIds: subnetsOf(args),
-      securityGroupId: network.securityGroupId,
-      kmsKeyArn: args.kmsKeyArn,
-      dependsOn: [...role.grants, ...(network.endpoint === undefined ? [] : [network.endpoint.endpoint])],
-    });
-    createInvokeConfig(`${name}-function`, scope, fn, {
-      retries: plan.asyncRetries,
-      eventAgeSeconds: plan.settings.eventAgeSeconds,
-      failureDestinationArn,
-    });
-    const { rule, mappings } = createTicks(`${name}-rule`, scope, plan, {
+    const network = createNetwork(stack);
+    const logs = createLogs(stack);
+    const queues = createQueues(`${name}-rule`, stack, plan.queues, args.kmsKeyArn);
+    const role = createExecutionRole(stack, logs, queues);
+    const { fn, codeHash } = createRefreshFunction(stack, network, logs, role);
+    const { rule, mappings } = createTicks(`${name}-rule`, stack, plan, {
       fn,
       queues,
       grants: role.grants,
       failureQueueArn: args.failureQueueArn,
       ruleTags: promiseTags(plan, cost),
     });
-    const actions = createAlarmActions(`${name}-topic`, scope, plan.names.topic, args, region);
-    const alarms = createAlarms(`${name}-alarm`, scope, plan.alarms, actions);
-    const dashboard = new aws.cloudwatch.Dashboard(
-      `${name}-dashboard`,
-      {
-        dashboardName: plan.names.dashboard,
-        dashboardBody: region.apply((known) => JSON.stringify(dashboardBody(plan, known))),
-      },
-      { parent: this },
-    );
+    const actions = createAlarmActions(`${name}-topic`, stack, plan.names.topic, args, region);
+    const alarms = createAlarms(`${name}-alarm`, stack, plan.alarms, actions);
+    const dashboard = createDashboard(stack);
 
     const outputs: Omit<MaterializedViewRefresh, keyof pulumi.ComponentResource> = {
       functionArn: fn.arn,
       functionName: fn.name,
-      codeHash: bundle.sha256,
+      codeHash,
       roleArn: role.arn,
       roleName: role.name,
-      rolePolicy: policy,
-      logGroupName,
+      rolePolicy: role.policy,
+      logGroupName: logs.name,
       ruleArn: rule.arn,
       ruleName: rule.name,
       schedule: pulumi.output(plan.schedule.description),
@@ -194,6 +147,14 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
   }
 }
 
+/** A component that is being built: what all its parts are made of. */
+interface Stack extends Scope {
+  name: string;
+  args: MaterializedViewRefreshArgs;
+  plan: Plan;
+  region: pulumi.Output<string>;
+}
+
 /** The provider's region. @throws RunError where the program names another: no login would ever work. */
 function regionOf(given: string | undefined, parent: pulumi.Resource): pulumi.Output<string> {
   return aws.getRegionOutput({}, { parent }).region.apply((region) => {
@@ -205,23 +166,24 @@ function regionOf(given: string | undefined, parent: pulumi.Resource): pulumi.Ou
   });
 }
 
-/** The function's security group (its own, or the one given) and, where asked for, a way to Secrets Manager. */
-function createNetwork(
-  name: string,
-  scope: Scope,
-  { network, database }: MaterializedViewRefreshArgs,
-  plan: Plan,
-  region: pulumi.Output<string>,
-): { securityGroupId: pulumi.Output<string>; endpoint?: SecretsEndpoint } {
+/** Where the function stands in the network, and its way to Secrets Manager, where one is asked for. */
+interface Network {
+  securityGroupId: pulumi.Output<string>;
+  endpoint?: SecretsEndpoint;
+}
+
+function createNetwork(stack: Stack): Network {
+  const { name, plan, region } = stack;
+  const { network, database } = stack.args;
   const { vpcId, subnetIds, databaseSecurityGroupId } = network;
   const { secretArn } = database;
   const endpoint =
     network.secretsEndpoint === true && secretArn !== undefined
-      ? createSecretsEndpoint(`${name}-secrets`, scope, { vpcId, subnetIds, region, secretArn })
+      ? createSecretsEndpoint(`${name}-secrets`, stack, { vpcId, subnetIds, region, secretArn })
       : undefined;
   const securityGroupId =
     network.securityGroupId ??
-    createSecurityGroup(`${name}-security-group`, scope, {
+    createSecurityGroup(`${name}-security-group`, stack, {
       name: plan.names.securityGroup,
       vpcId,
       // Without a group of the function's own the settings have asked for this one.
@@ -230,25 +192,93 @@ function createNetwork(
       reachesSecretsManager: database.auth === "secret",
       endpointSecurityGroupId: endpoint?.securityGroupId,
     }).id;
-  if (endpoint !== undefined) admitToEndpoint(`${name}-secrets-in`, scope, endpoint, securityGroupId);
+  if (endpoint !== undefined) admitToEndpoint(`${name}-secrets-in`, stack, endpoint, securityGroupId);
   return { securityGroupId: pulumi.output(securityGroupId), ...(endpoint === undefined ? {} : { endpoint }) };
 }
 
-/** What the placeholders of the plan's statements stand for. */
-function arnValues(
-  args: MaterializedViewRefreshArgs,
-  parent: pulumi.Resource,
-  region: pulumi.Output<string>,
-  queues: DelayQueue[],
-): ArnValues {
-  const { database, kmsKeyArn, failureQueueArn, failureTopicArn, logGroupName } = args;
-  const partition = region.apply(partitionOf);
+/** The function's log group: the component's own, or the one that is given. */
+interface Logs {
+  name: pulumi.Output<string>;
+  arn: pulumi.Output<string>;
+}
+
+function createLogs(stack: Stack): Logs {
+  const { args, plan, region, parent } = stack;
+  const { kmsKeyArn, logGroupName } = args;
+  if (logGroupName === undefined) {
+    const retentionDays = plan.settings.logRetentionDays;
+    const own = { name: plan.names.logGroup, retentionDays, kmsKeyArn };
+    return createLogGroup(`${stack.name}-logs`, stack, own);
+  }
   const { accountId } = aws.getCallerIdentityOutput({}, { parent });
+  const arn = pulumi.interpolate`arn:${region.apply(partitionOf)}:logs:${region}:${accountId}:log-group:${logGroupName}`;
+  return { name: pulumi.output(logGroupName), arn };
+}
+
+/** The role, with what it allows or, when it was given, must allow. */
+function createExecutionRole(
+  stack: Stack,
+  logs: Logs,
+  queues: DelayQueue[],
+): FunctionRole & { policy: pulumi.Output<string> } {
+  const { args, plan, region } = stack;
+  const policy = policyDocument(plan.statements, { ...arnValues(stack, queues), logGroupArn: logs.arn });
+  if (args.roleArn !== undefined) return { ...givenRole(args.roleArn), policy };
+  const role = createRole(`${stack.name}-role`, stack, {
+    name: plan.names.role,
+    path: plan.settings.rolePath,
+    permissionsBoundaryArn: args.permissionsBoundaryArn,
+    policy,
+    partition: region.apply(partitionOf),
+  });
+  return { ...role, policy };
+}
+
+/** The function with its bundle, and what becomes of events that it did not take. */
+function createRefreshFunction(
+  stack: Stack,
+  { securityGroupId, endpoint }: Network,
+  logs: Logs,
+  role: FunctionRole,
+): { fn: aws.lambda.Function; codeHash: pulumi.Output<string> } {
+  const { name, args, plan } = stack;
+  const bundle = pulumi.output(bundleHandler("handler/index.ts", "dist/refresh"));
+  const fn = createFunction(`${name}-function`, stack, plan.function, {
+    code: bundle.apply(
+      ({ file }) => new pulumi.asset.AssetArchive({ "index.js": new pulumi.asset.FileAsset(file) }),
+    ),
+    roleArn: role.arn,
+    logGroupName: logs.name,
+    environment: { ...environmentOf(args, plan), ...endpoint?.variables },
+    subnetIds: subnetsOf(args),
+    securityGroupId,
+    kmsKeyArn: args.kmsKeyArn,
+    dependsOn: [...role.grants, ...(endpoint === undefined ? [] : [endpoint.endpoint])],
+  });
+  createInvokeConfig(`${name}-function`, stack, fn, {
+    retries: plan.asyncRetries,
+    eventAgeSeconds: plan.settings.eventAgeSeconds,
+    failureDestinationArn: args.failureQueueArn ?? args.failureTopicArn,
+  });
+  return { fn, codeHash: bundle.sha256 };
+}
+
+function createDashboard({ name, plan, region, parent }: Stack): aws.cloudwatch.Dashboard {
+  const dashboardText = region.apply((known) => JSON.stringify(dashboardBody(plan, known)));
+  return new aws.cloudwatch.Dashboard(
+    `${name}-dashboard`,
+    { dashboardName: plan.names.dashboard, dashboardBody: dashboardText },
+    { parent },
+  );
+}
+
+/** What the placeholders of the plan's statements stand for. */
+function arnValues({ args, region, parent }: Stack, queues: DelayQueue[]): ArnValues {
+  const { database, kmsKeyArn, failureQueueArn, failureTopicArn } = args;
   return {
     region,
-    partition,
-    accountId,
-    logGroupArn: pulumi.interpolate`arn:${partition}:logs:${region}:${accountId}:log-group:${logGroupName}`,
+    partition: region.apply(partitionOf),
+    accountId: aws.getCallerIdentityOutput({}, { parent }).accountId,
     databaseResourceId: database.resourceId,
     databaseUser: database.user,
     secretArn: database.secretArn,
