@@ -49,7 +49,7 @@ describeEngine("policy pack", () => {
       assert.deepEqual(up.violations, []);
     });
 
-    it("refuses prod with the guide's alarm, a small budget and nobody to tell", async () => {
+    it("refuses prod with the classic alarm, a small budget and nobody to tell", async () => {
       const stack = await (
         await repositoryProgram()
       ).openStack({
@@ -65,11 +65,14 @@ describeEngine("policy pack", () => {
       const preview = await stack.preview({ policyPacks });
       assert.notEqual(preview.exitCode, 0);
       const refusals = refusalsOf(preview).join("\n");
-      assert.match(refusals, /-errors of .* can never fire: it needs at least 6 errors/);
+      assert.match(
+        refusals,
+        /-errors of .* can never fire: it needs GreaterThanThreshold 5 in 2 of 2 periods/,
+      );
       // Every 30 seconds: two ticks a minute, through the rule's target and the queue.
-      assert.match(refusals, /a period holds at most 2 \(2 ticks x \(1 \+ 0 retries\), Sum\)/);
+      assert.match(refusals, /fails \(with 0 retries\), a period holds at most 2 errors/);
       assert.match(refusals, /cost about \$\d+\.\d\d a month; its budget is \$1\.00/);
-      assert.match(refusals, /-stale has no action that is enabled: in production nobody hears it/);
+      assert.match(refusals, /tell nobody: .*-stale/);
       const policies = preview.violations
         .filter(({ level }) => level === "mandatory")
         .map(({ policy }) => policy);
@@ -99,14 +102,12 @@ describeEngine("policy pack", () => {
       );
     });
 
-    it("refuses the guide's own, for each of its faults, and quotes no password", async () => {
+    it("refuses one with the classic alarm, for each of its faults, and quotes no password", async () => {
       const stack = await program.openStack({
         stack: "prod",
-        config: { fault: "guide", "aws:region": "us-east-1" },
+        config: { fault: "classic", "aws:region": "us-east-1" },
       });
-      const config = path.join(program.directory, "policy-config.json");
-      await writeFile(config, JSON.stringify({ "monthly-budget": { monthlyBudgetUsd: 5 } }));
-      const preview = await stack.preview({ policyPacks, policyPackConfigs: [config] });
+      const preview = await stack.preview({ policyPacks });
       assert.notEqual(preview.exitCode, 0);
       const policies = preview.violations
         .filter(({ level }) => level === "mandatory")
@@ -117,15 +118,13 @@ describeEngine("policy pack", () => {
         "errors-alarm",
         "least-privilege",
         "log-retention",
-        "monthly-budget",
         "refresh-timeout",
         "retries",
-        "stale-alarm",
         "supported-runtime",
       ]);
       assert.match(
         refusalsOf(preview).join("\n"),
-        /a period holds at most 3 \(1 tick x \(1 \+ 2 retries\), Sum\)/,
+        /every tick of rate\(1 minute\) fails \(with 2 retries\), a period holds at most 3 errors/,
       );
       assert.doesNotMatch(JSON.stringify(preview.violations), /correct-horse|battery-staple|thumbnails/);
     });
@@ -139,40 +138,26 @@ describeEngine("policy pack", () => {
       assert.equal(preview.exitCode, 0, told(preview));
       const remarks = remarksOf(preview).join("\n");
       assert.match(remarks, /Judged at update: what policy policy allows is not known yet/);
-      assert.match(remarks, /Judged at update: threshold of alarm silent/);
+      assert.match(remarks, /Judged at update: whether alarm errors.* can fire \(threshold\)/);
       const up = await stack.up({ policyPacks });
       assert.notEqual(up.exitCode, 0, told(up));
       const refusals = refusalsOf(up).join("\n");
-      assert.match(refusals, /Policy policy of a refresh role: .* allows resources \*/);
-      assert.match(refusals, /does not breach when there is no success \(LessThanThreshold 0\)/);
+      assert.match(refusals, /Policy policy of a refresh role: .* allows \*/);
+      assert.match(refusals, /Alarm errors.* can never fire/);
       const { resources = [] } = await stack.exportState();
       assert.ok(resources.some(({ type }) => type === "aws:lambda/function:Function"));
     });
 
-    it("stops the update before a function is made whose own fault turns up then", async () => {
-      const stack = await program.openStack({
-        stack: "prod",
-        config: { fault: "late-function", "aws:region": "us-east-1" },
-      });
-      const up = await stack.up({ policyPacks });
-      assert.notEqual(up.exitCode, 0, told(up));
-      assert.match(refusalsOf(up).join("\n"), /The timeout of refresh is 600 s; 10 to 120 s are allowed/);
-      const { resources = [] } = await stack.exportState();
-      assert.ok(!resources.some(({ urn }) => urn.endsWith("Function::refresh")));
-    });
-
-    it("stops at a configuration that is wrong", async () => {
+    it("stops at a configuration key that a rule does not have", async () => {
       const stack = await program.openStack({ stack: "prod", config: { "aws:region": "us-east-1" } });
-      const config = path.join(program.directory, "wrong-config.json");
-      await writeFile(config, JSON.stringify({ "refresh-timeout": { mostSeconds: 901 } }));
+      const config = path.join(program.directory, "policy-config.json");
+      await writeFile(config, JSON.stringify({ "monthly-budget": { monthlyBudgetUSD: 100 } }));
       const preview = await stack.preview({ policyPacks, policyPackConfigs: [config] });
       assert.notEqual(preview.exitCode, 0);
-      assert.match(told(preview), /mostSeconds/);
-      assert.equal(preview.steps.length, 0);
-      await writeFile(config, JSON.stringify({ "refresh-timeout": { mostSecond: 100 } }));
-      const misspelt = await stack.preview({ policyPacks, policyPackConfigs: [config] });
-      assert.notEqual(misspelt.exitCode, 0);
-      assert.match(told(misspelt), /"mostSecond" is not a configuration key.*Did you mean "mostSeconds"/);
+      assert.match(
+        told(preview),
+        /"monthlyBudgetUSD" is not a configuration key.*Did you mean "monthlyBudgetUsd"/,
+      );
     });
   });
 });
