@@ -21,8 +21,9 @@ import {
   type Properties,
   type Reading,
 } from "./reading";
+import type { Related } from "./relations";
 import { nameOf, TYPE, type Resource, type ResourcesOfType } from "./resource";
-import { ticksOf, triggersOf, type Ticks, type Triggers } from "./triggers";
+import { ticksOf, triggersOf, type Ticks, type Trigger } from "./triggers";
 
 /** Default of the pattern over names and descriptions. */
 export const REFRESH_NAME_PATTERN = "matview|materiali[sz]ed[-_ ]?view";
@@ -38,7 +39,8 @@ export interface RefreshFunction {
   /** Whether it applies this product's migrations: it has no schedule, but a role, a log and a connection. */
   isMigration: boolean;
   timeoutSeconds: Reading<number>;
-  triggers: Triggers;
+  /** How scheduled ticks reach it. */
+  triggers: Related<Trigger>;
   /** Absent where no schedule reaches it that counts. */
   ticks: Reading<Ticks>;
   asyncInvocation: AsyncInvocation;

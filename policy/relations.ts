@@ -22,15 +22,12 @@ export function refersTo(from: Resource, path: (string | number)[], to: Resource
 export function isNameOf(text: string, { props }: Resource): Relation {
   const name = readText(props, "name");
   const arn = readText(props, "arn");
-  if (!text.startsWith("arn:") || arn.state === "absent") return sameText(name, text);
+  if (!text.startsWith("arn:") || arn.state === "absent") {
+    return name.state === "unknown" ? "unclear" : known(name) === text ? "yes" : "no";
+  }
   if (arn.state === "known") return text === arn.value || text.startsWith(`${arn.value}:`) ? "yes" : "no";
   if (name.state !== "known") return "unclear";
   return [":", "/"].some((mark) => text.endsWith(mark + known(name))) ? "yes" : "no";
-}
-
-function sameText(name: ReturnType<typeof readText>, text: string): Relation {
-  if (name.state === "unknown") return "unclear";
-  return known(name) === text ? "yes" : "no";
 }
 
 /** `yes` where one relation at least is, else `unclear` where one is. */
@@ -38,9 +35,9 @@ export function strongest(relations: Relation[]): Relation {
   return relations.find((relation) => relation === "yes") ?? relations.find((r) => r === "unclear") ?? "no";
 }
 
-/** Resources that stand in a relation. */
-export interface Related {
-  found: Resource[];
+/** What stands in a relation, resources mostly. */
+export interface Related<Found = Resource> {
+  found: Found[];
   /** Whether there may be more, which a preview cannot tell. */
   isUnclear: boolean;
 }

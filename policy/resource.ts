@@ -33,7 +33,6 @@ export const TYPE = {
   securityGroupRule: "aws:ec2/securityGroupRule:SecurityGroupRule",
   ingressRule: "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
   database: "aws:rds/instance:Instance",
-  databaseCluster: "aws:rds/cluster:Cluster",
   clusterInstance: "aws:rds/clusterInstance:ClusterInstance",
 } as const;
 

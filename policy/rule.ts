@@ -37,11 +37,7 @@ export interface Rule<Own extends object = object> {
 export type RulePolicy = ResourceValidationPolicy & StackValidationPolicy;
 
 /** What every rule takes. */
-interface CommonConfig {
-  refreshNamePattern: string;
-}
-
-const COMMON_SCHEMA: Record<keyof CommonConfig, ConfigKeySchema> = {
+const COMMON_SCHEMA: Record<string, ConfigKeySchema> = {
   refreshNamePattern: {
     type: "string",
     minLength: 1,
@@ -56,8 +52,9 @@ const COMMON_SCHEMA: Record<keyof CommonConfig, ConfigKeySchema> = {
 /** Makes a policy of a rule. Mandatory unless the pack's configuration says otherwise. */
 export function defineRule<Own extends object>(rule: Rule<Own>): RulePolicy {
   const { name, description, remedy, severity } = rule;
-  const properties: Record<string, ConfigKeySchema> = { ...COMMON_SCHEMA, ...rule.schema };
-  const configOf = (given: object) => readConfig<Own & CommonConfig>(name, given, properties);
+  const properties = { ...COMMON_SCHEMA, ...rule.schema };
+  const configOf = (given: object) =>
+    readConfig<Own & { refreshNamePattern: string }>(name, given, properties);
   return {
     name,
     description,

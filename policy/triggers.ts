@@ -7,7 +7,7 @@ import {
   type Schedule,
 } from "../components/time/schedule";
 import { known, readNumber, readText, type Reading } from "./reading";
-import { refersTo, related, strongest } from "./relations";
+import { refersTo, related, strongest, type Related } from "./relations";
 import { nameOf, TYPE, type Resource, type ResourcesOfType } from "./resource";
 
 /** One way by which ticks reach a function. */
@@ -21,15 +21,8 @@ export interface Trigger {
   delaySeconds: number;
 }
 
-/** Everything that triggers a function. */
-export interface Triggers {
-  found: Trigger[];
-  /** Whether there may be more, which a preview cannot tell. */
-  isUnclear: boolean;
-}
-
 /** Every way by which scheduled ticks reach a function. */
-export function triggersOf(fn: Resource, ofType: ResourcesOfType): Triggers {
+export function triggersOf(fn: Resource, ofType: ResourcesOfType): Related<Trigger> {
   const mappings = related(ofType(TYPE.eventSourceMapping), (mapping) =>
     refersTo(mapping, ["functionName"], fn),
   );
@@ -81,7 +74,7 @@ function scheduleOf(rule: Resource): Pick<Trigger, "schedule" | "fault"> {
 }
 
 /** Whether a function has schedules, and every one of them is switched off. */
-export function isSwitchedOff({ found }: Triggers): boolean {
+export function isSwitchedOff({ found }: Related<Trigger>): boolean {
   return found.length > 0 && found.every(({ rule }) => known(readText(rule.props, "state")) === "DISABLED");
 }
 
@@ -94,7 +87,7 @@ export interface Ticks extends TickSource {
 }
 
 /** Reads when a function runs; absent where no schedule counts. A schedule that AWS refuses is refresh-schedule's. */
-export function ticksOf({ found, isUnclear }: Triggers): Reading<Ticks> {
+export function ticksOf({ found, isUnclear }: Related<Trigger>): Reading<Ticks> {
   const path = "schedule";
   if (isUnclear) return { state: "unknown", path };
   const ticking: { schedule: Schedule; delaySeconds: number }[] = [];

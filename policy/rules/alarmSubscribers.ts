@@ -4,13 +4,8 @@ import { refersTo, strongest, type Relation } from "../relations";
 import { TYPE, type Resource } from "../resource";
 import { defineRule } from "../rule";
 
-interface StageConfig {
-  developmentPattern: string;
-  stageTag: string;
-}
-
 /** An alarm that goes off and reaches nobody is no alarm. */
-export const alarmSubscribers = defineRule<StageConfig>({
+export const alarmSubscribers = defineRule<{ developmentPattern: string }>({
   name: "alarm-subscribers",
   description:
     "Every alarm of a refresh has an action, and its topic a subscriber; in development it may not.",
@@ -25,16 +20,11 @@ export const alarmSubscribers = defineRule<StageConfig>({
       format: "regex",
       default: "^(dev|development|sandbox|local)($|[-_.0-9])",
       description:
-        "Development: the stage tag, or without one the stack's name, matches this (regular expression, case ignored).",
-    },
-    stageTag: {
-      type: "string",
-      minLength: 1,
-      default: "environment",
-      description: "Tag of the function that names its stage.",
+        "Development: the function's tag environment, or without one the stack's name, matches this (regular " +
+        "expression, case ignored).",
     },
   },
-  judgeFunction({ resource, name, alarms }, { developmentPattern, stageTag }, verdicts, facts) {
+  judgeFunction({ resource, name, alarms }, { developmentPattern }, verdicts, facts) {
     const silent: string[] = [];
     for (const alarm of alarms) {
       const told = tellsSomebody(alarm.resource, facts);
@@ -45,9 +35,9 @@ export const alarmSubscribers = defineRule<StageConfig>({
     const message =
       `Alarms of ${name} tell nobody: ${silent.join(", ")}. They have no action that is enabled, or only topics of this ` +
       "stack without a subscription. Set alarmEmails or alarmTopicArns.";
-    const tag = readText(resource.props, "tags", stageTag);
+    const tag = readText(resource.props, "tags", "environment");
     const stage = tag.state === "known" ? tag.value : stackOf(resource.urn);
-    if (tag.state === "unknown") verdicts.judgedAtUpdate(`the tag ${stageTag} of ${name}`);
+    if (tag.state === "unknown") verdicts.judgedAtUpdate(`the environment tag of ${name}`);
     else if (!new RegExp(developmentPattern, "i").test(stage)) verdicts.refuse(message);
     else verdicts.remark(`${message} Allowed in a development stack.`);
   },

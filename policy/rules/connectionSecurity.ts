@@ -28,7 +28,7 @@ export const connectionSecurity = defineRule({
       }
       if (VERIFIES_TLS[variable]?.(value.value) === false) {
         verdicts.refuse(
-          `Variable ${variable} of ${name} turns the verification of the database's certificate off. Take it out.`,
+          `Variable ${variable} of ${name} turns the verification of the database's certificate off. Take it out, or set verify-full.`,
         );
       }
     }
@@ -36,7 +36,7 @@ export const connectionSecurity = defineRule({
 });
 
 /** Names of a password itself; DB_PASSWORD_FILE and DB_SECRET_ARN say where it is. */
-const PASSWORD_NAME = /(pass(word|wd|phrase)?|pwd|secret|credentials?|api_?key|access_?key|token)$/i;
+const PASSWORD_NAME = /(pass(word|wd|phrase)?|pwd|secret|credentials?|api_?key|access_?key|auth_?token)$/i;
 /** Names of what may hold a password among other things. */
 const ADDRESS_NAME = /(url|uri|dsn)$/i;
 const REFERENCE_VALUE = /^(arn:aws[a-z-]*:|\{\{resolve:|$)/;

@@ -3,12 +3,8 @@ import { TYPE, type SingleResource } from "../resource";
 import { defineRule } from "../rule";
 import type { Verdicts } from "../verdict";
 
-interface ExposureConfig {
-  databasePorts: number[];
-}
-
 /** A database that the internet reaches. */
-export const databaseExposure = defineRule<ExposureConfig>({
+export const databaseExposure = defineRule<{ databasePorts: number[] }>({
   name: "database-exposure",
   description:
     "PostgreSQL databases of the stack are private, and no security group opens their port to all.",

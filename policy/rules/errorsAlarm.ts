@@ -60,14 +60,10 @@ function firingProblem(
 
 /** The most errors in so many seconds, beginning at any of them. */
 function mostErrors(points: Datapoint[], seconds: number): number {
-  const stamps = points.flatMap(({ series, value, stampSeconds }) =>
-    series === "errors" && value > 0 ? [stampSeconds] : [],
-  );
-  let most = 0;
-  let first = 0;
-  stamps.forEach((stamp, index) => {
-    while ((stamps[first] ?? 0) <= stamp - seconds) first += 1;
-    most = Math.max(most, index - first + 1);
+  const errors = points.filter(({ series, value }) => series === "errors" && value > 0);
+  const counts = errors.map(({ stampSeconds: from }, index) => {
+    const after = errors.slice(index).findIndex(({ stampSeconds }) => stampSeconds >= from + seconds);
+    return after === -1 ? errors.length - index : after;
   });
-  return most;
+  return Math.max(0, ...counts);
 }

@@ -4,15 +4,11 @@ import { TYPE, type Resource } from "../resource";
 import { defineRule } from "../rule";
 import type { Verdicts } from "../verdict";
 
-interface PrivilegeConfig {
-  allowedManagedPolicies: string[];
-}
-
 /** Describing network interfaces takes no resource, so AWS's own policy stands for it. */
 const NETWORK_POLICY = "AWSLambdaENIManagementAccess";
 
 /** A function that refreshes views needs its log, its database and its queues, by name. */
-export const leastPrivilege = defineRule<PrivilegeConfig>({
+export const leastPrivilege = defineRule<{ allowedManagedPolicies: string[] }>({
   name: "least-privilege",
   description: "The roles of refresh functions allow exact actions on exact resources.",
   remedy:
@@ -28,7 +24,7 @@ export const leastPrivilege = defineRule<PrivilegeConfig>({
     },
   },
   isAboutMigrations: true,
-  judgeFunction({ resource, name }, config, verdicts, { ofType }) {
+  judgeFunction({ resource, name }, { allowedManagedPolicies }, verdicts, { ofType }) {
     const roles = related(ofType(TYPE.role), (role) => refersTo(resource, ["role"], role));
     if (roles.isUnclear) verdicts.judgedAtUpdate(`the role of ${name}`);
     for (const role of roles.found) {
@@ -38,11 +34,17 @@ export const leastPrivilege = defineRule<PrivilegeConfig>({
         judgeDocument(policy, readText(policy.props, "policy"), verdicts);
       }
       for (const attachment of given(TYPE.rolePolicyAttachment)) {
-        judgeManaged(attachment, readText(attachment.props, "policyArn"), config, verdicts);
+        judgeManaged(attachment, readText(attachment.props, "policyArn"), allowedManagedPolicies, verdicts);
       }
       const managed = readList(role.props, "managedPolicyArns");
+      if (managed.state === "unknown") verdicts.judgedAtUpdate(`the policies of role ${role.name}`, role.urn);
       for (const index of (known(managed) ?? []).keys()) {
-        judgeManaged(role, readText(role.props, "managedPolicyArns", index), config, verdicts);
+        judgeManaged(
+          role,
+          readText(role.props, "managedPolicyArns", index),
+          allowedManagedPolicies,
+          verdicts,
+        );
       }
     }
   },
@@ -59,12 +61,12 @@ function judgeDocument({ name, urn }: Resource, document: Reading<string>, verdi
 function judgeManaged(
   { name, urn }: Resource,
   arn: Reading<string>,
-  { allowedManagedPolicies }: PrivilegeConfig,
+  allowed: string[],
   verdicts: Verdicts,
 ): void {
   if (arn.state !== "known") return verdicts.judgedAtUpdate(`which policy ${name} attaches`, urn);
   const [, policyName = ""] = /^arn:aws[a-z-]*:iam::aws:policy\/(?:.*\/)?([^/]+)$/.exec(arn.value) ?? [];
-  if (policyName === "" || allowedManagedPolicies.includes(policyName)) return;
+  if (policyName === "" || allowed.includes(policyName)) return;
   verdicts.refuse(
     `${name} attaches ${policyName} of AWS to a refresh role, which allows more than a refresh needs. Attach ` +
       `${NETWORK_POLICY} and name the rest in a policy, or add it to allowedManagedPolicies.`,

@@ -3,15 +3,10 @@ import { known, readNumber } from "../reading";
 import { TYPE } from "../resource";
 import { defineRule } from "../rule";
 
-interface BudgetConfig {
-  /** 0 for none. */
-  monthlyBudgetUsd: number;
-}
-
 const REMEDY = "Raise monthlyBudgetUsd, or lower the rate, the memory or the database's class";
 
 /** A rate that was turned up, a proxy that was switched on: the bill should not be where one finds out. */
-export const monthlyBudget = defineRule<BudgetConfig>({
+export const monthlyBudget = defineRule<{ monthlyBudgetUsd: number }>({
   name: "monthly-budget",
   description: "The component's estimate of a month, without free tier, is within the budget.",
   remedy: `${REMEDY}. npm run cost lists the lines.`,

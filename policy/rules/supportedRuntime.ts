@@ -2,13 +2,8 @@ import { readText } from "../reading";
 import { defineRule } from "../rule";
 import table from "../runtimeDates.json";
 
-interface RuntimeConfig {
-  judgedOn: string;
-  furtherRuntimes: Record<string, string>;
-}
-
 /** A deprecated runtime gets no security updates, and after some months AWS refuses to update its functions. */
-export const supportedRuntime = defineRule<RuntimeConfig>({
+export const supportedRuntime = defineRule<{ judgedOn: string; furtherRuntimes: Record<string, string> }>({
   name: "supported-runtime",
   description: "The function's runtime is not deprecated at the date of the configuration.",
   remedy: "Set runtime to one that is supported, such as nodejs24.x.",
