@@ -9,7 +9,7 @@ import { retries } from "../../policy/rules/retries";
 import { staleAlarm } from "../../policy/rules/staleAlarm";
 import { acceptedSettings } from "../components/settings/acceptedSettings";
 import { advice, judge, refusals, unknown } from "./judge";
-import { all, changed, handWritten, ofComponent, without, type TestStack } from "./stacks";
+import { advised, all, changed, handWritten, ofComponent, refused, without } from "./stacks";
 
 /** The classic alarm: over 5 errors in each of 2 periods of a minute. */
 const CLASSIC = {
@@ -19,10 +19,6 @@ const CLASSIC = {
   evaluationPeriods: 2,
   datapointsToAlarm: 2,
 };
-
-async function refused(rule: Parameters<typeof judge>[0], stack: TestStack, options = {}): Promise<string[]> {
-  return refusals(await judge(rule, all(stack), options));
-}
 
 describe("errors-alarm", () => {
   for (const rate of [
@@ -146,7 +142,7 @@ describe("errors-alarm", () => {
     assert.match(advice(threshold)[0] ?? "", /Judged at update: whether alarm .* can fire \(threshold\)/);
     const stack = handWritten();
     const dimension = changed(stack, "errors", { dimensions: { FunctionName: unknown } });
-    assert.match(advice(await judge(errorsAlarm, all(dimension)))[0] ?? "", /Judged at update: which alarm/);
+    assert.match(await advised(errorsAlarm, dimension), /Judged at update: which alarm/);
   });
 
   it("follows a relation that is not known yet to the resource it comes from", async () => {
@@ -216,15 +212,12 @@ describe("stale-alarm", () => {
     const views = changed(ofComponent(), "fn", {
       environment: { variables: { ...variables, MATVIEW_VIEWS: unknown } },
     });
-    assert.match(advice(await judge(staleAlarm, all(views)))[0] ?? "", /Judged at update: the views/);
+    assert.match(await advised(staleAlarm, views), /Judged at update: the views/);
     const missing = changed(ofComponent(), "alarm-stale", { treatMissingData: unknown });
-    assert.match(
-      advice(await judge(staleAlarm, all(missing)))[0] ?? "",
-      /Judged at update: treatMissingData/,
-    );
+    assert.match(await advised(staleAlarm, missing), /Judged at update: treatMissingData/);
     const tags = { "matview-refresh:max-staleness-seconds": unknown };
     const promise = changed(ofComponent(), "rule", { tags });
-    assert.match(advice(await judge(staleAlarm, all(promise)))[0] ?? "", /Judged at update: tags.*staleness/);
+    assert.match(await advised(staleAlarm, promise), /Judged at update: tags.*staleness/);
   });
 });
 

@@ -6,11 +6,16 @@ import { leastPrivilege } from "../../policy/rules/leastPrivilege";
 import { monthlyBudget } from "../../policy/rules/monthlyBudget";
 import { TYPE } from "../../policy/resource";
 import { advice, judge, refusals, unknown, type TestResource } from "./judge";
-import { all, changed, handWritten, ofComponent, policyDocument, type TestStack } from "./stacks";
-
-async function refused(rule: Parameters<typeof judge>[0], stack: TestStack, options = {}): Promise<string[]> {
-  return refusals(await judge(rule, all(stack), options));
-}
+import {
+  advised,
+  all,
+  changed,
+  handWritten,
+  ofComponent,
+  policyDocument,
+  refused,
+  type TestStack,
+} from "./stacks";
 
 describe("least-privilege", () => {
   it("is content with exact grants and the log streams of one group", async () => {
@@ -236,6 +241,6 @@ describe("monthly-budget", () => {
 
   it("says what it judges at update", async () => {
     const tags = changed(ofComponent(), "rule", { tags: { "matview-refresh:monthly-usd": unknown } });
-    assert.match(advice(await judge(monthlyBudget, all(tags)))[0] ?? "", /Judged at update: the estimate/);
+    assert.match(await advised(monthlyBudget, tags), /Judged at update: the estimate/);
   });
 });

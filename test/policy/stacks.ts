@@ -1,8 +1,10 @@
 /** Stacks that the rules have nothing against, hand-written and of this product, for tests to break. */
+import assert from "node:assert/strict";
 import { makePlan, type Plan } from "../../components/plan/plan";
 import { parseSettings } from "../../components/settings/settings";
 import { TYPE } from "../../policy/resource";
-import type { TestResource } from "./judge";
+import type { RulePolicy } from "../../policy/rule";
+import { advice, judge, refusals, type TestResource } from "./judge";
 
 const ACCOUNT = "us-east-1:123456789012";
 
@@ -12,6 +14,18 @@ export type TestStack = Record<string, TestResource>;
 /** The resources of stacks, one after the other. */
 export function all(...stacks: TestStack[]): TestResource[] {
   return stacks.flatMap((stack) => Object.values(stack));
+}
+
+/** What a rule refuses in a stack. */
+export async function refused(rule: RulePolicy, stack: TestStack, options = {}): Promise<string[]> {
+  return refusals(await judge(rule, all(stack), options));
+}
+
+/** What a rule advises about a stack that it does not refuse. */
+export async function advised(rule: RulePolicy, stack: TestStack): Promise<string> {
+  const said = await judge(rule, all(stack));
+  assert.deepEqual(refusals(said), []);
+  return advice(said).join("\n");
 }
 
 /** A copy with properties of one resource changed; `undefined` takes a property out. */
