@@ -34,18 +34,18 @@ export function alarmReading(resource: Resource): AlarmReading {
   const queries = readList(props, "metricQueries");
   const alarm = { resource, name: nameOf(resource) };
   if (queries.state === "unknown") return { ...alarm, metrics: [], expressions: [queries] };
-  const places = [...(known(queries) ?? []).keys()].map((index) => ["metricQueries", index]);
-  if (places.length === 0) {
+  const paths = [...(known(queries) ?? []).keys()].map((index) => ["metricQueries", index]);
+  if (paths.length === 0) {
     return { ...alarm, metrics: [metricAt(props, [], "statistic", "metric")], expressions: [] };
   }
-  const metrics = places.map((place) =>
-    metricAt(props, [...place, "metric"], "stat", known(readText(props, ...place, "id")) ?? ""),
+  const metrics = paths.map((path) =>
+    metricAt(props, [...path, "metric"], "stat", known(readText(props, ...path, "id")) ?? ""),
   );
   return {
     ...alarm,
     metrics: metrics.filter(({ name }) => name.state !== "absent"),
-    expressions: places
-      .map((place) => readText(props, ...place, "expression"))
+    expressions: paths
+      .map((path) => readText(props, ...path, "expression"))
       .filter((expression) => expression.state === "unknown" || known(expression)),
   };
 }

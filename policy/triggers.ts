@@ -80,7 +80,7 @@ export function isSwitchedOff({ found }: Related<Trigger>): boolean {
 
 /** The ticks of all triggers together. */
 export interface Ticks extends TickSource {
-  /** The trigger's schedule with the shortest interval, made shorter by what delay queues put into it. */
+  /** The schedule with the shortest interval. */
   schedule: Schedule;
   /** The schedules as the rules have them, for messages. */
   description: string;
@@ -95,18 +95,12 @@ export function ticksOf({ found, isUnclear }: Related<Trigger>): Reading<Ticks> 
     if (schedule.state === "unknown") return { state: "unknown", path: `schedule of ${nameOf(rule)}` };
     if (schedule.state === "known") ticking.push({ schedule: schedule.value, delaySeconds });
   }
-  const [first] = ticking.sort((a, b) => a.schedule.intervalSeconds - b.schedule.intervalSeconds);
-  if (first === undefined) return { state: "absent", path };
-  const intervalSeconds = longestGapSeconds(
-    first.schedule.intervalSeconds,
-    ticking
-      .filter(({ schedule }) => schedule.ruleExpression === first.schedule.ruleExpression)
-      .map(({ delaySeconds }) => delaySeconds),
-  );
+  const [densest] = ticking.sort((a, b) => a.schedule.intervalSeconds - b.schedule.intervalSeconds);
+  if (densest === undefined) return { state: "absent", path };
   const value: Ticks = {
-    schedule: { ...first.schedule, intervalSeconds },
+    schedule: densest.schedule,
+    intervalSeconds: densest.schedule.intervalSeconds,
     description: [...new Set(ticking.map(({ schedule }) => schedule.ruleExpression))].join(" and "),
-    intervalSeconds,
     within: (seconds) =>
       ticking
         .flatMap(({ schedule, delaySeconds }) =>
@@ -115,11 +109,4 @@ export function ticksOf({ found, isUnclear }: Related<Trigger>): Reading<Ticks> 
         .sort((a, b) => a - b),
   };
   return { state: "known", value, path };
-}
-
-/** The longest gap between ticks at these delays after each firing of a rule. */
-function longestGapSeconds(everySeconds: number, delays: number[]): number {
-  const offsets = [...new Set(delays.map((delay) => delay % everySeconds))].sort((a, b) => a - b);
-  const [first = 0] = offsets;
-  return Math.max(...offsets.map((offset, index) => (offsets[index + 1] ?? first + everySeconds) - offset));
 }

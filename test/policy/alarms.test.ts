@@ -93,6 +93,8 @@ describe("errors-alarm", () => {
       datapointsToAlarm: 2,
     });
     assert.match((await refused(errorsAlarm, stack))[0] ?? "", /can never fire.* in 2 of 3 periods of 60 s/);
+    const every = changed(stack, "errors", { datapointsToAlarm: undefined });
+    assert.match((await refused(errorsAlarm, every))[0] ?? "", /can never fire.* in 3 of 3 periods of 60 s/);
   });
 
   it("refuses an average above 1 and a comparison the wrong way", async () => {
@@ -215,6 +217,11 @@ describe("stale-alarm", () => {
     assert.match(await advised(staleAlarm, views), /Judged at update: the views/);
     const missing = changed(ofComponent(), "alarm-stale", { treatMissingData: unknown });
     assert.match(await advised(staleAlarm, missing), /Judged at update: treatMissingData/);
+    const stale = ofComponent()["alarm-stale"]!.props.metricQueries as { metric: object }[];
+    const dimensions = { group: "job_progress", view: unknown };
+    const metricQueries = [stale[0], { ...stale[1], metric: { ...stale[1]!.metric, dimensions } }];
+    const view = changed(ofComponent(), "alarm-stale", { metricQueries });
+    assert.match(await advised(staleAlarm, view), /Judged at update: which alarm watches view job_progress/);
     const tags = { "matview-refresh:max-staleness-seconds": unknown };
     const promise = changed(ofComponent(), "rule", { tags });
     assert.match(await advised(staleAlarm, promise), /Judged at update: tags.*staleness/);

@@ -63,7 +63,9 @@ describe("policy pack", () => {
     });
 
     it(`${rule.name} reads any property of any resource that is not known yet`, async () => {
-      const stacks = [handWritten(), ofComponent({ refreshRate: "rate(30 seconds)" })];
+      // It needs the errors of both ticks of a minute.
+      const errors = { threshold: 1, periodSeconds: 60, evaluationPeriods: 1 };
+      const stacks = [handWritten(), ofComponent({ refreshRate: "rate(30 seconds)", alarms: { errors } })];
       for (const stack of stacks) {
         for (const [key, { props }] of Object.entries(stack)) {
           for (const property of Object.keys(props)) {
