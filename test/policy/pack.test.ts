@@ -54,7 +54,7 @@ describe("policy pack", () => {
       assert.deepEqual(await judge(rule, all(...stacks), { stack: "prod" }), []);
     });
 
-    it(`${rule.name} refuses a key that is none of its configuration, naming the nearest`, async () => {
+    it(`${rule.name} refuses a configuration key that it does not have, naming the nearest`, async () => {
       const judged = judge(rule, all(handWritten()), { config: { refreshNamePatern: "x" } });
       await assert.rejects(judged, (error: Error) =>
         /Did you mean "refreshNamePattern"/.test(JSON.stringify(error) + error.message),
