@@ -1,63 +1,112 @@
 /**
- * Which functions the rules are about. This is the one place that decides it; an unrelated Lambda is left alone.
+ * Which functions the rules are about, and what belongs to each. This is the one place that decides it; an unrelated
+ * Lambda is left alone.
  *
- * A function is a refresh function when it says so itself: a tag of this product, a variable of the handler
- * (MATVIEW_…), a REFRESH MATERIALIZED VIEW statement in its environment, or a name that matches the configured
- * pattern. It is one too when what triggers it says so (see relations).
+ * A function is a refresh function when it has a tag or a variable of this product, or when its name or description,
+ * or that of a rule which triggers it, matches the configured pattern.
  */
-import type { PolicyConfigSchema } from "@pulumi/policy";
+import * as z from "zod";
 import { GROUP_TAG } from "../components/plan/plan";
+import type { QualifiedName } from "../handler/settings";
 import { REFRESH_USER_VARIABLE } from "../migrations/contract";
-import { known, read, readNames, readText, type Properties } from "./reading";
+import { alarmReading, watches, type AlarmReading } from "./alarms";
+import { asyncInvocationOf, type AsyncInvocation } from "./asyncInvocation";
+import {
+  known,
+  read,
+  readNames,
+  readNumber,
+  readText,
+  withDefault,
+  type Properties,
+  type Reading,
+} from "./reading";
+import type { Related } from "./relations";
+import { nameOf, TYPE, type Resource, type ResourcesOfType } from "./resource";
+import { ticksOf, triggersOf, type Ticks, type Trigger } from "./triggers";
 
-/** The part of every rule's configuration that says which functions it is about. */
-export interface RefreshFunctionConfig {
-  /** Regular expression, without regard to case, over names and descriptions of functions and rules. */
-  refreshNamePattern: string;
-}
-
+/** Default of the pattern over names and descriptions. */
 export const REFRESH_NAME_PATTERN = "matview|materiali[sz]ed[-_ ]?view";
 
-/** What one key of a rule's configuration may be. */
-export type ConfigKeySchema = PolicyConfigSchema["properties"][string];
+/** Lambda's own default. */
+const DEFAULT_TIMEOUT_SECONDS = 3;
 
-export const refreshFunctionSchema: Record<keyof RefreshFunctionConfig, ConfigKeySchema> = {
-  refreshNamePattern: {
-    type: "string",
-    minLength: 1,
-    format: "regex",
-    default: REFRESH_NAME_PATTERN,
-    description:
-      "Functions and rules whose name or description matches this (regular expression, case ignored) are judged, " +
-      "beside those that carry this product's tags or variables.",
-  },
-};
-
-/**
- * `refresh`: refreshes views on a schedule. `migration`: applies this product's migrations; it has no schedule,
- * but a role, a log and a connection. `unclear`: a preview does not know enough. `none`: not ours to judge.
- */
-export type FunctionKind = "refresh" | "migration" | "unclear" | "none";
-
-/** What a function says of itself. */
-export function functionKind(properties: Properties, pattern: RegExp): FunctionKind {
-  const variables = readNames(properties, "environment", "variables");
-  const names = known(variables) ?? [];
-  if (names.includes(REFRESH_USER_VARIABLE)) return "migration";
-  if (names.some((name) => name.startsWith("MATVIEW_"))) return "refresh";
-  const tag = read(properties, "tags", GROUP_TAG);
-  if (tag.state === "known") return "refresh";
-  if (saysRefresh(properties, pattern, "name", "description")) return "refresh";
-  let isUnclear = variables.state === "unknown" || tag.state === "unknown";
-  for (const name of names) {
-    const value = readText(properties, "environment", "variables", name);
-    if (value.state === "known" && /refresh\s+materialized\s+view/i.test(value.value)) return "refresh";
-    if (value.state === "unknown" && /sql|query|statement|command/i.test(name)) isUnclear = true;
-  }
-  return isUnclear ? "unclear" : "none";
+/** A function that the rules are about, with what belongs to it. */
+export interface RefreshFunction {
+  resource: Resource;
+  /** Its name in AWS, or its Pulumi name where AWS has not given one. */
+  name: string;
+  /** Whether it applies this product's migrations: it has no schedule, but a role, a log and a connection. */
+  isMigration: boolean;
+  timeoutSeconds: Reading<number>;
+  /** How scheduled ticks reach it. */
+  triggers: Related<Trigger>;
+  /** Absent where no schedule reaches it that counts. */
+  ticks: Reading<Ticks>;
+  asyncInvocation: AsyncInvocation;
+  /** The refresh group, by which the handler's metrics are told apart; absent for a function written by hand. */
+  group: Reading<string>;
+  /** The views that it refreshes; absent for a function written by hand. */
+  views: Reading<QualifiedName[]>;
+  /** Alarms on its metrics. */
+  alarms: AlarmReading[];
+  /** Whether there may be more alarms, which a preview cannot tell. */
+  hasUnclearAlarm: boolean;
 }
 
-/** Whether a text property of a resource matches the pattern. */
-export function saysRefresh(properties: Properties, pattern: RegExp, ...names: string[]): boolean {
-  return names.some((name) => pattern.test(known(readText(properties, name)) ?? ""));
+/** What all rules know of a stack. */
+export interface StackFacts {
+  functions: RefreshFunction[];
+  ofType: ResourcesOfType;
+}
+
+/** Gathers the facts of a stack. */
+export function stackFacts(resources: Resource[], pattern: RegExp): StackFacts {
+  const ofType: ResourcesOfType = (type) => resources.filter((resource) => resource.type === type);
+  const alarms = ofType(TYPE.alarm).map(alarmReading);
+  const functions = ofType(TYPE.function).flatMap((resource): RefreshFunction[] => {
+    const { props } = resource;
+    const triggers = triggersOf(resource, ofType);
+    const variables = known(readNames(props, "environment", "variables")) ?? [];
+    const isRefresh =
+      variables.some((name) => name.startsWith("MATVIEW_")) ||
+      [props, ...triggers.found.map(({ rule }) => rule.props)].some((of) => saysRefresh(of, pattern));
+    if (!isRefresh) return [];
+    const group = readText(props, "environment", "variables", "MATVIEW_GROUP");
+    const related = alarms.map((alarm) => ({ alarm, relation: watches(alarm, resource, group) }));
+    return [
+      {
+        resource,
+        name: nameOf(resource),
+        isMigration: variables.includes(REFRESH_USER_VARIABLE),
+        timeoutSeconds: withDefault(readNumber(props, "timeout"), DEFAULT_TIMEOUT_SECONDS),
+        triggers,
+        ticks: ticksOf(triggers),
+        asyncInvocation: asyncInvocationOf(resource, ofType),
+        group,
+        views: viewsOf(props),
+        alarms: related.flatMap(({ alarm, relation }) => (relation === "yes" ? [alarm] : [])),
+        hasUnclearAlarm: related.some(({ relation }) => relation === "unclear"),
+      },
+    ];
+  });
+  return { functions, ofType };
+}
+
+function saysRefresh(props: Properties, pattern: RegExp): boolean {
+  if (read(props, "tags", GROUP_TAG).state === "known") return true;
+  return ["name", "description"].some((property) => pattern.test(known(readText(props, property)) ?? ""));
+}
+
+const viewList = z.array(z.object({ schema: z.string(), name: z.string() }));
+
+/** The views that the function's environment names; absent where the list is not one, too. */
+function viewsOf(props: Properties): Reading<QualifiedName[]> {
+  const text = readText(props, "environment", "variables", "MATVIEW_VIEWS");
+  if (text.state !== "known") return text;
+  try {
+    return { ...text, value: viewList.parse(JSON.parse(text.value)) };
+  } catch {
+    return { state: "absent", path: text.path };
+  }
 }

@@ -1,16 +1,21 @@
 /** The part of the SDK's resource that rules use, and names of resource types. */
 import type { PolicyResource } from "@pulumi/policy";
-import type { Properties } from "./reading";
+import { known, readText, type Properties } from "./reading";
 
-/** A resource of the stack, its relations already resolved to resources. */
-export type Resource = Pick<PolicyResource, "type" | "name" | "urn" | "propertyDependencies" | "provider"> & {
+/** A resource of the stack. */
+export type Resource = Pick<PolicyResource, "type" | "name" | "urn" | "propertyDependencies"> & {
   props: Properties;
 };
+
+/** A resource by itself, as it is about to be made: what the program wrote, before AWS adds to it. */
+export type SingleResource = Pick<Resource, "type" | "name" | "props">;
+
+/** Gives the resources of a type. */
+export type ResourcesOfType = (type: string) => Resource[];
 
 /** Type tokens in the long form, as the engine gives them. */
 export const TYPE = {
   function: "aws:lambda/function:Function",
-  alias: "aws:lambda/alias:Alias",
   eventSourceMapping: "aws:lambda/eventSourceMapping:EventSourceMapping",
   invokeConfig: "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig",
   rule: "aws:cloudwatch/eventRule:EventRule",
@@ -18,35 +23,20 @@ export const TYPE = {
   schedule: "aws:scheduler/schedule:Schedule",
   queue: "aws:sqs/queue:Queue",
   alarm: "aws:cloudwatch/metricAlarm:MetricAlarm",
-  compositeAlarm: "aws:cloudwatch/compositeAlarm:CompositeAlarm",
-  dashboard: "aws:cloudwatch/dashboard:Dashboard",
   logGroup: "aws:cloudwatch/logGroup:LogGroup",
   topic: "aws:sns/topic:Topic",
   subscription: "aws:sns/topicSubscription:TopicSubscription",
   role: "aws:iam/role:Role",
   rolePolicy: "aws:iam/rolePolicy:RolePolicy",
   rolePolicyAttachment: "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
-  policyAttachment: "aws:iam/policyAttachment:PolicyAttachment",
-  policy: "aws:iam/policy:Policy",
   securityGroup: "aws:ec2/securityGroup:SecurityGroup",
   securityGroupRule: "aws:ec2/securityGroupRule:SecurityGroupRule",
   ingressRule: "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
-  vpcEndpoint: "aws:ec2/vpcEndpoint:VpcEndpoint",
   database: "aws:rds/instance:Instance",
-  databaseCluster: "aws:rds/cluster:Cluster",
   clusterInstance: "aws:rds/clusterInstance:ClusterInstance",
-  parameterGroup: "aws:rds/parameterGroup:ParameterGroup",
-  clusterParameterGroup: "aws:rds/clusterParameterGroup:ClusterParameterGroup",
-  proxy: "aws:rds/proxy:Proxy",
-  secret: "aws:secretsmanager/secret:Secret",
 } as const;
 
-/** The stack's name out of a URN, `urn:pulumi:<stack>::…`. */
-export function stackOf(urn: string): string {
-  return urn.split("::", 1)[0]?.split(":")[2] ?? "";
-}
-
-/** Whether a resource is a child of one of this product's components, as its URN tells. */
-export function isOfOurComponents(urn: string): boolean {
-  return (urn.split("::")[2] ?? "").includes("matview-refresh:");
+/** A resource's name in AWS where it is known, else its Pulumi name. */
+export function nameOf({ props, name }: Pick<Resource, "props" | "name">): string {
+  return known(readText(props, "name")) ?? name;
 }

@@ -1,7 +1,7 @@
 /** What a rule says, and how it reaches the SDK. */
-import type { EnforcementLevel, ReportViolation } from "@pulumi/policy";
+import type { ReportViolation } from "@pulumi/policy";
 
-/** Where a rule puts what it finds. */
+/** Where a rule puts what it finds; `urn` is the resource that it is about, where that is not the judged one. */
 export interface Verdicts {
   /** The stack must not be deployed so. The message never holds a value that may be a secret. */
   refuse(message: string, urn?: string): void;
@@ -11,25 +11,16 @@ export interface Verdicts {
   remark(message: string, urn?: string): void;
 }
 
-/**
- * The SDK's own form of a violation with a level of its own. Its type declares text alone, its code takes this
- * as well; were that to change, a remark would become a refusal, which is the safe side.
- */
-interface LevelledViolation {
-  message: string;
-  urn?: string;
-  enforcementLevel: EnforcementLevel;
-}
-
 /** Passes verdicts on to the SDK: refusals at the rule's level, the rest as advice. */
-export function verdictsFor(reportViolation: ReportViolation, ownUrn?: string): Verdicts {
-  const advise = (message: string, urn?: string): void => {
-    const violation: LevelledViolation = { message, urn: urn ?? ownUrn, enforcementLevel: "advisory" };
-    (reportViolation as unknown as (violation: LevelledViolation) => void)(violation);
-  };
+export function verdictsFor(reportViolation: ReportViolation, judgedUrn?: string): Verdicts {
+  // The type declares text alone, the code takes a violation with a level of its own as well. Were that to change, a
+  // remark would become a refusal, which is the safe side.
+  const report = reportViolation as unknown as (violation: object) => void;
+  const remark = (message: string, urn = judgedUrn): void =>
+    report({ message, urn, enforcementLevel: "advisory" });
   return {
-    refuse: (message, urn) => reportViolation(message, urn ?? ownUrn),
-    judgedAtUpdate: (what, urn) => advise(`Judged at update: ${what} is not known yet.`, urn),
-    remark: advise,
+    refuse: (message, urn = judgedUrn) => reportViolation(message, urn),
+    judgedAtUpdate: (what, urn) => remark(`Judged at update: ${what} is not known yet.`, urn),
+    remark,
   };
 }

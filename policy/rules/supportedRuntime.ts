@@ -2,18 +2,12 @@ import { readText } from "../reading";
 import { defineRule } from "../rule";
 import table from "../runtimeDates.json";
 
-interface RuntimeConfig {
-  judgedOn: string;
-  furtherRuntimes: Record<string, string>;
-}
-
 /** A deprecated runtime gets no security updates, and after some months AWS refuses to update its functions. */
-export const supportedRuntime = defineRule<RuntimeConfig>({
+export const supportedRuntime = defineRule<{ judgedOn: string; furtherRuntimes: Record<string, string> }>({
   name: "supported-runtime",
   description: "The function's runtime is not deprecated at the date of the configuration.",
   remedy: "Set runtime to one that is supported, such as nodejs24.x.",
   severity: "medium",
-  isAboutMigrations: true,
   schema: {
     judgedOn: {
       type: "string",
@@ -31,8 +25,9 @@ export const supportedRuntime = defineRule<RuntimeConfig>({
         "Deprecation dates (YYYY-MM-DD) of runtimes that the table lacks, by runtime; they go before the table.",
     },
   },
-  judgeFunction({ name, props }, { judgedOn, furtherRuntimes }, verdicts) {
-    const runtime = readText(props, "runtime");
+  isAboutMigrations: true,
+  judgeFunction({ resource, name }, { judgedOn, furtherRuntimes }, verdicts) {
+    const runtime = readText(resource.props, "runtime");
     if (runtime.state === "unknown") return verdicts.judgedAtUpdate(`the runtime of ${name}`);
     // A container image brings its own.
     if (runtime.state === "absent") return;
@@ -45,7 +40,8 @@ export const supportedRuntime = defineRule<RuntimeConfig>({
       );
     } else if (deprecatedOn <= judgedOn) {
       verdicts.refuse(
-        `The runtime of ${name}, ${runtime.value}, is deprecated since ${deprecatedOn} (judged on ${judgedOn}).`,
+        `The runtime of ${name}, ${runtime.value}, is deprecated since ${deprecatedOn} (judged on ${judgedOn}). ` +
+          "Set a newer runtime.",
       );
     }
   },

@@ -1,4 +1,4 @@
-/** The rules on alarms: they exist, can fire, fire in time, and somebody hears them. */
+/** The rules on alarms: they exist, can fire, fire in time, and tell somebody. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { alarmSubscribers } from "../../policy/rules/alarmSubscribers";
@@ -9,20 +9,16 @@ import { retries } from "../../policy/rules/retries";
 import { staleAlarm } from "../../policy/rules/staleAlarm";
 import { acceptedSettings } from "../components/settings/acceptedSettings";
 import { advice, judge, refusals, unknown } from "./judge";
-import { all, changed, handWritten, ofComponent, without, type TestStack } from "./stacks";
+import { advised, all, changed, handWritten, ofComponent, refused, without } from "./stacks";
 
-/** "Over 5 errors in each of 2 periods of a minute". */
-const GUIDE = {
+/** The classic alarm: over 5 errors in each of 2 periods of a minute. */
+const CLASSIC = {
   comparisonOperator: "GreaterThanThreshold",
   threshold: 5,
   period: 60,
   evaluationPeriods: 2,
   datapointsToAlarm: 2,
 };
-
-async function refused(rule: Parameters<typeof judge>[0], stack: TestStack, options = {}): Promise<string[]> {
-  return refusals(await judge(rule, all(stack), options));
-}
 
 describe("errors-alarm", () => {
   for (const rate of [
@@ -42,8 +38,8 @@ describe("errors-alarm", () => {
     assert.deepEqual(await judge(errorsAlarm, all(handWritten())), []);
   });
 
-  it("refuses the guide's setting, with the numbers", async () => {
-    const [message = "", ...more] = await refused(errorsAlarm, changed(handWritten(), "errors", GUIDE));
+  it("refuses the classic alarm, with the numbers", async () => {
+    const [message = "", ...more] = await refused(errorsAlarm, changed(handWritten(), "errors", CLASSIC));
     assert.deepEqual(more, []);
     assert.match(message, /scanner-refresh-matview-errors of scanner-refresh-matview can never fire/);
     assert.match(message, /needs GreaterThanThreshold 5 in 2 of 2 periods of 60 s/);
@@ -53,8 +49,8 @@ describe("errors-alarm", () => {
     );
   });
 
-  it("counts Lambda's retries where nothing takes them away, which are still too few for the guide's", async () => {
-    const stack = without(changed(handWritten(), "errors", GUIDE), "config");
+  it("counts Lambda's retries where nothing takes them away, which are still too few for the classic alarm", async () => {
+    const stack = without(changed(handWritten(), "errors", CLASSIC), "config");
     assert.match(
       (await refused(errorsAlarm, stack))[0] ?? "",
       /\(with 2 retries\), a period holds at most 3 errors/,
@@ -63,7 +59,7 @@ describe("errors-alarm", () => {
     assert.deepEqual(await refused(errorsAlarm, lower), []);
   });
 
-  it("refuses the guide's setting among the component's alarms", async () => {
+  it("refuses the classic alarm among the component's", async () => {
     const alarms = {
       errors: { threshold: 5, periodSeconds: 60, evaluationPeriods: 2, datapointsToAlarm: 2 },
     };
@@ -97,13 +93,23 @@ describe("errors-alarm", () => {
       datapointsToAlarm: 2,
     });
     assert.match((await refused(errorsAlarm, stack))[0] ?? "", /can never fire.* in 2 of 3 periods of 60 s/);
+    const every = changed(stack, "errors", { datapointsToAlarm: undefined });
+    assert.match((await refused(errorsAlarm, every))[0] ?? "", /can never fire.* in 3 of 3 periods of 60 s/);
   });
 
-  it("refuses an average above 1, a comparison the wrong way, and an expression it cannot follow", async () => {
-    const average = changed(handWritten(), "errors", { statistic: "Average", threshold: 2 });
-    assert.match((await refused(errorsAlarm, average))[0] ?? "", /can never fire/);
-    const below = changed(handWritten(), "errors", { comparisonOperator: "LessThanThreshold" });
-    assert.match((await refused(errorsAlarm, below))[0] ?? "", /can never fire/);
+  it("refuses an average above 1 and a comparison the wrong way", async () => {
+    for (const props of [
+      { statistic: "Average", threshold: 2 },
+      { comparisonOperator: "LessThanThreshold", threshold: 0 },
+    ]) {
+      assert.match(
+        (await refused(errorsAlarm, changed(handWritten(), "errors", props)))[0] ?? "",
+        /never fire/,
+      );
+    }
+  });
+
+  it("refuses metric math that it cannot follow where it is alone, and leaves it beside an alarm that can fire", async () => {
     const metric = {
       namespace: "AWS/Lambda",
       metricName: "Errors",
@@ -111,36 +117,24 @@ describe("errors-alarm", () => {
       period: 60,
       dimensions: { FunctionName: "scanner-refresh-matview" },
     };
-    const queries = [
+    const metricQueries = [
       { id: "e", expression: "RATE(m)", returnData: true },
       { id: "m", metric },
     ];
-    const math = changed(handWritten(), "errors", {
-      metricName: undefined,
-      namespace: undefined,
-      metricQueries: queries,
-    });
-    assert.match((await refused(errorsAlarm, math))[0] ?? "", /an expression that this rule cannot follow/);
+    const props = { metricName: undefined, namespace: undefined, metricQueries };
+    const math = changed(handWritten(), "errors", props);
+    assert.match(
+      (await refused(errorsAlarm, math))[0] ?? "",
+      /no alarm on its Errors .* that can be replayed/,
+    );
+    const both = { ...handWritten(), rate: { ...math.errors!, name: "error-rate" } };
+    assert.deepEqual(await judge(errorsAlarm, all(both)), []);
   });
 
   it("refuses a function without one, and one that watches another function", async () => {
-    assert.match(
-      (await refused(errorsAlarm, without(handWritten(), "errors")))[0] ?? "",
-      /has no alarm on its Errors/,
-    );
     const other = changed(handWritten(), "errors", { dimensions: { FunctionName: "another" } });
-    assert.match((await refused(errorsAlarm, other))[0] ?? "", /has no alarm on its Errors/);
-  });
-
-  it("refuses one that tells nobody, but for a development stack, where it says so", async () => {
-    for (const props of [{ alarmActions: [] }, { actionsEnabled: false }]) {
-      const stack = changed(handWritten(), "errors", props);
-      assert.match((await refused(errorsAlarm, stack))[0] ?? "", /nobody hears it/);
-      const said = await judge(errorsAlarm, all(stack), { stack: "dev" });
-      assert.deepEqual(refusals(said), []);
-      assert.match(advice(said)[0] ?? "", /nobody hears it.*Allowed in a development stack/);
-      const config = { developmentPattern: "^never$" };
-      assert.equal((await refused(errorsAlarm, stack, { stack: "dev", config })).length, 1);
+    for (const stack of [without(handWritten(), "errors"), other]) {
+      assert.match((await refused(errorsAlarm, stack))[0] ?? "", /has no alarm on its Errors/);
     }
   });
 
@@ -150,12 +144,12 @@ describe("errors-alarm", () => {
     assert.match(advice(threshold)[0] ?? "", /Judged at update: whether alarm .* can fire \(threshold\)/);
     const stack = handWritten();
     const dimension = changed(stack, "errors", { dimensions: { FunctionName: unknown } });
-    assert.match(advice(await judge(errorsAlarm, all(dimension)))[0] ?? "", /Judged at update: which alarm/);
+    assert.match(await advised(errorsAlarm, dimension), /Judged at update: which alarm/);
   });
 
   it("follows a relation that is not known yet to the resource it comes from", async () => {
     const stack = changed(
-      changed(handWritten(), "errors", { ...GUIDE, dimensions: { FunctionName: unknown } }),
+      changed(handWritten(), "errors", { ...CLASSIC, dimensions: { FunctionName: unknown } }),
       "target",
       { arn: unknown },
     );
@@ -178,19 +172,9 @@ describe("stale-alarm", () => {
     });
   }
 
-  it("takes a hand-written one on the function's runs", async () => {
-    assert.deepEqual(await judge(staleAlarm, all(handWritten())), []);
-  });
-
   it("refuses a view without one, by the view's name", async () => {
-    assert.match(
-      (await refused(staleAlarm, without(ofComponent(), "alarm-stale")))[0] ?? "",
-      /View public\.job_progress has no stale alarm/,
-    );
-    assert.match(
-      (await refused(staleAlarm, without(handWritten(), "silent")))[0] ?? "",
-      /when it stops running/,
-    );
+    const messages = await refused(staleAlarm, without(ofComponent(), "alarm-stale"));
+    assert.match(messages[0] ?? "", /View public\.job_progress has no stale alarm/);
   });
 
   it("wants one for each view", async () => {
@@ -209,7 +193,7 @@ describe("stale-alarm", () => {
   it("refuses missing data that does not breach, which a dead schedule leaves", async () => {
     for (const treatMissingData of ["notBreaching", "missing", "ignore", undefined]) {
       const messages = await refused(staleAlarm, changed(ofComponent(), "alarm-stale", { treatMissingData }));
-      assert.match(messages[0] ?? "", new RegExp(`treats missing data as ${treatMissingData ?? "missing"}`));
+      assert.match(messages[0] ?? "", new RegExp(`missing data ${treatMissingData ?? "missing"}`));
     }
   });
 
@@ -218,15 +202,11 @@ describe("stale-alarm", () => {
     assert.match((await refused(staleAlarm, late))[0] ?? "", /data may be 37\d\d s old .*promised are 540 s/);
     const never = changed(ofComponent(), "alarm-stale", { threshold: 0 });
     assert.match((await refused(staleAlarm, never))[0] ?? "", /does not go off when refreshes stop/);
-    const config = { maxStalenessSeconds: 100 };
-    assert.match((await refused(staleAlarm, handWritten(), { config }))[0] ?? "", /promised are 100 s/);
   });
 
-  it("wants none while every schedule is switched off, and says so", async () => {
+  it("wants none while every schedule is switched off", async () => {
     const off = changed(without(ofComponent(), "alarm-stale"), "rule", { state: "DISABLED" });
-    const said = await judge(staleAlarm, all(off));
-    assert.deepEqual(refusals(said), []);
-    assert.match(advice(said)[0] ?? "", /switched off/);
+    assert.deepEqual(await judge(staleAlarm, all(off)), []);
   });
 
   it("says what it judges at update", async () => {
@@ -234,18 +214,17 @@ describe("stale-alarm", () => {
     const views = changed(ofComponent(), "fn", {
       environment: { variables: { ...variables, MATVIEW_VIEWS: unknown } },
     });
-    assert.match(advice(await judge(staleAlarm, all(views)))[0] ?? "", /Judged at update: the views/);
+    assert.match(await advised(staleAlarm, views), /Judged at update: the views/);
     const missing = changed(ofComponent(), "alarm-stale", { treatMissingData: unknown });
-    assert.match(
-      advice(await judge(staleAlarm, all(missing)))[0] ?? "",
-      /Judged at update: treatMissingData/,
-    );
+    assert.match(await advised(staleAlarm, missing), /Judged at update: treatMissingData/);
+    const stale = ofComponent()["alarm-stale"]!.props.metricQueries as { metric: object }[];
+    const dimensions = { group: "job_progress", view: unknown };
+    const metricQueries = [stale[0], { ...stale[1], metric: { ...stale[1]!.metric, dimensions } }];
+    const view = changed(ofComponent(), "alarm-stale", { metricQueries });
+    assert.match(await advised(staleAlarm, view), /Judged at update: which alarm watches view job_progress/);
     const tags = { "matview-refresh:max-staleness-seconds": unknown };
     const promise = changed(ofComponent(), "rule", { tags });
-    assert.match(
-      advice(await judge(staleAlarm, all(promise)))[0] ?? "",
-      /Judged at update: the promised staleness/,
-    );
+    assert.match(await advised(staleAlarm, promise), /Judged at update: tags.*staleness/);
   });
 });
 
@@ -271,45 +250,38 @@ describe("rules on time", () => {
 });
 
 describe("alarm-subscribers", () => {
-  const prod = { stack: "prod" };
   const silent = () => without(handWritten(), "subscription");
 
-  it("is content where somebody subscribes, and outside production", async () => {
-    assert.deepEqual(await judge(alarmSubscribers, all(handWritten()), prod), []);
-    assert.deepEqual(await judge(alarmSubscribers, all(ofComponent()), prod), []);
-    assert.deepEqual(await judge(alarmSubscribers, all(silent()), { stack: "staging" }), []);
-    assert.deepEqual(await judge(alarmSubscribers, all(silent()), { stack: "product-demo" }), []);
+  it("is content where somebody subscribes, and trusts topics of other stacks", async () => {
+    assert.deepEqual(await judge(alarmSubscribers, all(handWritten())), []);
+    assert.deepEqual(await judge(alarmSubscribers, all(ofComponent())), []);
+    const alarmActions = ["arn:aws:sns:us-east-1:123456789012:on-call"];
+    assert.deepEqual(await refused(alarmSubscribers, changed(silent(), "errors", { alarmActions })), []);
   });
 
-  it("refuses topics that nobody subscribes to, by the stack's name or the function's tag", async () => {
-    const messages = await refused(alarmSubscribers, silent(), { stack: "acme-prod" });
-    assert.equal(messages.length, 2);
-    assert.match(messages[0] ?? "", /topics of this stack that have no subscription/);
-    const tagged = changed(silent(), "fn", { tags: { environment: "production" } });
-    assert.equal((await refused(alarmSubscribers, tagged, { stack: "eu-1" })).length, 2);
-    assert.equal(
-      (await refused(alarmSubscribers, silent(), { stack: "live", config: { productionPattern: "^live$" } }))
-        .length,
-      2,
-    );
-  });
-
-  it("refuses an alarm without action, and trusts topics of other stacks", async () => {
-    const none = changed(handWritten(), "silent", { alarmActions: [] });
-    assert.match((await refused(alarmSubscribers, none, prod))[0] ?? "", /silent has no action/);
-    const given = changed(silent(), "silent", {
-      alarmActions: ["arn:aws:sns:us-east-1:123456789012:on-call"],
-    });
-    assert.equal((await refused(alarmSubscribers, given, prod)).length, 1);
+  it("refuses alarms that tell nobody, but for a development stack, where it says so", async () => {
+    const stacks = [
+      silent(),
+      changed(handWritten(), "errors", { alarmActions: [] }),
+      changed(handWritten(), "errors", { actionsEnabled: false }),
+    ];
+    for (const stack of stacks) {
+      assert.match((await refused(alarmSubscribers, stack))[0] ?? "", /tell nobody: scanner.*-errors/);
+      const said = await judge(alarmSubscribers, all(stack), { stack: "dev" });
+      assert.deepEqual(refusals(said), []);
+      assert.match(advice(said)[0] ?? "", /tell nobody.*Allowed in a development stack/);
+      const tagged = changed(stack, "fn", { tags: { environment: "production" } });
+      assert.equal((await refused(alarmSubscribers, tagged, { stack: "dev" })).length, 1);
+      const config = { developmentPattern: "^never$" };
+      assert.equal((await refused(alarmSubscribers, stack, { stack: "dev", config })).length, 1);
+    }
   });
 
   it("knows a topic that is being made, and says what it judges at update", async () => {
-    const stack = changed(handWritten(), "silent", { alarmActions: unknown });
-    assert.match(
-      advice(await judge(alarmSubscribers, all(stack), prod))[0] ?? "",
-      /Judged at update: whom alarm/,
-    );
-    stack.silent!.from = { alarmActions: ["scanner-refresh-matview-topic"] };
-    assert.deepEqual(await judge(alarmSubscribers, all(stack), prod), []);
+    const stack = changed(handWritten(), "errors", { alarmActions: unknown });
+    const said = await judge(alarmSubscribers, all(stack));
+    assert.match(advice(said)[0] ?? "", /Judged at update: whom alarm/);
+    stack.errors!.from = { alarmActions: ["scanner-refresh-matview-topic"] };
+    assert.deepEqual(await judge(alarmSubscribers, all(stack)), []);
   });
 });

@@ -22,7 +22,7 @@ function refusing({ violations }: EngineRun): string[] {
 }
 
 describeEngine("the policy pack on a production stack of the product", () => {
-  it("refuses the guide's alarm, a small budget and nobody to tell", async () => {
+  it("refuses the classic alarm, a small budget and nobody to tell", async () => {
     const program = await repositoryProgram();
     const stack = await program.openStack({
       stack: "prod-refused",
@@ -38,25 +38,22 @@ describeEngine("the policy pack on a production stack of the product", () => {
     const preview = await stack.preview({ policyPack });
     assert.notEqual(preview.exitCode, 0);
     const refusals = refusalsOf(preview).join("\n");
-    assert.match(refusals, /-errors of .* can never fire: it needs at least 6 errors/);
+    assert.match(refusals, /-errors of .* can never fire: it needs GreaterThanThreshold 5 in 2 of 2 periods/);
     // Every 30 seconds: two ticks a minute, through the rule's target and the queue.
-    assert.match(refusals, /a period holds at most 2 \(2 ticks x \(1 \+ 0 retries\), Sum\)/);
+    assert.match(refusals, /fails \(with 0 retries\), a period holds at most 2 errors/);
     assert.match(refusals, /cost about \$\d+\.\d\d a month; its budget is \$1\.00/);
-    assert.match(refusals, /-stale has no action that is enabled: in production nobody hears it/);
+    assert.match(refusals, /tell nobody: .*-stale/);
     assert.deepEqual(refusing(preview), ["alarm-subscribers", "errors-alarm", "monthly-budget"]);
   });
 });
 
 describeEngine("the policy pack on a stack written by hand", () => {
   let good: EngineRun;
-  let guide: EngineRun;
+  let classic: EngineRun;
   let latePreview: EngineRun;
   let lateUpdate: EngineRun;
-  let lateFunction: EngineRun;
-  let wrongValue: EngineRun;
   let wrongKey: EngineRun;
   let lateStack: EngineStack;
-  let lateFunctionStack: EngineStack;
 
   before(async () => {
     const program = await EngineProgram.copy(path.join(__dirname, "fixtures/program"));
@@ -67,25 +64,18 @@ describeEngine("the policy pack on a stack written by hand", () => {
       return file;
     };
     const goodStack = await openStack("prod-good");
-    const guideStack = await openStack("prod-guide", "guide");
+    const classicStack = await openStack("prod-classic", "classic");
     lateStack = await openStack("prod-late", "late");
-    lateFunctionStack = await openStack("prod-late-function", "late-function");
-    const budget = await configFile("budget", { "monthly-budget": { monthlyBudgetUsd: 5 } });
-    const value = await configFile("value", { "refresh-timeout": { mostSeconds: 901 } });
-    const key = await configFile("key", { "refresh-timeout": { mostSecond: 100 } });
+    const key = await configFile("key", { "monthly-budget": { monthlyBudgetUSD: 100 } });
     // A run leaves one of two processors idle, so two are started at a time.
-    [good, guide] = await Promise.all([
+    [good, classic] = await Promise.all([
       goodStack.preview({ policyPack }),
-      guideStack.preview({ policyPack, policyPackConfig: budget }),
+      classicStack.preview({ policyPack }),
     ]);
-    [latePreview, lateFunction] = await Promise.all([
-      lateStack.preview({ policyPack }),
-      lateFunctionStack.up({ policyPack }),
-    ]);
-    [lateUpdate, wrongValue, wrongKey] = await Promise.all([
+    latePreview = await lateStack.preview({ policyPack });
+    [lateUpdate, wrongKey] = await Promise.all([
       lateStack.up({ policyPack }),
-      goodStack.preview({ policyPack, policyPackConfig: value }),
-      guideStack.preview({ policyPack, policyPackConfig: key }),
+      classicStack.preview({ policyPack, policyPackConfig: key }),
     ]);
   });
 
@@ -98,53 +88,43 @@ describeEngine("the policy pack on a stack written by hand", () => {
     );
   });
 
-  it("refuses the guide's own, for each of its faults, and quotes no password", () => {
-    assert.notEqual(guide.exitCode, 0);
-    assert.deepEqual(refusing(guide), [
+  it("refuses one with the classic alarm, for each of its faults, and quotes no password", () => {
+    assert.notEqual(classic.exitCode, 0);
+    assert.deepEqual(refusing(classic), [
       "connection-security",
       "database-exposure",
       "errors-alarm",
       "least-privilege",
       "log-retention",
-      "monthly-budget",
       "refresh-timeout",
       "retries",
-      "stale-alarm",
       "supported-runtime",
     ]);
     assert.match(
-      refusalsOf(guide).join("\n"),
-      /a period holds at most 3 \(1 tick x \(1 \+ 2 retries\), Sum\)/,
+      refusalsOf(classic).join("\n"),
+      /every tick of rate\(1 minute\) fails \(with 2 retries\), a period holds at most 3 errors/,
     );
-    assert.doesNotMatch(JSON.stringify(guide.violations), /correct-horse|battery-staple|thumbnails/);
+    assert.doesNotMatch(JSON.stringify(classic.violations), /correct-horse|battery-staple|thumbnails/);
   });
 
   it("fails the update for what no preview can know, once the resources exist", async () => {
     assertSucceeded(latePreview);
     const remarks = remarksOf(latePreview).join("\n");
     assert.match(remarks, /Judged at update: what policy policy allows is not known yet/);
-    assert.match(remarks, /Judged at update: threshold of alarm silent/);
+    assert.match(remarks, /Judged at update: whether alarm errors.* can fire \(threshold\)/);
     assert.notEqual(lateUpdate.exitCode, 0, lateUpdate.text);
     const refusals = refusalsOf(lateUpdate).join("\n");
-    assert.match(refusals, /Policy policy of a refresh role: .* allows resources \*/);
-    assert.match(refusals, /does not breach when there is no success \(LessThanThreshold 0\)/);
+    assert.match(refusals, /Policy policy of a refresh role: .* allows \*/);
+    assert.match(refusals, /Alarm errors.* can never fire/);
     const resources = await lateStack.resources();
     assert.ok(resources.some(({ type }) => type === "aws:lambda/function:Function"));
   });
 
-  it("stops the update before a function is made whose own fault turns up then", async () => {
-    assert.notEqual(lateFunction.exitCode, 0, lateFunction.text);
-    const refusals = refusalsOf(lateFunction).join("\n");
-    assert.match(refusals, /The timeout of refresh is 600 s; 10 to 120 s are allowed/);
-    const resources = await lateFunctionStack.resources();
-    assert.ok(!resources.some(({ urn }) => urn.endsWith("Function::refresh")));
-  });
-
-  it("stops at a configuration that is wrong", () => {
-    assert.notEqual(wrongValue.exitCode, 0);
-    assert.match(wrongValue.text, /mostSeconds/);
-    assert.equal(wrongValue.steps.length, 0);
+  it("stops at a configuration key that a rule does not have", () => {
     assert.notEqual(wrongKey.exitCode, 0);
-    assert.match(wrongKey.text, /"mostSecond" is not a configuration key.*Did you mean "mostSeconds"/);
+    assert.match(
+      wrongKey.text,
+      /"monthlyBudgetUSD" is not a configuration key.*Did you mean "monthlyBudgetUsd"/,
+    );
   });
 });

@@ -7,18 +7,8 @@ import { retries } from "../../policy/rules/retries";
 import { supportedRuntime } from "../../policy/rules/supportedRuntime";
 import table from "../../policy/runtimeDates.json";
 import { TYPE } from "../../policy/resource";
-import { advice, judge, refusals, unknown } from "./judge";
-import { all, changed, handWritten, ofComponent, without, type TestStack } from "./stacks";
-
-async function refused(rule: Parameters<typeof judge>[0], stack: TestStack, options = {}): Promise<string[]> {
-  return refusals(await judge(rule, all(stack), options));
-}
-
-async function advised(rule: Parameters<typeof judge>[0], stack: TestStack): Promise<string> {
-  const said = await judge(rule, all(stack));
-  assert.deepEqual(refusals(said), []);
-  return advice(said).join("\n");
-}
+import { judge, unknown } from "./judge";
+import { advised, all, changed, handWritten, ofComponent, refused, without } from "./stacks";
 
 describe("refresh-schedule", () => {
   it("is content with rules, delay queues and EventBridge schedules", async () => {
@@ -45,12 +35,10 @@ describe("refresh-schedule", () => {
     assert.match((await refused(refreshSchedule, elsewhere))[0] ?? "", /No schedule of this stack/);
     const events = changed(handWritten(), "rule", { scheduleExpression: undefined, eventPattern: "{}" });
     assert.match((await refused(refreshSchedule, events))[0] ?? "", /No schedule of this stack/);
-    const outside = await judge(refreshSchedule, all(without(handWritten(), "rule")));
-    assert.match(advice(outside)[0] ?? "", /is not in this stack; what depends on its schedule/);
     const plural = changed(handWritten(), "rule", { scheduleExpression: "rate(1 minutes)" });
     assert.match(
       (await refused(refreshSchedule, plural))[0] ?? "",
-      /AWS wants the singular "minute" after 1/,
+      /AWS wants the singular "minute" after 1. Use for instance rate\(1 minute\)/,
     );
   });
 
@@ -70,21 +58,8 @@ describe("refresh-schedule", () => {
     });
   }
 
-  it("names no rate under a minute as a remedy for another fault", async () => {
-    const messages = await refused(refreshSchedule, handWritten("matview", "rate(1 minutes)"));
-    assert.match(messages[0] ?? "", /For instance rate\(1 minute\)/);
-    assert.doesNotMatch(messages[0] ?? "", /seconds/);
-  });
-
-  it("follows aliases and versions", async () => {
+  it("follows the ARN of a version", async () => {
     const stack = handWritten();
-    const alias = {
-      type: TYPE.alias,
-      name: "live",
-      props: { functionName: stack.fn!.props.name, arn: unknown },
-    };
-    const target = { ...changed(stack, "target", { arn: unknown }).target!, from: { arn: ["live"] } };
-    assert.deepEqual(await judge(refreshSchedule, all({ ...stack, alias, target })), []);
     const version = changed(stack, "target", { arn: `${String(stack.fn!.props.arn)}:7` });
     assert.deepEqual(await judge(refreshSchedule, all(version)), []);
   });
@@ -95,38 +70,15 @@ describe("refresh-schedule", () => {
     const target = changed(handWritten(), "target", { arn: unknown });
     assert.match(
       await advised(refreshSchedule, target),
-      /Judged at update: what scanner-refresh-matview-target joins/,
-    );
-    const fn = {
-      type: TYPE.function,
-      name: "mystery",
-      props: { name: "mystery", environment: { variables: unknown } },
-    };
-    assert.match(
-      await advised(refreshSchedule, { fn }),
-      /Judged at update: whether mystery is a refresh function/,
+      /Judged at update: what triggers scanner-refresh-matview/,
     );
   });
 });
 
 describe("refresh-timeout", () => {
-  it("is content within the limits and twice the interval", async () => {
-    assert.deepEqual(await judge(refreshTimeout, all(ofComponent())), []);
-    const config = { mostSeconds: 600 };
-    const slow = changed(ofComponent({ refreshRate: "rate(5 minutes)" }), "fn", { timeout: 600 });
-    assert.deepEqual(await judge(refreshTimeout, all(slow), { config }), []);
-    assert.deepEqual(await refused(refreshTimeout, handWritten()), []);
-  });
-
-  it("refuses one outside the limits that are configured, Lambda's default of 3 s too", async () => {
-    const config = { leastSeconds: 10, mostSeconds: 120 };
-    for (const [timeout, seconds] of [
-      [9, 9],
-      [121, 121],
-      [undefined, 3],
-    ]) {
-      const messages = await refused(refreshTimeout, changed(ofComponent(), "fn", { timeout }), { config });
-      assert.match(messages[0] ?? "", new RegExp(`is ${seconds} s; 10 to 120 s are allowed`));
+  it("is content within twice the interval", async () => {
+    for (const stack of [ofComponent(), handWritten()]) {
+      assert.deepEqual(await judge(refreshTimeout, all(stack)), []);
     }
   });
 
@@ -138,7 +90,6 @@ describe("refresh-timeout", () => {
 
   it("says what it judges at update", async () => {
     const said = await advised(refreshTimeout, changed(ofComponent(), "fn", { timeout: unknown }));
-    assert.match(said, /Judged at update: the timeout of/);
     assert.match(said, /Judged at update: whether the timeout .* fits its schedule/);
   });
 });
@@ -154,10 +105,9 @@ describe("retries", () => {
   });
 
   it("refuses Lambda's defaults, which hold without a configuration", async () => {
-    assert.match(
-      (await refused(retries, without(handWritten(), "config")))[0] ?? "",
-      /runs a failed tick 2 times more and keeps a late one for 21600 s/,
-    );
+    const none = (await refused(retries, without(handWritten(), "config"))).join("\n");
+    assert.match(none, /runs a failed tick of .* 2 times more/);
+    assert.match(none, /may wait 21600 s/);
     const empty = changed(handWritten(), "config", {
       maximumRetryAttempts: undefined,
       maximumEventAgeInSeconds: undefined,
@@ -168,7 +118,7 @@ describe("retries", () => {
   it("refuses retries, and an event older than an interval", async () => {
     assert.match(
       (await refused(retries, changed(handWritten(), "config", { maximumRetryAttempts: 1 })))[0] ?? "",
-      /1 times more; it must be 0/,
+      /1 times more. Give it .* maximumRetryAttempts 0/,
     );
     const old = changed(ofComponent({ refreshRate: "rate(2 minutes)" }), "config", {
       maximumEventAgeInSeconds: 121,
@@ -177,19 +127,16 @@ describe("retries", () => {
   });
 
   it("says what it judges at update", async () => {
-    const attempts = changed(handWritten(), "config", { maximumRetryAttempts: unknown });
-    assert.match(await advised(retries, attempts), /Judged at update: the retries/);
-    const age = changed(handWritten(), "config", { maximumEventAgeInSeconds: unknown });
-    assert.match(await advised(retries, age), /Judged at update: the age/);
-    const name = changed(handWritten(), "config", { functionName: unknown });
-    assert.match(await advised(retries, name), /Judged at update: which FunctionEventInvokeConfig/);
+    for (const key of ["maximumRetryAttempts", "maximumEventAgeInSeconds", "functionName"]) {
+      const stack = changed(handWritten(), "config", { [key]: unknown });
+      assert.match(await advised(retries, stack), /Judged at update: what happens to failed and late ticks/);
+    }
   });
 });
 
 describe("log-retention", () => {
   it("is content with a retention", async () => {
     assert.deepEqual(await judge(logRetention, all(handWritten())), []);
-    assert.equal((await refused(logRetention, handWritten(), { config: { leastDays: 30 } })).length, 1);
   });
 
   it("refuses none, for ever, and a group that Lambda would make", async () => {
@@ -201,21 +148,21 @@ describe("log-retention", () => {
     }
     assert.match(
       (await refused(logRetention, without(handWritten(), "logs")))[0] ?? "",
-      /has no log group in this stack/,
+      /has no retention.*make a LogGroup/,
     );
   });
 
-  it("finds the group that the function names, and remarks on one outside the stack", async () => {
+  it("finds the group that the function names, and leaves one outside the stack alone", async () => {
     const named = changed(changed(handWritten(), "fn", { loggingConfig: { logGroup: "views" } }), "logs", {
       name: "views",
     });
     assert.deepEqual(await judge(logRetention, all(named)), []);
-    assert.match(await advised(logRetention, without(named, "logs")), /not in this stack/);
+    assert.deepEqual(await judge(logRetention, all(without(named, "logs"))), []);
   });
 
   it("says what it judges at update", async () => {
     const days = changed(handWritten(), "logs", { retentionInDays: unknown });
-    assert.match(await advised(logRetention, days), /Judged at update: the retention/);
+    assert.match(await advised(logRetention, days), /Judged at update: the log group/);
     const group = changed(handWritten(), "fn", { loggingConfig: { logGroup: unknown } });
     assert.match(await advised(logRetention, group), /Judged at update: the log group/);
   });

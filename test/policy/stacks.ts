@@ -1,9 +1,11 @@
 /** Stacks that the rules have nothing against, hand-written and of this product, for tests to break. */
+import assert from "node:assert/strict";
 import { makePlan, type Plan } from "../../components/plan/plan";
 import { parseSettings } from "../../components/settings/parseSettings";
 import { MAX_STALENESS_TAG } from "../../components/plan/plan";
 import { TYPE } from "../../policy/resource";
-import type { TestResource } from "./judge";
+import type { RulePolicy } from "../../policy/rule";
+import { advice, judge, refusals, type TestResource } from "./judge";
 
 const ACCOUNT = "us-east-1:123456789012";
 
@@ -13,6 +15,18 @@ export type TestStack = Record<string, TestResource>;
 /** The resources of stacks, one after the other. */
 export function all(...stacks: TestStack[]): TestResource[] {
   return stacks.flatMap((stack) => Object.values(stack));
+}
+
+/** What a rule refuses in a stack. */
+export async function refused(rule: RulePolicy, stack: TestStack, options = {}): Promise<string[]> {
+  return refusals(await judge(rule, all(stack), options));
+}
+
+/** What a rule advises about a stack that it does not refuse. */
+export async function advised(rule: RulePolicy, stack: TestStack): Promise<string> {
+  const said = await judge(rule, all(stack));
+  assert.deepEqual(refusals(said), []);
+  return advice(said).join("\n");
 }
 
 /** A copy with properties of one resource changed; `undefined` takes a property out. */
@@ -87,38 +101,27 @@ function base(name: string, rule: string, expression: string): TestStack {
   };
 }
 
-/** The guide's stack written by hand, with the alarms it should have had. */
+/** A stack written by hand, with an errors alarm that can fire. */
 export function handWritten(name = "scanner-refresh-matview", expression = "rate(1 minute)"): TestStack {
-  const alarmActions = [`arn:aws:sns:${ACCOUNT}:${name}`];
-  const alarm = (kind: string, props: Record<string, unknown>): TestResource => ({
-    type: TYPE.alarm,
-    name: `${name}-${kind}`,
-    props: {
-      name: `${name}-${kind}`,
-      namespace: "AWS/Lambda",
-      dimensions: { FunctionName: name },
-      statistic: "Sum",
-      period: 60,
-      alarmActions,
-      ...props,
-    },
-  });
   return {
     ...base(name, name, expression),
-    errors: alarm("errors", {
-      metricName: "Errors",
-      comparisonOperator: "GreaterThanOrEqualToThreshold",
-      threshold: 1,
-      evaluationPeriods: 3,
-      datapointsToAlarm: 3,
-    }),
-    silent: alarm("silent", {
-      metricName: "Invocations",
-      comparisonOperator: "LessThanThreshold",
-      threshold: 1,
-      evaluationPeriods: 1,
-      treatMissingData: "breaching",
-    }),
+    errors: {
+      type: TYPE.alarm,
+      name: `${name}-errors`,
+      props: {
+        name: `${name}-errors`,
+        namespace: "AWS/Lambda",
+        metricName: "Errors",
+        dimensions: { FunctionName: name },
+        statistic: "Sum",
+        period: 60,
+        comparisonOperator: "GreaterThanOrEqualToThreshold",
+        threshold: 1,
+        evaluationPeriods: 3,
+        datapointsToAlarm: 3,
+        alarmActions: [`arn:aws:sns:${ACCOUNT}:${name}`],
+      },
+    },
   };
 }
 
@@ -126,7 +129,6 @@ export function handWritten(name = "scanner-refresh-matview", expression = "rate
 export function ofComponent(values: Record<string, unknown> = {}): TestStack {
   const plan = planOf(values);
   const { names } = plan;
-  const parents = ["matview-refresh:index:MaterializedViewRefresh"];
   const stack = base(names.function, names.rule, plan.rule.scheduleExpression);
   const tags = { ...plan.tags, [MAX_STALENESS_TAG]: String(plan.maxStalenessSeconds) };
   const variables = {
@@ -135,7 +137,7 @@ export function ofComponent(values: Record<string, unknown> = {}): TestStack {
     MATVIEW_DATABASE_TLS: "verify-full",
     MATVIEW_DATABASE_AUTH: "iam",
   };
-  const made: TestStack = {
+  return {
     ...changed(changed(stack, "rule", { tags }), "fn", {
       tags: plan.tags,
       environment: { variables },
@@ -144,7 +146,6 @@ export function ofComponent(values: Record<string, unknown> = {}): TestStack {
     ...Object.fromEntries(plan.alarms.map((alarm) => [`alarm-${alarm.kind}`, alarmResource(plan, alarm)])),
     ...delayed(plan),
   };
-  return Object.fromEntries(Object.entries(made).map(([key, resource]) => [key, { ...resource, parents }]));
 }
 
 function planOf(values: Record<string, unknown>): Plan {
