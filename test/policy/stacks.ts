@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { makePlan, type Plan } from "../../components/plan/plan";
 import { parseSettings } from "../../components/settings/parseSettings";
-import { MAX_STALENESS_TAG } from "../../components/plan/plan";
+import { MAX_STALENESS_TAG, MONTHLY_BUDGET_USD_TAG, MONTHLY_USD_TAG } from "../../components/plan/plan";
+import { estimateOf } from "../../components/plan/estimate";
 import { TYPE } from "../../policy/resource";
 import type { RulePolicy } from "../../policy/rule";
 import { advice, judge, refusals, type TestResource } from "./judge";
@@ -130,7 +131,7 @@ export function ofComponent(values: Record<string, unknown> = {}): TestStack {
   const plan = planOf(values);
   const { names } = plan;
   const stack = base(names.function, names.rule, plan.rule.scheduleExpression);
-  const tags = { ...plan.tags, [MAX_STALENESS_TAG]: String(plan.maxStalenessSeconds) };
+  const tags = { ...plan.tags, ...promiseTags(plan) };
   const variables = {
     MATVIEW_GROUP: plan.names.group.replaceAll("-", "_"),
     MATVIEW_VIEWS: JSON.stringify(viewsOf(plan)),
@@ -145,6 +146,15 @@ export function ofComponent(values: Record<string, unknown> = {}): TestStack {
     }),
     ...Object.fromEntries(plan.alarms.map((alarm) => [`alarm-${alarm.kind}`, alarmResource(plan, alarm)])),
     ...delayed(plan),
+  };
+}
+
+function promiseTags(plan: Plan): Record<string, string> {
+  const { monthlyBudgetUsd } = plan.settings;
+  return {
+    [MAX_STALENESS_TAG]: String(plan.maxStalenessSeconds),
+    [MONTHLY_USD_TAG]: String(estimateOf(plan, "us-east-1").cost?.totalUsd.toFixed(2)),
+    ...(monthlyBudgetUsd === undefined ? {} : { [MONTHLY_BUDGET_USD_TAG]: String(monthlyBudgetUsd) }),
   };
 }
 
