@@ -97,6 +97,7 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
     const cost = region.apply((known) => estimateOf(plan, known).cost);
     const stack: Stack = { name, args, plan, region, parent: this, tags: { ...plan.tags, ...args.tags } };
 
+    warnOfSilence(stack);
     const network = createNetwork(stack);
     const logs = createLogs(stack);
     const queues = createQueues(`${name}-rule`, stack, plan.queues, args.kmsKeyArn);
@@ -164,6 +165,20 @@ function regionOf(given: string | undefined, parent: pulumi.Resource): pulumi.Ou
         `a provider of ${given}: { provider: new aws.Provider("${given}", { region: "${given}" }) }.`,
     );
   });
+}
+
+/** An alarm that cannot go off, or that tells nobody, looks like safety; the policy pack refuses both. */
+function warnOfSilence({ args, plan, parent }: Stack): void {
+  for (const { name, canFire } of plan.alarms) {
+    if (!canFire)
+      void pulumi.log.warn(
+        `Alarm ${name} can never go off: ${plan.schedule.description} no period holds so many errors.`,
+        parent,
+      );
+  }
+  const { alarmEmails = [], alarmTopicArns = [] } = args;
+  if (alarmEmails.length > 0 || !Array.isArray(alarmTopicArns) || alarmTopicArns.length > 0) return;
+  void pulumi.log.warn("The alarms tell nobody. Set alarmEmails or alarmTopicArns.", parent);
 }
 
 /** Where the function stands in the network, and its way to Secrets Manager, where one is asked for. */

@@ -34,6 +34,7 @@ export function stackSettings(): Settings {
       ...secrets.map((key) => secretFault(key, values[key] ?? "")),
     ];
     if (settings === undefined || unread.length > 0) throw new SettingsFaults([...unread, ...others]);
+    warnOfPlaceholders(settings);
     return settings;
   });
 }
@@ -45,6 +46,21 @@ const NO_REGION: Fault = {
   limit: "an AWS region",
   remedy: "pulumi config set aws:region us-west-2",
 };
+
+/** What Pulumi.prod.yaml has in the places of ids that only its reader knows; AWS has never given one of them. */
+const PLACEHOLDER =
+  /0a1b2c3d4e5f60718|0b2c3d4e5f6071829|c0ffee12abcd|:123456789012:|-ABCDEFGHIJKLMNOPQRSTUVWXYZ|@example\.com$/;
+
+/** They have the right form, so that a preview passes; an update would fail halfway. */
+function warnOfPlaceholders(settings: Settings): void {
+  const keys = Object.entries(settings)
+    .flatMap(([key, value]) => scalars(key, value ?? {}))
+    .flatMap(([path, value]) => (value !== undefined && PLACEHOLDER.test(value) ? [path] : []));
+  if (keys.length === 0) return;
+  void pulumi.log.warn(
+    `These settings are placeholders: ${keys.join(", ")}. Put your own in before pulumi up.`,
+  );
+}
 
 /** The region of the stack, which {@link stackSettings} has asked for. */
 export function stackRegion(): string {

@@ -26,10 +26,8 @@ export interface SandboxDatabaseArgs {
 /** Master user of the instance. Its password is made and kept by RDS in Secrets Manager, never seen by Pulumi. */
 const MASTER_USER = "matview_admin";
 
-const NEWEST_VERSION = "18";
-
-/** RDS Proxy takes a new major version later than RDS does; this one it is known to take. */
-const PROXIED_VERSION = "17";
+/** The newest that RDS Proxy is known to take, with a proxy or without: a proxy may be added later. */
+const ENGINE_VERSION = "17";
 
 /**
  * A small PostgreSQL on RDS for a stack that has none: encrypted, private, TLS and IAM authentication on, with
@@ -70,7 +68,7 @@ export class SandboxDatabase extends pulumi.ComponentResource {
       `${name}-db`,
       {
         engine: "postgres",
-        engineVersion: args.proxy ? PROXIED_VERSION : NEWEST_VERSION,
+        engineVersion: ENGINE_VERSION,
         instanceClass: args.instanceClass,
         allocatedStorage: args.storageGb,
         storageType: "gp3",
@@ -90,7 +88,8 @@ export class SandboxDatabase extends pulumi.ComponentResource {
         copyTagsToSnapshot: true,
         tags: { ...args.tags, ...args.instanceTags },
       },
-      child,
+      // Chosen when the instance is made: RDS refuses a downgrade, and upgrades minor versions by itself.
+      { ...child, ignoreChanges: ["engineVersion"] },
     );
 
     const proxy = args.proxy ? createProxy(name, args, { instance, securityGroup }, child) : undefined;

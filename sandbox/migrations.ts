@@ -6,6 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { partitionOf, token } from "../components/plan/arnTemplates";
 import { bundleHandler } from "../components/bundle";
 import type { FunctionPlan, StatementPlan } from "../components/plan/planTypes";
+import { interfacesForLambdaAlone } from "../components/plan/permissionPlan";
 import { createFunction } from "../components/resources/function";
 import { createLogGroup } from "../components/resources/logGroup";
 import { admitToEndpoint, createSecretsEndpoint, createSecurityGroup } from "../components/resources/network";
@@ -81,7 +82,13 @@ export class SandboxMigrations extends pulumi.ComponentResource {
       name: args.functionName,
       path: args.rolePath,
       permissionsBoundaryArn: args.permissionsBoundaryArn,
-      policy: policyDocument(STATEMENTS, { logGroupArn: logs.arn, secretArn: args.masterSecretArn }),
+      policy: policyDocument([...STATEMENTS, interfacesForLambdaAlone(args.functionName)], {
+        logGroupArn: logs.arn,
+        secretArn: args.masterSecretArn,
+        region,
+        partition: region.apply(partitionOf),
+        accountId: aws.getCallerIdentityOutput({}, { parent: this }).accountId,
+      }),
       partition: region.apply(partitionOf),
     });
     const fn = createFunction(logicalName, scope, functionPlan(args), {

@@ -165,7 +165,7 @@ describe("the sandbox", function () {
     const component = oneOf(withProxy, "MaterializedViewRefresh");
     assert.ok(component.dependencies.includes(target.urn), "a tick may come before the proxy can answer");
     const versions = [run, withProxy].map((stack) => oneOf(stack, "Instance").inputs.engineVersion);
-    assert.deepEqual(versions, ["18", "17"]);
+    assert.deepEqual(versions, ["17", "17"], "a proxy that is added later must not change the version");
     assert.equal(target.inputs.dbInstanceIdentifier, oneOf(withProxy, "Instance").outputs.identifier);
   });
 

@@ -11,8 +11,35 @@ const REFRESHER_ROLE = "matview_refresher";
 /** AWS's own policy for network interfaces: describing them takes no resource, so we write no `*` ourselves. */
 export const NETWORK_POLICY_ARN = `arn:${token("partition")}:iam::aws:policy/service-role/AWSLambdaENIManagementAccess`;
 
+/**
+ * Lambda makes the network interfaces of a function with the function's own role, and AWS takes no resource for that.
+ * The code itself needs none of it: so it is denied to calls that come from inside the function.
+ * @see https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
+ */
+export function interfacesForLambdaAlone(functionName: string): StatementPlan {
+  return {
+    sid: "InterfacesForLambdaAlone",
+    reason: "AWS's policy for network interfaces names no resource, and only Lambda itself needs it",
+    actions: [
+      "ec2:CreateNetworkInterface",
+      "ec2:DeleteNetworkInterface",
+      "ec2:DescribeNetworkInterfaces",
+      "ec2:DescribeSubnets",
+      "ec2:DetachNetworkInterface",
+      "ec2:AssignPrivateIpAddresses",
+      "ec2:UnassignPrivateIpAddresses",
+    ],
+    resources: ["*"],
+    deniedToFunctionArn: `arn:${token("partition")}:lambda:${token("region")}:${token("accountId")}:function:${functionName}`,
+  };
+}
+
 /** What the role must allow. No action and no resource is a bare wildcard; only log streams, which Lambda names, end in one. */
-export function planStatements(settings: Settings, queues: QueuePlan[]): StatementPlan[] {
+export function planStatements(
+  settings: Settings,
+  queues: QueuePlan[],
+  functionName: string,
+): StatementPlan[] {
   const { database, failureQueueArn, failureTopicArn, kmsKeyArn } = settings;
   const statement = (sid: string, reason: string, actions: string[], resources: string[]): StatementPlan[] =>
     resources.length === 0 ? [] : [{ sid, reason, actions, resources }];
@@ -59,6 +86,7 @@ export function planStatements(settings: Settings, queues: QueuePlan[]): Stateme
         ...(database.secretKmsKeyArn === undefined ? [] : [token("secretKmsKeyArn")]),
       ],
     ),
+    interfacesForLambdaAlone(functionName),
   ];
 }
 

@@ -42,7 +42,7 @@ export function makePlan(settings: Settings): Plan {
     rule: planRule(settings, schedule, names),
     targets: planTargets(settings, queues),
     queues,
-    statements: planStatements(settings, queues),
+    statements: planStatements(settings, queues, names.function),
     tags: { [GROUP_TAG]: names.group, ...settings.tags },
   };
   return { ...base, alarms: planAlarms(base) };

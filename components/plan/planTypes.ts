@@ -123,6 +123,8 @@ export interface StatementPlan {
   reason: string;
   actions: string[];
   resources: string[];
+  /** Present: the statement takes away, from the code of this function alone. */
+  deniedToFunctionArn?: string;
 }
 
 /** A command that shows whether a stack works, with its names in it. */

@@ -13,11 +13,14 @@ export function policyDocument(statements: StatementPlan[], values: ArnValues): 
   return pulumi.output(values).apply((known) =>
     JSON.stringify({
       Version: "2012-10-17",
-      Statement: statements.map(({ sid, actions, resources }) => ({
+      Statement: statements.map(({ sid, actions, resources, deniedToFunctionArn: denied }) => ({
         Sid: sid,
-        Effect: "Allow",
+        Effect: denied === undefined ? "Allow" : "Deny",
         Action: actions,
         Resource: resources.map((template) => fillArn(template, known)),
+        ...(denied === undefined
+          ? {}
+          : { Condition: { ArnEquals: { "lambda:SourceFunctionArn": fillArn(denied, known) } } }),
       })),
     }),
   );

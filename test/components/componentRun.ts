@@ -107,16 +107,16 @@ export interface PolicyStatement {
   resources: string[];
 }
 
-/** Every statement of every policy document that a program gave to any resource. */
+/** Every statement that allows something, of every policy document that a program gave to any resource. */
 export function policyStatements({ resources }: { resources: RegisteredResource[] }): PolicyStatement[] {
   return resources.flatMap(({ type, name, inputs }) =>
     ["policy", "assumeRolePolicy", "inlinePolicies"].flatMap((property) => {
       const value = inputs[property];
       if (value === undefined) return [];
       const document = (typeof value === "string" ? JSON.parse(value) : value) as {
-        Statement: { Action: string | string[]; Resource?: string | string[] }[];
+        Statement: { Effect: string; Action: string | string[]; Resource?: string | string[] }[];
       };
-      return document.Statement.map(({ Action, Resource }) => ({
+      return document.Statement.filter(({ Effect }) => Effect === "Allow").map(({ Action, Resource }) => ({
         holder: `${type} ${name}`,
         actions: [Action].flat(),
         resources: [Resource ?? []].flat(),

@@ -176,6 +176,18 @@ describe("the component", () => {
     assert.equal(run.result.rolePolicy, oneOf(run, "RolePolicy").inputs.policy);
   });
 
+  it("keeps the right to network interfaces, which AWS gives on everything, from the function's own code", async () => {
+    const { rolePolicy, functionName } = (await runComponent()).result;
+    const { Statement } = JSON.parse(rolePolicy) as { Statement: Record<string, unknown>[] };
+    const denied = Statement.find(({ Effect }) => Effect === "Deny");
+    assert.ok((denied?.Action as string[]).includes("ec2:CreateNetworkInterface"));
+    assert.deepEqual(denied?.Condition, {
+      ArnEquals: {
+        "lambda:SourceFunctionArn": `arn:aws:lambda:us-east-1:123456789012:function:${functionName}`,
+      },
+    });
+  });
+
   describe("whatever its arguments", () => {
     const kmsKeyArn = "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-0000-4000-8000-000000000000";
     const secretsEndpoint = { ...plainArgs.network, secretsEndpoint: true };

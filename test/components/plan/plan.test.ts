@@ -225,9 +225,9 @@ describe("plan", () => {
       failureDestinationArn: "arn:aws:sqs:us-east-1:123456789012:lost-ticks",
       ...Object.fromEntries([15, 30, 45].map((offset) => [`queueArn:${offset}`, `arn:aws:sqs:q${offset}`])),
     };
-    const filled = statements.flatMap(({ resources }) =>
-      resources.map((resource) => fillArn(resource, values)),
-    );
+    const filled = statements
+      .filter(({ deniedToFunctionArn }) => deniedToFunctionArn === undefined)
+      .flatMap(({ resources }) => resources.map((resource) => fillArn(resource, values)));
     assert.deepEqual(filled, [
       "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/x:*",
       "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-ABCDEFGHIJKLMNOPQRSTUVWXYZ/refresher",
@@ -236,7 +236,7 @@ describe("plan", () => {
       "arn:aws:sqs:q45",
       "arn:aws:sqs:us-east-1:123456789012:lost-ticks",
     ]);
-    for (const { actions } of statements) for (const action of actions) assert.match(action, /^[a-z-]+:\w+$/);
+    for (const { actions } of statements) for (const action of actions) assert.match(action, /^[a-z0-9-]+:\w+$/);
     assert.throws(() => fillArn("{secretArn}", values), /no value for \{secretArn\}/);
     assert.deepEqual(tokensOf("arn:{partition}:x:{queueArn:15}"), ["partition", "queueArn:15"]);
   });
