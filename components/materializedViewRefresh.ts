@@ -136,7 +136,7 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
       maxStalenessSeconds: pulumi.output(plan.maxStalenessSeconds),
       monthlyCost: cost.apply(inCents),
       grants: pulumi
-        .output({ name: args.database.name, user: args.database.user })
+        .output({ name: given(args, "name"), user: given(args, "user") })
         .apply((database) => grantsOf(plan, database)),
       freshnessQuery: pulumi.output(freshnessQueryOf(plan)),
       verification: region.apply((known) =>
@@ -294,9 +294,9 @@ function arnValues({ args, region, parent }: Stack, queues: DelayQueue[]): ArnVa
     region,
     partition: region.apply(partitionOf),
     accountId: aws.getCallerIdentityOutput({}, { parent }).accountId,
-    databaseResourceId: database.resourceId,
-    databaseUser: database.user,
-    secretArn: database.secretArn,
+    databaseResourceId: given(args, "resourceId"),
+    databaseUser: given(args, "user"),
+    secretArn: given(args, "secretArn"),
     secretKmsKeyArn: database.secretKmsKeyArn,
     kmsKeyArn,
     failureDestinationArn: failureQueueArn ?? failureTopicArn,
@@ -310,22 +310,42 @@ const DEFAULT_DATABASE_PORT = 5_432;
 
 /** The function's variables; of a database that another resource makes some are known later. */
 function environmentOf(
-  { database, environment = {} }: MaterializedViewRefreshArgs,
+  args: MaterializedViewRefreshArgs,
   { settings, group, views }: Plan,
 ): Record<string, pulumi.Input<string>> {
+  const { database, environment = {} } = args;
   const { logFormat, historyRetentionDays } = settings;
   return functionEnvironment<pulumi.Input<string>>(
     { group, views, logFormat, historyRetentionDays, environment },
     {
-      host: database.host,
+      host: given(args, "host") ?? "",
       port: pulumi.output(database.port ?? DEFAULT_DATABASE_PORT).apply(String),
-      name: database.name,
+      name: given(args, "name") ?? "",
       auth: database.auth === "secret" ? "secret" : "iam",
       tls: "verify-full",
-      ...(database.user === undefined ? {} : { user: database.user }),
-      ...(database.secretArn === undefined ? {} : { secretArn: database.secretArn }),
+      ...optional("user", given(args, "user")),
+      ...optional("secretArn", given(args, "secretArn")),
     },
   );
+}
+
+function optional<Key extends string, Value>(key: Key, value: Value | undefined): { [K in Key]?: Value } {
+  return (value === undefined ? {} : { [key]: value }) as { [K in Key]?: Value };
+}
+
+/** A text of the database; another resource may give it, and then it is looked at when it comes. */
+function given(
+  { database }: MaterializedViewRefreshArgs,
+  key: "host" | "name" | "user" | "resourceId" | "secretArn",
+): pulumi.Output<string> | undefined {
+  const value = database[key];
+  if (value === undefined) return undefined;
+  return pulumi.output(value).apply((text: string | null | undefined) => {
+    if (typeof text === "string" && text !== "") return text;
+    throw new pulumi.RunError(
+      `database.${key} is empty: the resource that it was to come from has no such value.`,
+    );
+  });
 }
 
 /** The subnets, counted again where they were known only now. @throws RunError for one alone. */

@@ -73,7 +73,7 @@ export const SECRET_KEY = /pass|secret|token|credential/i;
 export function setCommand(purpose: Purpose, key: string, example: unknown): string {
   if (purpose === "local")
     return `edit Pulumi.local.yaml: ${CONFIG_NAMESPACE}:${key}: ${inlineText(example)}`;
-  if (purpose === "component") return `in the program: ${key}: ${JSON.stringify(example)}`;
+  if (purpose === "component") return `in the program: ${key}: ${JSON.stringify(example)}${inPython(key)}`;
   return scalars(key, example)
     .map(([path, value]) =>
       value === undefined
@@ -86,15 +86,23 @@ export function setCommand(purpose: Purpose, key: string, example: unknown): str
 /** The command that takes a key away. */
 export function unsetCommand(purpose: Purpose, key: string): string {
   if (purpose === "local") return `edit Pulumi.local.yaml: remove ${CONFIG_NAMESPACE}:${key}`;
-  return purpose === "component" ? `in the program: remove ${key}` : `pulumi config rm ${configName(key)}`;
+  return purpose === "component"
+    ? `in the program: remove ${key}${inPython(key)}`
+    : `pulumi config rm ${configName(key)}`;
 }
 
 /** The commands that give a mistyped key its right name. */
 export function renameCommand(purpose: Purpose, from: string, to: string, value: unknown): string {
   if (purpose === "local") return `edit Pulumi.local.yaml: write ${to} for ${from}`;
-  if (purpose === "component") return `in the program: write ${to} for ${from}`;
+  if (purpose === "component") return `in the program: write ${to} for ${from}${inPython(to)}`;
   const newValue = SECRET_KEY.test(from) ? "<value>" : inlineText(value);
   return `${unsetCommand(purpose, from)} && ${setCommand(purpose, to, newValue)}`;
+}
+
+/** The component does not know which language called it; of those with a package, Python alone writes names another way. */
+function inPython(key: string): string {
+  const name = key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return name === key ? "" : ` (${name} in Python)`;
 }
 
 /** One step of a path as Pulumi's `--path` reads it: `.name`, `[0]`, or `["a.b"]` for a name with signs in it. */

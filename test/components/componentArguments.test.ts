@@ -235,12 +235,17 @@ describe("components in a program", () => {
     assert.deepEqual(names, ["one-blue-refresh-job-progress", "two-blue-refresh-job-progress"]);
   });
 
-  it("refuse one subnet, and a topic of another region, that are known only after deployment", async () => {
+  it("refuse one subnet, an empty name, and a topic of another region, that are known only after deployment", async () => {
     const { network } = plainArgs;
     const subnetIds = pulumi.output(["subnet-0a1b2c3d4e5f60718"]);
     await assert.rejects(
       runComponent(() => ({ network: { ...network, subnetIds } })),
       /subnetIds has 1/,
+    );
+    const name = pulumi.output("");
+    await assert.rejects(
+      runComponent(() => ({ database: { ...plainArgs.database, name } })),
+      /database\.name is empty/,
     );
     const topic = pulumi.output("arn:aws:sns:eu-west-1:123456789012:on-call");
     await assert.rejects(

@@ -24,17 +24,29 @@ describeEngine("a program in another language", () => {
     stack = await program.openStack({ stack: "dev" });
   });
 
-  it("constructs the component, reads its outputs, and reaches its children by transforms", async () => {
+  it("makes two components with what it makes itself, in one go and in its provider's region", async () => {
     const up = await stack.up();
     assertSucceeded(up);
-    assert.deepEqual(up.summary, { create: 23 });
-    const outputs = await stack.outputs();
-    assert.equal(outputs.functionName, "views-dev-refresh-job-progress");
+    const outputs = (await stack.outputs()) as Record<string, string[]> & Record<string, string>;
+    assert.deepEqual(outputs.functionNames, ["sales-dev-refresh-sales", "stock-dev-refresh-stock"]);
     assert.deepEqual(outputs.queueUrls, [
-      "https://sqs.eu-central-1.amazonaws.com/123456789012/views-dev-refresh-job-progress-30s",
+      "https://sqs.eu-central-1.amazonaws.com/123456789012/sales-dev-refresh-sales-30s",
     ]);
-    assert.ok((outputs.grants as string[]).includes('GRANT rds_iam TO "matview_refresh";'));
-    assert.equal(stepOfType(up, "Function").inputs.memorySize, 1024);
+    assert.ok(outputs.grants?.includes('GRANT rds_iam TO "matview_refresh";'));
+    assert.match(String(outputs.rolePolicy), /arn:aws:rds-db:eu-central-1:123456789012:dbuser:db-/);
+    assert.match(String(outputs.dashboardUrl), /region=eu-central-1/);
+    for (const { inputs } of up.steps.filter(({ type }) => type.startsWith("aws:")))
+      assert.doesNotMatch(JSON.stringify(inputs), /us-east-1/);
+    assert.equal(stepOfType(up, "Function", "sales-function").inputs.memorySize, 1024);
+  });
+
+  it("changes nothing the second time, and little when the rate changes", async () => {
+    assertSucceeded(await stack.up({ expectNoChanges: true }));
+    await stack.setConfig("rate", "rate(1 minute)");
+    const slower = await stack.up();
+    assertSucceeded(slower);
+    const operations = new Set(slower.steps.map(({ operation }) => operation));
+    assert.ok(!operations.has("replace") && !operations.has("create"), [...operations].join());
   });
 
   it("gets a class with named arguments in Python, where the CLI has Python's language host", async function () {
@@ -55,7 +67,13 @@ describeEngine("a program in another language", () => {
     const { exitCode, text } = await stack.preview();
     assert.notEqual(exitCode, 0);
     assert.match(text, /refreshRate = "rate\(10 seconds\)"/);
-    assert.match(text, /in the program: refreshRate:/);
+    assert.match(text, /in the program: refreshRate: .* \(refresh_rate in Python\)/);
     assert.doesNotMatch(text, /^\s+at .*\.ts:\d+/m);
+  });
+
+  it("is destroyed to the last resource", async () => {
+    await stack.setConfig("rate", "rate(1 minute)");
+    assertSucceeded(await stack.destroy());
+    assert.deepEqual(await stack.resources(), []);
   });
 });

@@ -236,7 +236,8 @@ describe("plan", () => {
       "arn:aws:sqs:q45",
       "arn:aws:sqs:us-east-1:123456789012:lost-ticks",
     ]);
-    for (const { actions } of statements) for (const action of actions) assert.match(action, /^[a-z0-9-]+:\w+$/);
+    for (const { actions } of statements)
+      for (const action of actions) assert.match(action, /^[a-z0-9-]+:\w+$/);
     assert.throws(() => fillArn("{secretArn}", values), /no value for \{secretArn\}/);
     assert.deepEqual(tokensOf("arn:{partition}:x:{queueArn:15}"), ["partition", "queueArn:15"]);
   });
