@@ -2,7 +2,7 @@
 import path from "node:path";
 import { Command } from "commander";
 import type { Connector } from "../handler/connect";
-import { Deadline } from "../handler/deadline";
+import { Budget } from "../handler/budget";
 import { classify } from "../handler/failure";
 import {
   describeMissing,
@@ -67,7 +67,7 @@ async function run(file: string | undefined, options: Options): Promise<number> 
 
 async function openSession(connector: Connector): Promise<MigrationSession> {
   const { address, auth } = connector;
-  return connector.open(new Deadline(longestRunMilliseconds)).catch((error: unknown) => {
+  return connector.open(new Budget(longestRunMilliseconds)).catch((error: unknown) => {
     throw classify(error, { address, auth, connected: false, connectionLost: false });
   });
 }

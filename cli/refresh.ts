@@ -1,7 +1,7 @@
 /** `refresh`: the function's own run, by hand and from here. */
 import { Command, InvalidArgumentError } from "commander";
 import type { Connector } from "../handler/connect";
-import { Deadline } from "../handler/deadline";
+import { Budget } from "../handler/budget";
 import { RefreshFailure } from "../handler/failure";
 import { displayName, qualifiedName } from "../handler/names";
 import { previewRun } from "../handler/preview";
@@ -57,9 +57,9 @@ async function refresh(options: Options): Promise<number> {
     return EXIT.badUsage;
   }
   const views = (options.view.length > 0 ? options.view : [DEFAULT_VIEW]).map(viewSettings);
-  const deadline = new Deadline(options.timeout * 1_000);
+  const budget = new Budget(options.timeout * 1_000);
   try {
-    await (options.dryRun ? preview : run)(connector, views, deadline, options.json);
+    await (options.dryRun ? preview : run)(connector, views, budget, options.json);
     return EXIT.refreshed;
   } catch (error) {
     if (options.json) printJson({ success: false, ...errorFacts(error) });
@@ -80,7 +80,7 @@ function viewSettings(view: QualifiedName): ViewSettings {
 async function run(
   connector: Connector,
   views: ViewSettings[],
-  deadline: Deadline,
+  budget: Budget,
   json: boolean,
 ): Promise<void> {
   const log = json ? process.stderr : process.stdout;
@@ -88,7 +88,8 @@ async function run(
     views,
     connector,
     waitForLock: true,
-    deadline,
+    budget,
+    attended: true,
     firstAnswerWithinMs: FIRST_ANSWER_WITHIN_MS,
     runId: "manual",
     report: textReport((line) => log.write(`${line}\n`)),
@@ -100,10 +101,10 @@ async function run(
 async function preview(
   connector: Connector,
   views: ViewSettings[],
-  deadline: Deadline,
+  budget: Budget,
   json: boolean,
 ): Promise<void> {
-  const previews = await previewRun(connector, views, deadline).catch((error: unknown) => {
+  const previews = await previewRun(connector, views, budget).catch((error: unknown) => {
     if (!json && error instanceof Error) process.stdout.write(`${error.message}\n`);
     throw error;
   });
@@ -132,10 +133,10 @@ async function preview(
   }
 }
 
-function errorFacts(error: unknown): Record<string, string | undefined> {
+function errorFacts(error: unknown): Record<string, unknown> {
   if (!(error instanceof RefreshFailure)) return { error: (error as Error).message };
-  const { view, code, problem, remedy } = error;
-  return { error: error.message, view, code, problem, remedy };
+  const { view, code, problem, remedy, blockers, server } = error;
+  return { error: error.message, view, code, problem, remedy, blockers, server };
 }
 
 function printJson(value: unknown): void {

@@ -50,6 +50,13 @@ export interface ViewFacts {
 
 export const HISTORY_TABLE = "public.matview_refresh_history";
 
+/** A query for its oid; no row where it is not there or its schema may not be used. */
+export const HISTORY_OID = `
+  SELECT c.oid
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+   WHERE n.nspname = 'public' AND c.relname = 'matview_refresh_history' AND c.relkind IN ('r', 'p')
+     AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')`;
+
 /** SQL for a time as ISO 8601 text in UTC: it sorts as text and casts back without regard to DateStyle. */
 export const isoTime = (time: string): string =>
   `pg_catalog.to_char(${time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
@@ -72,6 +79,13 @@ export const INDEX_COLUMNS = `
 const privilege = (table: string, name: string): string =>
   `coalesce(pg_catalog.has_table_privilege(${table}.oid, '${name}'), false)`;
 
+/** Every relation (`reader`) with every relation that its query names (`source`), by oid. */
+export const READS = `
+  (SELECT r.ev_class AS reader, d.refobjid AS source
+     FROM pg_catalog.pg_rewrite r
+     JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+      AND d.refclassid = 'pg_catalog.pg_class'::regclass)`;
+
 const SOURCES = `
   (WITH RECURSIVE read_by (oid) AS (
      SELECT c.oid
@@ -79,10 +93,8 @@ const SOURCES = `
      SELECT used.oid
        FROM read_by
        JOIN pg_catalog.pg_class reader ON reader.oid = read_by.oid AND (reader.relkind = 'v' OR reader.oid = c.oid)
-       JOIN pg_catalog.pg_rewrite r ON r.ev_class = reader.oid
-       JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
-        AND d.refclassid = 'pg_catalog.pg_class'::regclass
-       JOIN pg_catalog.pg_class used ON used.oid = d.refobjid AND used.relkind IN ('v', 'm')
+       JOIN ${READS} reads ON reads.reader = reader.oid
+       JOIN pg_catalog.pg_class used ON used.oid = reads.source AND used.relkind IN ('v', 'm')
    )
    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('schema', sn.nspname, 'name', s.relname)
                                        ORDER BY s.oid), '[]')
@@ -95,12 +107,7 @@ const literalOrNull = (text: string | undefined): string =>
 
 /** The query for {@link ViewFacts}, without parameters, so that it can travel together with other statements. */
 const factsQuery = (view: ViewSettings): string => `
-WITH history AS (
-  SELECT c.oid
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-   WHERE n.nspname = 'public' AND c.relname = 'matview_refresh_history' AND c.relkind IN ('r', 'p')
-     AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
-), statistics AS (
+WITH history AS (${HISTORY_OID}), statistics AS (
   SELECT c.oid
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
    WHERE n.nspname = ${literalOrNull(view.statistics?.schema)} AND c.relname = ${literalOrNull(view.statistics?.name)} AND c.relkind IN ('r', 'v', 'm', 'p', 'f')

@@ -1,8 +1,8 @@
 /** One short-lived connection: opened by a run, used by it alone, closed at its end. */
 import { Socket } from "node:net";
 import { Client, type ClientConfig, type QueryResult } from "pg";
+import { limitOf, setLimit, type Budget } from "./budget";
 import { credentialSource, CredentialsError, type CredentialSource } from "./credentials";
-import type { Deadline } from "./deadline";
 import type { DatabaseSettings } from "./settings";
 import { verifiedTls, type TlsOptions } from "./tls";
 
@@ -12,7 +12,7 @@ export interface Connector {
   readonly address: string;
   /** How it authenticates, which decides what a refused password means. */
   readonly auth: string;
-  open(deadline: Deadline): Promise<Session>;
+  open(budget: Budget): Promise<Session>;
 }
 
 const NO_TLS = "N".charCodeAt(0);
@@ -28,14 +28,14 @@ export class Session {
   private constructor(
     private readonly client: Client,
     private readonly socket: Socket,
-    deadline: Deadline,
+    budget: Budget,
   ) {
     client.on("error", () => (this.isLost = true));
     client.on("end", () => (this.isLost = true));
     // A server that went silent answers no statement_timeout either.
     this.cutOff = setTimeout(
       () => this.socket.destroy(timedOut("the server did not answer")),
-      deadline.cutOffMs(),
+      budget.cutOffMs(),
     );
   }
 
@@ -43,7 +43,7 @@ export class Session {
    * @throws the server's error, or a socket error; one with code ETIMEDOUT when the connect took too long, and with
    * TLS_NOT_OFFERED when TLS is asked for and the server has none.
    */
-  static async open(config: ClientConfig, deadline: Deadline): Promise<Session> {
+  static async open(config: ClientConfig, budget: Budget): Promise<Session> {
     const socket = new Socket();
     // No timeouts among these: they would go out as startup parameters, and RDS Proxy refuses those.
     const client = new Client({
@@ -53,11 +53,11 @@ export class Session {
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
     });
-    const session = new Session(client, socket, deadline);
+    const session = new Session(client, socket, budget);
     // The first thing a server says is its answer to the request for TLS, where there was one: S for yes, N for no.
     let offersNoTls = false;
     if (config.ssl) socket.once("data", (answer) => (offersNoTls = answer[0] === NO_TLS));
-    const patienceMs = Math.min(LONGEST_CONNECT_MS, deadline.workLeftMs());
+    const patienceMs = Math.min(LONGEST_CONNECT_MS, budget.workLeftMs());
     const patience = setTimeout(
       () => socket.destroy(timedOut(`no connection within ${Math.round(patienceMs)} ms`)),
       patienceMs,
@@ -88,6 +88,39 @@ export class Session {
   async results(text: string, values?: unknown[]): Promise<QueryResult[]> {
     const result = (await this.client.query(text, values)) as QueryResult | QueryResult[];
     return Array.isArray(result) ? result : [result];
+  }
+
+  /**
+   * Result of one statement without values, in a transaction of its own that may take so long and no longer: one
+   * round trip. Outside of a transaction only.
+   */
+  async resultWithin(
+    limitMs: number,
+    text: string,
+    access: "READ ONLY" | "READ WRITE" = "READ ONLY",
+  ): Promise<QueryResult> {
+    try {
+      const results = await this.results(
+        `BEGIN ISOLATION LEVEL READ COMMITTED ${access}; ${setLimit(limitOf(limitMs))}; ${text}; COMMIT`,
+      );
+      return results.at(-2) as QueryResult;
+    } catch (error) {
+      if (!this.lost) await this.query("ROLLBACK");
+      throw error;
+    }
+  }
+
+  /** The same for several statements with values: `work` runs in a transaction that may write. */
+  async within<Result>(limitMs: number, work: () => Promise<Result>): Promise<Result> {
+    await this.query(`BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${setLimit(limitOf(limitMs))}`);
+    try {
+      const result = await work();
+      await this.query("COMMIT");
+      return result;
+    } catch (error) {
+      if (!this.lost) await this.query("ROLLBACK");
+      throw error;
+    }
   }
 
   /** Calls the listener with each notice of the server. */
@@ -123,11 +156,11 @@ export function makeConnector(
   source: CredentialSource,
   tls: () => TlsOptions,
 ): Connector {
-  const openOnce = async (deadline: Deadline, refused: boolean): Promise<Session> => {
-    const { user, password } = await source.get(refused);
+  const openOnce = async (budget: Budget, refused: boolean): Promise<Session> => {
+    const { user, password } = await source.get(refused, budget.workLeftMs());
     try {
       // As a function, or the client would look for an absent password in places of its own.
-      return await Session.open({ ...server, user, password: () => password, ssl: tls() }, deadline);
+      return await Session.open({ ...server, user, password: () => password, ssl: tls() }, budget);
     } catch (error) {
       const isServersOrNetworks = (error as { code?: string }).code !== undefined;
       if (password !== "" || isServersOrNetworks) throw error;
@@ -137,13 +170,13 @@ export function makeConnector(
   return {
     address: `${server.host}:${server.port}/${server.database}`,
     auth,
-    async open(deadline) {
+    async open(budget) {
       try {
-        return await openOnce(deadline, false);
+        return await openOnce(budget, false);
       } catch (error) {
         const refused = (error as { code?: string }).code === "28P01";
         if (!refused || !source.renewable) throw error;
-        return openOnce(deadline, true);
+        return openOnce(budget, true);
       }
     },
   };

@@ -13,8 +13,9 @@ export interface CredentialSource {
   /**
    * Credentials for one connect.
    * @param refused whether the server has just refused the ones given before (28P01).
+   * @param withinMs how long a service may be asked for them.
    */
-  get(refused: boolean): Promise<Credentials>;
+  get(refused: boolean, withinMs: number): Promise<Credentials>;
   /** Whether asking again after a refusal can bring other credentials. */
   renewable: boolean;
 }
@@ -25,6 +26,8 @@ export class CredentialsError extends Error {
   constructor(
     message: string,
     readonly code: string,
+    /** Whether asking again can help. */
+    readonly isTransient = false,
   ) {
     super(message);
   }
@@ -66,19 +69,21 @@ function secretSource(secretArn: string): CredentialSource {
   let fetched: Credentials | undefined;
   return {
     renewable: true,
-    async get(refused) {
-      if (fetched === undefined || refused) fetched = await fetchSecret(secretArn);
+    async get(refused, withinMs) {
+      if (fetched === undefined || refused) fetched = await fetchSecret(secretArn, withinMs);
       return fetched;
     },
   };
 }
 
-async function fetchSecret(secretArn: string): Promise<Credentials> {
+async function fetchSecret(secretArn: string, withinMs: number): Promise<Credentials> {
   const { SecretsManagerClient, GetSecretValueCommand } = await import("@aws-sdk/client-secrets-manager");
   const client = new SecretsManagerClient({ maxAttempts: 2, requestHandler: SECRET_REQUEST });
+  const abortSignal = AbortSignal.timeout(Math.floor(withinMs));
   let text: string | undefined;
   try {
-    ({ SecretString: text } = await client.send(new GetSecretValueCommand({ SecretId: secretArn })));
+    const command = new GetSecretValueCommand({ SecretId: secretArn });
+    ({ SecretString: text } = await client.send(command, { abortSignal }));
   } catch (error) {
     throw asCredentialsError("the database secret could not be fetched", error);
   } finally {
@@ -107,7 +112,19 @@ async function passwordFromFile(database: DatabaseSettings): Promise<Credentials
   }
 }
 
+/** Names of throttles and timeouts as AWS's services and SDK give them, and errnos of a network that fails. */
+const TRANSIENT =
+  /^(Throttling|ThrottlingException|ThrottledException|TooManyRequestsException|RequestLimitExceeded|RequestTimeout|RequestTimeoutException|TimeoutError|AbortError|ServiceUnavailable|InternalServiceError|ECONNRESET|ECONNREFUSED|ETIMEDOUT|EPIPE|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/;
+
+/** What the SDK adds to an error of a service. */
+interface ServiceError extends NodeJS.ErrnoException {
+  $fault?: "client" | "server";
+  $retryable?: object;
+}
+
 function asCredentialsError(problem: string, error: unknown): CredentialsError {
-  const { code, name } = error as NodeJS.ErrnoException;
-  return new CredentialsError(problem, code ?? name);
+  const { code, name, $fault, $retryable } = error as ServiceError;
+  const isTransient =
+    $fault === "server" || $retryable !== undefined || TRANSIENT.test(name) || TRANSIENT.test(code ?? "");
+  return new CredentialsError(problem, code ?? name, isTransient);
 }

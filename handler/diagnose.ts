@@ -1,6 +1,6 @@
-/** Questions asked only when something is wrong, to say exactly what would mend it. */
+/** Questions asked only when something is wrong, to say exactly what is to be done. */
 import { escapeIdentifier } from "pg";
-import { INDEX_COLUMNS, USABLE_INDEX } from "./catalog";
+import { INDEX_COLUMNS, READS, USABLE_INDEX } from "./catalog";
 import type { Session } from "./connect";
 import type { RefreshableFacts } from "./mode";
 
@@ -59,20 +59,14 @@ function nameIndex(viewSql: string, columns: string, taken: string[]): string {
 }
 
 const UNREADABLE_RELATIONS = `
-WITH used AS (
-  SELECT d.refobjid AS oid
-    FROM pg_catalog.pg_rewrite r
-    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
-     AND d.refclassid = 'pg_catalog.pg_class'::regclass
-   WHERE r.ev_class = $1 AND d.refobjid <> $1
-)
 SELECT DISTINCT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) AS "relation",
        pg_catalog.quote_ident(n.nspname) AS "schema",
        pg_catalog.has_schema_privilege(m.relowner, n.oid, 'USAGE') AS "schemaUsable"
-  FROM used JOIN pg_catalog.pg_class c USING (oid)
+  FROM ${READS} reads
+  JOIN pg_catalog.pg_class c ON c.oid = reads.source AND c.oid <> $1
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_class m ON m.oid = $1
- WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f')
+ WHERE reads.reader = $1 AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
    AND NOT (pg_catalog.has_any_column_privilege(m.relowner, c.oid, 'SELECT')
             AND pg_catalog.has_schema_privilege(m.relowner, n.oid, 'USAGE'))
  ORDER BY 1`;

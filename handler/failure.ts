@@ -1,14 +1,25 @@
-/** What a failure is, whether another try can help, and what mends it: from SQLSTATE and facts, never from messages. */
+/** What a failure is, whether another try can help, and what to do: from SQLSTATE and facts, never from messages. */
 import { DatabaseError } from "pg";
+import type { Blocker } from "./blockers";
 import { CredentialsError } from "./credentials";
-import { CONNECTION_RULES, SQLSTATE_RULES, type FailureContext, type Rule } from "./remedies";
+import {
+  CONNECTION_RULES,
+  SQLSTATE_RULES,
+  type FailureContext,
+  type FailureKind,
+  type Rule,
+} from "./remedies";
 
-export type { FailureContext } from "./remedies";
+export type { FailureContext, FailureKind } from "./remedies";
 
-/** `transient` failures are tried again while time is left; `permanent` ones need somebody. */
-export type FailureKind = "transient" | "permanent";
+/** The server's own words. They may quote a row: for a terminal, never for a log or a table. */
+export interface ServerWords {
+  message: string;
+  detail?: string | undefined;
+  hint?: string | undefined;
+}
 
-/** The parts of a failure, none of which holds a row's value, a password or a token. */
+/** The parts of a failure, none of which holds a password or a token, and none but `server` a row's value. */
 export interface FailureParts {
   kind: FailureKind;
   /** SQLSTATE, or the errno or TLS code where the server never spoke. */
@@ -18,26 +29,31 @@ export interface FailureParts {
   remedy: string;
   /** The configured view, qualified; absent for a failure of the whole run. */
   view?: string | undefined;
+  /** Whether it had used up its time: nothing else has been found wrong with it. */
+  isOutOfTime?: boolean;
+  /** Who held the lock that was waited for; absent where the failure was another. */
+  blockers?: Blocker[] | undefined;
+  /** Set in an attended run alone. */
+  server?: ServerWords | undefined;
 }
 
 /** A refresh, or a whole run, that failed. Its message has the view, the code and the remedy. */
-export class RefreshFailure extends Error {
+export class RefreshFailure extends Error implements FailureParts {
   override readonly name = "RefreshFailure";
-  readonly kind: FailureKind;
-  readonly code: string;
-  readonly problem: string;
-  readonly remedy: string;
-  readonly view: string | undefined;
+  declare readonly kind: FailureKind;
+  declare readonly code: string;
+  declare readonly problem: string;
+  declare readonly remedy: string;
+  declare readonly view?: string | undefined;
+  declare readonly isOutOfTime?: boolean;
+  declare readonly blockers?: Blocker[] | undefined;
+  declare readonly server?: ServerWords | undefined;
 
   constructor(parts: FailureParts) {
     const subject = parts.view === undefined ? "" : `${parts.view}: `;
     const codeName = isSqlstate(parts.code) ? `SQLSTATE ${parts.code}` : parts.code;
     super(`${subject}${parts.problem} (${codeName}). To mend it: ${parts.remedy}`);
-    this.kind = parts.kind;
-    this.code = parts.code;
-    this.problem = parts.problem;
-    this.remedy = parts.remedy;
-    this.view = parts.view;
+    Object.assign(this, parts);
   }
 
   /** The SQLSTATE for the history table; null where the server never gave one. */
@@ -50,8 +66,8 @@ export class RefreshFailure extends Error {
 const isSqlstate = (code: string): boolean => /^(?=.*\d)[0-9A-Z]{5}$/.test(code);
 
 /*
- * SQLSTATE classes whose messages name objects, limits or causes. Any other message (a cast that failed, a RAISE in
- * a function of the view) may quote what is in a row, and is withheld.
+ * SQLSTATE classes, and codes of other classes, whose messages name objects, limits or causes. Any other message (a
+ * cast that failed, a RAISE in a function of the view) may quote what is in a row, and is withheld.
  */
 const CLASSES_WITHOUT_ROW_VALUES = new Set([
   "08",
@@ -68,6 +84,9 @@ const CLASSES_WITHOUT_ROW_VALUES = new Set([
   "57",
   "58",
 ]);
+
+/** Division by zero, arguments of logarithm, power and substring, LIMIT and OFFSET: fixed texts of the server. */
+const CODES_WITHOUT_ROW_VALUES = new Set(["22012", "2201E", "2201F", "22011", "2201W", "2201X"]);
 
 /** Classes that another try may get past, beside the codes that have a rule of their own. */
 const TRANSIENT_CLASSES = new Set(["08", "40"]);
@@ -88,26 +107,21 @@ export function takesNoWrites(context: FailureContext): RefreshFailure {
 
 function fromServer(error: DatabaseError, sqlstate: string, context: FailureContext): RefreshFailure {
   const sqlClass = sqlstate.slice(0, 2);
-  const message = CLASSES_WITHOUT_ROW_VALUES.has(sqlClass)
-    ? error.message
-    : "the server's message is withheld, since it may quote a row";
+  const isHarmless = CLASSES_WITHOUT_ROW_VALUES.has(sqlClass) || CODES_WITHOUT_ROW_VALUES.has(sqlstate);
+  const message = isHarmless ? error.message : "its message may quote a row and is not recorded";
   const fallback: Rule = {
     kind: TRANSIENT_CLASSES.has(sqlClass) ? "transient" : "permanent",
     problem: () => `the refresh failed: ${message}`,
     remedy: ({ viewSql }) => `REFRESH MATERIALIZED VIEW ${viewSql ?? "…"};  -- shows the server's full error`,
   };
-  return build(SQLSTATE_RULES[sqlstate] ?? fallback, sqlstate, {
-    ...context,
-    message,
-    constraint: error.constraint,
-  });
+  const { constraint, detail, hint } = error;
+  const server = context.attended === true ? { message: error.message, detail, hint } : undefined;
+  return build(SQLSTATE_RULES[sqlstate] ?? fallback, sqlstate, { ...context, message, constraint }, server);
 }
 
 function fromCredentials(error: CredentialsError, context: FailureContext): RefreshFailure {
-  return build(SQLSTATE_RULES[error.code] ?? CONNECTION_RULES.credentials, error.code, {
-    ...context,
-    message: error.message,
-  });
+  const rule = error.isTransient ? CONNECTION_RULES.credentialsLater : CONNECTION_RULES.credentials;
+  return build(SQLSTATE_RULES[error.code] ?? rule, error.code, { ...context, message: error.message });
 }
 
 function fromConnection(error: unknown, context: FailureContext): RefreshFailure {
@@ -131,12 +145,15 @@ function connectionRule(code: string, context: FailureContext): Rule {
   return context.connected ? CONNECTION_RULES.lost : CONNECTION_RULES.unreachable;
 }
 
-function build(rule: Rule, code: string, context: FailureContext): RefreshFailure {
+function build(rule: Rule, code: string, context: FailureContext, server?: ServerWords): RefreshFailure {
   return new RefreshFailure({
     kind: rule.kind,
     code,
     problem: rule.problem(context),
     remedy: rule.remedy(context),
     view: context.view,
+    isOutOfTime: code === "57014" && context.timedOutAfterSeconds !== undefined,
+    blockers: context.blockers,
+    server,
   });
 }

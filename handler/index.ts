@@ -1,7 +1,7 @@
 /** The Lambda function: environment and event in, response out, failures thrown. */
 import type { Context } from "aws-lambda";
+import { Budget } from "./budget";
 import { connectorFor } from "./connect";
-import { Deadline } from "./deadline";
 import { parseEvent } from "./event";
 import { publishMetrics } from "./metrics";
 import { jsonReport, textReport, type Report } from "./report";
@@ -18,18 +18,19 @@ export type InvocationContext = Pick<Context, "awsRequestId" | "getRemainingTime
  * @throws SettingsError, EventError, or an Error with the view, SQLSTATE and remedy of whatever failed.
  */
 export async function handler(event: unknown, context: InvocationContext): Promise<RefreshResponse> {
+  const startedMs = performance.now();
   const settings = parseEnvironment(process.env);
   const trigger = parseEvent(event, settings.views);
   const outcomes = await runRefresh({
     views: trigger.views,
     connector: connectorFor(settings.database),
     waitForLock: trigger.kind === "manual",
-    deadline: new Deadline(context.getRemainingTimeInMillis()),
+    budget: new Budget(context.getRemainingTimeInMillis()),
     historyRetentionDays: settings.historyRetentionDays,
     runId: context.awsRequestId,
     report: await reportFor(settings, context),
   });
-  publishMetrics(settings.group, outcomes);
+  publishMetrics(settings.group, outcomes, (performance.now() - startedMs) / 1_000);
   return respond(outcomes);
 }
 

@@ -8,7 +8,7 @@ import type { QualifiedName } from "./settings";
 /** CloudWatch namespace of every metric below. */
 export const METRIC_NAMESPACE = "MatviewRefresh";
 
-/** Names of the metrics. Each is written at most once per view and run. */
+/** Names of the metrics. Each is written at most once per view and run, `runDuration` once per run. */
 export const METRIC = {
   /** Seconds of the REFRESH statement; only where it succeeded. */
   refreshDuration: "RefreshDurationSeconds",
@@ -20,21 +20,21 @@ export const METRIC = {
   failed: "RefreshFailed",
   /** 1 where another run had the view, or a view it reads was not refreshed. */
   skipped: "RefreshSkipped",
-  /** Seconds of a whole run in which no view failed and one at least was refreshed; of the group, once a run. */
+  /** Seconds of the whole run, of the group; only where nothing failed and something was refreshed. */
   runDuration: "RunDurationSeconds",
 } as const;
-
-/** The dimensions of a metric of the whole group. */
-export function groupDimensions(group: string): { group: string } {
-  return { group: asciiOnly(group) };
-}
 
 /**
  * The dimensions of every metric of a view. CloudWatch takes ASCII alone, so other characters of a name are
  * percent-encoded, and a percent sign as well, which keeps different names apart.
  */
 export function metricDimensions(group: string, view: QualifiedName): { group: string; view: string } {
-  return { group: asciiOnly(group), view: asciiOnly(`${view.schema}.${view.name}`) };
+  return { ...groupDimensions(group), view: asciiOnly(`${view.schema}.${view.name}`) };
+}
+
+/** The dimension of a metric of the whole run. */
+export function groupDimensions(group: string): { group: string } {
+  return { group: asciiOnly(group) };
 }
 
 function asciiOnly(text: string): string {

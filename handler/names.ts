@@ -1,10 +1,16 @@
 /** How names of relations are written: for SQL, for people, and compared with what an event asks for. */
-import { escapeIdentifier } from "pg";
+import { escapeIdentifier, escapeLiteral } from "pg";
 import type { QualifiedName } from "./settings";
 
 /** `"public"."job_progress"`: always quoted, so that no name can end the identifier it stands in. */
 export function quotedName(name: QualifiedName): string {
   return `${escapeIdentifier(name.schema)}.${escapeIdentifier(name.name)}`;
+}
+
+/** `('public', 'job_progress'), …`: the rows of a VALUES list, as SQL. */
+export function nameRows(names: QualifiedName[]): string {
+  const rows = names.map(({ schema, name }) => `(${escapeLiteral(schema)}, ${escapeLiteral(name)})`);
+  return rows.join(", ");
 }
 
 /** `job_progress` for a view in public, `reporting.job_progress` for any other. For logs, never for SQL. */

@@ -1,7 +1,7 @@
 /** The order of several views: whatever a view reads comes before it. */
-import type { Session } from "./connect";
-import { qualifiedName } from "./names";
-import type { ViewSettings } from "./settings";
+import { HISTORY_OID, READS } from "./catalog";
+import { nameRows, qualifiedName } from "./names";
+import type { QualifiedName, ViewSettings } from "./settings";
 
 /** One view of a run that reads another, directly or through views and materialized views between them. */
 export interface Dependency {
@@ -11,35 +11,43 @@ export interface Dependency {
   source: string;
 }
 
-const DEPENDENCIES = `
+const dependenciesQuery = (views: QualifiedName[]): string => `
 WITH RECURSIVE chosen AS (
   SELECT c.oid, v.schema || '.' || v.name AS qualified
-    FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS v (schema, name)
+    FROM (VALUES ${nameRows(views)}) AS v (schema, name)
     JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema
     JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name AND c.relkind = 'm'
-), reads (reader, source) AS (
+), reached (reader, source) AS (
   SELECT oid, oid FROM chosen
   UNION
-  SELECT reads.reader, used.oid
-    FROM reads
-    JOIN pg_catalog.pg_rewrite r ON r.ev_class = reads.source
-    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
-     AND d.refclassid = 'pg_catalog.pg_class'::regclass
-    JOIN pg_catalog.pg_class used ON used.oid = d.refobjid AND used.relkind IN ('v', 'm')
+  SELECT reached.reader, used.oid
+    FROM reached
+    JOIN ${READS} reads ON reads.reader = reached.source
+    JOIN pg_catalog.pg_class used ON used.oid = reads.source AND used.relkind IN ('v', 'm')
 )
-SELECT reader.qualified AS "reader", source.qualified AS "source"
-  FROM reads
-  JOIN chosen reader ON reader.oid = reads.reader
-  JOIN chosen source ON source.oid = reads.source
- WHERE reads.reader <> reads.source`;
+SELECT coalesce((
+         SELECT pg_catalog.json_agg(pg_catalog.json_build_object('reader', reader.qualified, 'source', source.qualified))
+           FROM reached
+           JOIN chosen reader ON reader.oid = reached.reader
+           JOIN chosen source ON source.oid = reached.source
+          WHERE reached.reader <> reached.source), '[]') AS "dependencies",
+       EXISTS (SELECT FROM (${HISTORY_OID}) h WHERE pg_catalog.has_table_privilege(h.oid, 'SELECT'))
+         AS "mayReadHistory"`;
 
-/** All dependencies among the views of a run, indirect ones too. Views that do not exist have none. */
-export async function readDependencies(session: Session, views: ViewSettings[]): Promise<Dependency[]> {
-  if (views.length < 2) return [];
-  return session.query<Dependency>(DEPENDENCIES, [
-    views.map((view) => view.schema),
-    views.map((view) => view.name),
-  ]);
+/** Who reads whom among the views of a run, and whether the role may read what history knows of them. */
+export interface Dependencies {
+  /** Indirect ones too. Views that do not exist have none. */
+  dependencies: Dependency[];
+  mayReadHistory: boolean;
+}
+
+/** @param ask gives the rows of a query, in as much time as the caller has for it. */
+export async function readDependencies(
+  ask: (query: string) => Promise<object[]>,
+  views: QualifiedName[],
+): Promise<Dependencies> {
+  const [row] = await ask(dependenciesQuery(views));
+  return row as Dependencies;
 }
 
 /** The views with every source before its readers, otherwise in the order of the settings. */

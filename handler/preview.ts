@@ -1,13 +1,13 @@
 /** What a refresh would do, asked without changing anything. */
+import { limitOf, setLimit, type Budget } from "./budget";
 import { readFacts, type ViewFacts } from "./catalog";
 import type { Connector, Session } from "./connect";
-import type { Deadline } from "./deadline";
 import { findNullKeys, suggestIndex } from "./diagnose";
 import { classify, takesNoWrites } from "./failure";
 import { assertRefreshable, chooseMode, type Mode, type RefreshableFacts } from "./mode";
 import { qualifiedName, quotedName } from "./names";
 import { orderViews, readDependencies } from "./order";
-import type { FailedView } from "./refresh";
+import type { FailedView } from "./outcome";
 import type { ViewSettings } from "./settings";
 
 /** The refresh one view would get. */
@@ -29,14 +29,15 @@ const LONGEST_LOOK_MS = 5_000;
 export async function previewRun(
   connector: Connector,
   views: ViewSettings[],
-  deadline: Deadline,
+  budget: Budget,
 ): Promise<(Preview | FailedView)[]> {
   const base = { address: connector.address, auth: connector.auth };
   let session: Session | undefined;
   try {
-    session = await connector.open(deadline);
+    session = await connector.open(budget);
     await session.query("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY");
-    const ordered = orderViews(views, await readDependencies(session, views));
+    const { dependencies } = await readDependencies(session.query.bind(session), views);
+    const ordered = orderViews(views, dependencies);
     const previews: (Preview | FailedView)[] = [];
     for (const view of ordered) previews.push(await previewView(session, view, base));
     await session.query("ROLLBACK");
@@ -80,10 +81,7 @@ async function previewView(
 /** Undefined where there is nothing to warn of, and where the view cannot be read, or not soon enough. */
 async function warnOfNullKeys(session: Session, facts: RefreshableFacts): Promise<string | undefined> {
   if (!facts.viewReadable) return undefined;
-  const timeouts = ["statement_timeout", "lock_timeout"].map(
-    (name) => `SET LOCAL ${name} = ${LONGEST_LOOK_MS}`,
-  );
-  await session.query(`SAVEPOINT look; ${timeouts.join("; ")}`);
+  await session.query(`SAVEPOINT look; ${setLimit(limitOf(LONGEST_LOOK_MS))}`);
   try {
     const columns = await findNullKeys(session, facts);
     if (columns.length === 0) return undefined;

@@ -1,6 +1,9 @@
-/** The table of failures that concern a refresh: kind, what happened, and the command or SQL that mends it. */
-import type { FailureKind } from "./failure";
+/** The table of failures that concern a refresh: kind, what happened, and the command or SQL that helps. */
+import { endBlocker, heldBy, type Blocker } from "./blockers";
 import { isLoopback } from "./settings";
+
+/** `transient` failures are tried again while time is left; `permanent` ones need somebody. */
+export type FailureKind = "transient" | "permanent";
 
 /** What is known where something failed. */
 export interface FailureContext {
@@ -11,6 +14,8 @@ export interface FailureContext {
   /** Whether a session had been opened. */
   connected: boolean;
   connectionLost: boolean;
+  /** Whether somebody with rights of his own looks on at a terminal: he may see what a log must not hold. */
+  attended?: boolean;
   view?: string;
   /** The view's name as SQL. */
   viewSql?: string;
@@ -19,8 +24,14 @@ export interface FailureContext {
   usableIndexes?: string[];
   /** Set where the statement ran into its own statement_timeout, as the clock tells and not the SQLSTATE. */
   timedOutAfterSeconds?: number;
-  /** Set while a manual refresh waited for another one. */
-  waitingForLock?: boolean;
+  /** How many other views the run's time is divided among. */
+  otherViews?: number;
+  /** Seconds after which the wait for a lock was given up. */
+  waitedSeconds?: number;
+  /** Set where the wait was for another refresh of the view, not for a relation. */
+  waitedForRefresh?: boolean;
+  /** Who held the lock that was waited for. */
+  blockers?: Blocker[];
   /** What {@link RefreshFailure} may say of the server's message. */
   message?: string;
   /** The constraint or index a duplicate key ran into. */
@@ -78,114 +89,97 @@ function authenticationRemedy({ auth, user }: FailureContext): string {
   }
 }
 
-const blockers = (context: FailureContext): string =>
+function waitProblem(context: FailureContext): string {
+  const { waitedSeconds = 0, waitedForRefresh, blockers = [] } = context;
+  const seconds = waitedSeconds.toFixed(1);
+  if (waitedForRefresh === true)
+    return `another refresh of the view was still running after ${seconds}s${heldBy(blockers)}`;
+  const where =
+    blockers[0]?.relation ??
+    `${viewOf(context)} or on what its query reads, which nobody held any more when asked`;
+  return `waited ${seconds}s for a lock on ${where}${heldBy(blockers)}`;
+}
+
+const listLocks = (context: FailureContext): string =>
   "SELECT a.pid, a.state, a.query FROM pg_locks l JOIN pg_stat_activity a USING (pid) " +
   `WHERE l.relation = '${viewOf(context).replaceAll("'", "''")}'::regclass;  -- end what holds the lock, or wait`;
 
-const restarted: Rule = {
-  kind: "transient",
-  problem: ({ message }) => `the server ended the connection: ${message}`,
-  remedy: () =>
-    "SELECT pg_postmaster_start_time();  -- a restart or failover passes; an administrator may have ended it",
-};
+/** Text that says the same of every failure, or that is made from what is known of this one. */
+type Text = string | ((context: FailureContext) => string);
 
-const tooManyConnections: Rule = {
-  kind: "transient",
-  problem: ({ message }) => `the server has no connection free: ${message}`,
-  remedy: () =>
-    "SELECT usename, state, count(*) FROM pg_stat_activity GROUP BY 1, 2;  -- or connect through RDS Proxy",
-};
+const rule = (kind: FailureKind, problem: Text, remedy: Text): Rule => ({
+  kind,
+  problem: (context) => (typeof problem === "string" ? problem : problem(context)),
+  remedy: (context) => (typeof remedy === "string" ? remedy : remedy(context)),
+});
+const transient = (problem: Text, remedy: Text): Rule => rule("transient", problem, remedy);
+const permanent = (problem: Text, remedy: Text): Rule => rule("permanent", problem, remedy);
+
+const restarted = transient(
+  ({ message }) => `the server ended the connection: ${message}`,
+  "SELECT pg_postmaster_start_time();  -- a restart or failover passes; an administrator may have ended it",
+);
 
 /** By SQLSTATE. Codes that are ambiguous by themselves are reached only after the catalog has been asked. */
 export const SQLSTATE_RULES: Partial<Record<string, Rule>> = {
-  "42P01": {
-    kind: "permanent",
-    problem: () => "the materialized view does not exist",
-    remedy: makeTheView,
-  },
-  "3F000": {
-    kind: "permanent",
-    problem: () => "the view's schema does not exist",
-    remedy: () => LIST_VIEWS,
-  },
-  "0A000": { kind: "permanent", problem: ({ message }) => message ?? "", remedy: () => LIST_VIEWS },
-  "42809": { kind: "permanent", problem: () => "it is not a materialized view", remedy: () => LIST_VIEWS },
-  "21000": { kind: "permanent", problem: duplicateProblem, remedy: findDuplicates },
-  "23505": { kind: "permanent", problem: duplicateProblem, remedy: findDuplicates },
-  "55P03": {
-    kind: "transient",
-    problem: (context) => `something else holds a lock on ${viewOf(context)}`,
-    remedy: blockers,
-  },
-  "40P01": {
-    kind: "transient",
-    problem: () => "a deadlock was broken by ending this refresh",
-    remedy: blockers,
-  },
-  "40001": {
-    kind: "transient",
-    problem: ({ message }) => `the refresh met a concurrent change: ${message}`,
-    remedy: blockers,
-  },
-  "57014": {
-    kind: "permanent",
-    problem: ({ timedOutAfterSeconds, waitingForLock }) => {
+  "42P01": permanent("the materialized view does not exist", makeTheView),
+  "3F000": permanent("the view's schema does not exist", LIST_VIEWS),
+  "0A000": permanent(({ message }) => message ?? "", LIST_VIEWS),
+  "42809": permanent("it is not a materialized view", LIST_VIEWS),
+  "21000": permanent(duplicateProblem, findDuplicates),
+  "23505": permanent(duplicateProblem, findDuplicates),
+  "55P03": transient(waitProblem, (context) => endBlocker(context.blockers ?? []) ?? listLocks(context)),
+  "40P01": transient("a deadlock was broken by ending this refresh", listLocks),
+  "40001": transient(({ message }) => `the refresh met a concurrent change: ${message}`, listLocks),
+  "57014": permanent(
+    ({ timedOutAfterSeconds, otherViews = 0 }) => {
       if (timedOutAfterSeconds === undefined) return "somebody cancelled the refresh";
-      const seconds = timedOutAfterSeconds.toFixed(1);
-      return waitingForLock === true
-        ? `another refresh of the view was still running after ${seconds}s`
-        : `the refresh was not done after ${seconds}s, all the time it had`;
+      const what = otherViews === 0 ? "all the time it had" : "its share of the run's time";
+      return `the refresh was not done after ${timedOutAfterSeconds.toFixed(1)}s, ${what}`;
     },
-    remedy: ({ timedOutAfterSeconds }) =>
+    ({ timedOutAfterSeconds }) =>
       timedOutAfterSeconds === undefined
         ? "npm run refresh"
         : "pulumi config set matview-refresh:timeoutSeconds <more> && pulumi up  # or make the view's query faster",
-  },
+  ),
   "57P01": restarted,
   "57P02": restarted,
   "57P03": restarted,
   "57P05": restarted,
-  "53300": tooManyConnections,
-  "53100": {
-    kind: "permanent",
-    problem: () => "the server's disk is full",
-    remedy: () =>
-      "aws rds modify-db-instance --db-instance-identifier <id> --allocated-storage <more> --apply-immediately",
-  },
-  "53200": {
-    kind: "permanent",
-    problem: () => "the server ran out of memory",
-    remedy: () => "SHOW work_mem;  -- lower it for the role, or take a larger instance",
-  },
-  "53400": {
-    kind: "permanent",
-    problem: ({ message }) => `a limit of the server was reached: ${message}`,
-    remedy: () => "SHOW temp_file_limit;  -- raise it, or raise work_mem so that the query spills less",
-  },
+  "53300": transient(
+    ({ message }) => `the server has no connection free: ${message}`,
+    "SELECT usename, state, count(*) FROM pg_stat_activity GROUP BY 1, 2;  -- or connect through RDS Proxy",
+  ),
+  "53100": permanent(
+    "the server's disk is full",
+    "aws rds modify-db-instance --db-instance-identifier <id> --allocated-storage <more> --apply-immediately",
+  ),
+  "53200": permanent(
+    "the server ran out of memory",
+    "SHOW work_mem;  -- lower it for the role, or take a larger instance",
+  ),
+  "53400": permanent(
+    ({ message }) => `a limit of the server was reached: ${message}`,
+    "SHOW temp_file_limit;  -- raise it, or raise work_mem so that the query spills less",
+  ),
   // Transient: after a failover the name of a writer leads to a reader for a while.
-  "25006": {
-    kind: "transient",
-    problem: () => "the server takes no writes: it is a standby or a reader endpoint",
-    remedy: () =>
-      "aws rds describe-db-clusters --query 'DBClusters[].Endpoint'  # connect to the writer endpoint, not to a " +
+  "25006": transient(
+    "the server takes no writes: it is a standby or a reader endpoint",
+    "aws rds describe-db-clusters --query 'DBClusters[].Endpoint'  # connect to the writer endpoint, not to a " +
       "reader's; a failover passes",
-  },
-  "28P01": {
-    kind: "permanent",
-    problem: ({ auth }) => `the server refused the ${auth === "iam" ? "token" : "password"}`,
-    remedy: authenticationRemedy,
-  },
-  "28000": {
-    kind: "permanent",
-    problem: ({ message }) => `the server does not let this role connect: ${message}`,
-    remedy: authenticationRemedy,
-  },
-  "3D000": {
-    kind: "permanent",
-    problem: ({ address }) => `there is no such database: ${address}`,
-    remedy: () =>
-      "SELECT datname FROM pg_database;  -- then correct the database's name in the setting `database`",
-  },
+  ),
+  "28P01": permanent(
+    ({ auth }) => `the server refused the ${auth === "iam" ? "token" : "password"}`,
+    authenticationRemedy,
+  ),
+  "28000": permanent(
+    ({ message }) => `the server does not let this role connect: ${message}`,
+    authenticationRemedy,
+  ),
+  "3D000": permanent(
+    ({ address }) => `there is no such database: ${address}`,
+    "SELECT datname FROM pg_database;  -- then correct the database's name in the setting `database`",
+  ),
 };
 
 /** Host and port of `host:port/database`; a host that is a socket folder has slashes of its own. */
@@ -201,59 +195,45 @@ const checkTheWay = (context: FailureContext): string => {
 
 /** What happens before the server speaks, or without its saying anything. */
 export const CONNECTION_RULES = {
-  unreachable: {
-    kind: "transient",
-    problem: ({ address, message }) => `could not connect to ${address}: ${message}`,
-    remedy: checkTheWay,
-  },
-  lost: {
-    kind: "transient",
-    problem: ({ address }) => `the connection to ${address} was lost`,
-    remedy: checkTheWay,
-  },
-  unknownHost: {
-    kind: "permanent",
-    problem: ({ address }) => `no such host: ${address}`,
-    remedy: () =>
-      "aws rds describe-db-proxies --query 'DBProxies[].Endpoint'  # or describe-db-instances; correct `database`",
-  },
-  certificate: {
-    kind: "permanent",
-    problem: ({ address, message }) => `the certificate of ${address} is not trusted: ${message}`,
-    remedy: () =>
-      "curl -o ca.pem https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem && export PGSSLROOTCERT=ca.pem" +
+  unreachable: transient(
+    ({ address, message }) => `could not connect to ${address}: ${message}`,
+    checkTheWay,
+  ),
+  lost: transient(({ address }) => `the connection to ${address} was lost`, checkTheWay),
+  unknownHost: permanent(
+    ({ address }) => `no such host: ${address}`,
+    "aws rds describe-db-proxies --query 'DBProxies[].Endpoint'  # or describe-db-instances; correct `database`",
+  ),
+  certificate: permanent(
+    ({ address, message }) => `the certificate of ${address} is not trusted: ${message}`,
+    "curl -o ca.pem https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem && export PGSSLROOTCERT=ca.pem" +
       "  # a function reads the file that MATVIEW_DATABASE_CA_FILE names",
-  },
-  wrongHost: {
-    kind: "permanent",
-    problem: ({ message }) => `the certificate is another host's: ${message}`,
-    remedy: () =>
-      "aws rds describe-db-instances --query 'DBInstances[].Endpoint'  # or describe-db-proxies; connect by the name " +
+  ),
+  wrongHost: permanent(
+    ({ message }) => `the certificate is another host's: ${message}`,
+    "aws rds describe-db-instances --query 'DBInstances[].Endpoint'  # or describe-db-proxies; connect by the name " +
       "in the certificate",
-  },
-  noTls: {
-    kind: "permanent",
-    problem: ({ address }) => `${address} offers no TLS`,
-    remedy: (context) =>
+  ),
+  noTls: permanent(
+    ({ address }) => `${address} offers no TLS`,
+    (context) =>
       isLoopback(serverOf(context).host)
         ? "export PGSSLMODE=disable  # for a server on this machine alone"
         : "aws rds describe-db-instances --query 'DBInstances[].Endpoint'  # or describe-db-proxies; correct host and " +
           "port: every endpoint of RDS has TLS, so another server answers there",
-  },
-  missingFile: {
-    kind: "permanent",
-    problem: ({ message }) => `a file the connection needs is missing: ${message}`,
-    remedy: () => "ls -l <the file>  # correct the setting that names it",
-  },
-  credentials: {
-    kind: "permanent",
-    problem: ({ message }) => message ?? "",
-    remedy: () =>
-      "aws sts get-caller-identity  # who asks; then check that its policy allows this, and the network to the endpoint",
-  },
-  unexpected: {
-    kind: "permanent",
-    problem: ({ message }) => `unexpected: ${message}`,
-    remedy: () => "npm run refresh -- --dry-run",
-  },
+  ),
+  missingFile: permanent(
+    ({ message }) => `a file the connection needs is missing: ${message}`,
+    "ls -l <the file>  # correct the setting that names it",
+  ),
+  credentials: permanent(
+    ({ message }) => message ?? "",
+    "aws sts get-caller-identity  # who asks; then check that its policy allows this, and the network to the endpoint",
+  ),
+  /** A throttle, a timeout or a fault of the service that has the credentials. */
+  credentialsLater: transient(
+    ({ message }) => message ?? "",
+    "aws secretsmanager get-secret-value --secret-id <arn>  # it passes; if not, check the network to the endpoint",
+  ),
+  unexpected: permanent(({ message }) => `unexpected: ${message}`, "npm run refresh -- --dry-run"),
 } satisfies Record<string, Rule>;

@@ -1,9 +1,8 @@
 /** What a run says while it goes: the guide's lines, or the same facts as structured JSON. */
 import type { RefreshFailure } from "./failure";
 import { displayName, qualifiedName } from "./names";
-import type { ViewOutcome } from "./refresh";
+import type { Statistics, ViewOutcome } from "./outcome";
 import type { QualifiedName } from "./settings";
-import type { Statistics } from "./statistics";
 
 /** Told of everything that happens. No method is ever given a password, a token or a row's value. */
 export interface Report {
@@ -14,8 +13,36 @@ export interface Report {
   /** A manual refresh waits for another one. */
   waiting(view: QualifiedName): void;
   retrying(failure: RefreshFailure, attempt: number): void;
+  /** The view is tried once more after the others. */
+  puttingOff(view: QualifiedName, reason: string): void;
   finished(outcome: ViewOutcome): void;
   note(message: string): void;
+}
+
+/**
+ * Does what only informs: its failure is said on stderr, and is nobody else's.
+ * @returns whether it was done.
+ */
+export function harmlessly(what: string, inform: () => void, isSaid = true): boolean {
+  try {
+    inform();
+    return true;
+  } catch (error) {
+    if (isSaid) process.stderr.write(`${what} failed: ${String(error)}\n`);
+    return false;
+  }
+}
+
+/** A report of which no method throws, so that it cannot fail a run. Only its first failure is said. */
+export function harmless(report: Report): Report {
+  let worked = true;
+  const methods = Object.entries(report).map(([name, method]: [string, (...args: unknown[]) => void]) => [
+    name,
+    (...args: unknown[]) => {
+      worked = harmlessly("the log", () => method.apply(report, args), worked) && worked;
+    },
+  ]);
+  return Object.fromEntries(methods) as Report;
 }
 
 const LABELS: Record<string, string> = {
@@ -33,10 +60,25 @@ function statisticsLines(statistics: Statistics): string[] {
   return Object.entries(statistics).map(([column, value]) => {
     const words = column.replaceAll("_", " ");
     const label = LABELS[column] ?? words.charAt(0).toUpperCase() + words.slice(1);
-    const shown =
-      typeof value === "number" ? value.toLocaleString("en-US") : BigInt(value).toLocaleString("en-US");
-    return `  ${label}: ${shown}`;
+    return `  ${label}: ${shownNumber(value)}`;
   });
+}
+
+function shownNumber(value: number | string | null): string {
+  if (value === null) return "none";
+  if (typeof value === "number") return value.toLocaleString("en-US");
+  return /^-?\d+$/.test(value) ? BigInt(value).toLocaleString("en-US") : value;
+}
+
+function serverLines({ server, problem }: RefreshFailure): string[] {
+  if (server === undefined) return [];
+  const { message, detail, hint } = server;
+  const said = {
+    "The server said": problem.includes(message) ? undefined : message,
+    Detail: detail,
+    Hint: hint,
+  };
+  return Object.entries(said).flatMap(([label, text]) => (text === undefined ? [] : [`  ${label}: ${text}`]));
 }
 
 /**
@@ -59,6 +101,8 @@ export function textReport(write: (line: string) => void): Report {
       lastReason = failure.message;
       say(`Attempt ${attempt} failed, trying again${isRepeated ? " (same reason)" : `: ${failure.message}`}`);
     },
+    puttingOff: (view, reason) =>
+      say(`Putting ${displayName(view)} off until the others are done: ${reason}`),
     finished(outcome) {
       lastReason = undefined;
       switch (outcome.outcome) {
@@ -71,6 +115,7 @@ export function textReport(write: (line: string) => void): Report {
           return;
         case "failed":
           say(`✗ Refresh failed: ${outcome.failure.message}`);
+          for (const line of serverLines(outcome.failure)) write(line);
           return;
       }
     },
@@ -95,6 +140,7 @@ export function jsonReport(logger: StructuredLogger): Report {
       logger.warn(`falling back to regular refresh: ${reason}`, { ...of(view), reason, remedy }),
     waiting: (view) => logger.info("Waiting for the refresh that is running", of(view)),
     retrying: (failure, attempt) => logger.warn("Trying again", { ...failureFacts(failure), attempt }),
+    puttingOff: (view, reason) => logger.warn("Put off until the others are done", { ...of(view), reason }),
     finished(outcome) {
       const facts = { ...of(outcome.view), staleness_seconds: outcome.stalenessSeconds };
       switch (outcome.outcome) {
@@ -119,7 +165,7 @@ export function jsonReport(logger: StructuredLogger): Report {
   };
 }
 
-function failureFacts(failure: RefreshFailure): Record<string, string | undefined> {
-  const { view, code, kind, problem, remedy } = failure;
-  return { view, code, kind, problem, remedy };
+function failureFacts(failure: RefreshFailure): Record<string, unknown> {
+  const { view, code, kind, problem, remedy, blockers } = failure;
+  return { view, code, kind, problem, remedy, blockers };
 }

@@ -1,8 +1,7 @@
 /** What an invocation answers, or throws. */
 import { RefreshFailure } from "./failure";
 import { qualifiedName } from "./names";
-import type { FailedView, ViewOutcome } from "./refresh";
-import type { Statistics } from "./statistics";
+import type { FailedView, Statistics, ViewOutcome } from "./outcome";
 
 /** The response of a run without failures. `body` is JSON text: {@link ResponseBody}. */
 export interface RefreshResponse {

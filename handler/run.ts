@@ -1,118 +1,188 @@
-/** A whole run: one session, the views in order of dependency. */
-import type { Connector } from "./connect";
-import type { Deadline } from "./deadline";
+/** A whole run: one session, the views in order of dependency, each within its share of the time. */
+import { shareMs } from "./budget";
+import type { Session } from "./connect";
 import { classify, RefreshFailure } from "./failure";
+import { pruneHistory, readLongest } from "./history";
 import { displayName, qualifiedName } from "./names";
 import { orderViews, readDependencies, sourcesOf, type Dependency } from "./order";
-import type { Attempt, SkippedView, ViewOutcome } from "./refresh";
-import type { Report } from "./report";
-import { retrying } from "./retry";
-import { SessionKeeper } from "./sessionKeeper";
+import type { ViewOutcome } from "./outcome";
+import { failed, recorded, refreshView, type PutOffView } from "./refreshView";
+import { harmless, type Report } from "./report";
+import { RunSession, type SessionOptions } from "./session";
 import type { ViewSettings } from "./settings";
-import { prune, record } from "./tracking";
-import { context, failed, tryView } from "./tryView";
 
 /** Everything a run needs to know. */
-export interface Run {
+export interface Run extends SessionOptions {
   /** The views to refresh now. */
   views: ViewSettings[];
-  connector: Connector;
   /** Wait for a view that is being refreshed by another run (by hand), or skip it (on schedule). */
   waitForLock: boolean;
-  deadline: Deadline;
-  /**
-   * Gives up after this time where no server has answered that takes writes: somebody waits for this run, and most
-   * likely the address is wrong. Undefined tries until the deadline, as a scheduled run should.
-   */
-  firstAnswerWithinMs?: number;
   /** Rows of history older than this are deleted; undefined leaves them to the schedule. */
   historyRetentionDays?: number;
   /** Written to history: the Lambda request, or a name for a run by hand. */
   runId: string;
-  report: Report;
 }
 
 /**
  * Refreshes every view of the run that can be refreshed, and reports each as it goes.
  * @returns one outcome for each view of the run, in the order of the settings. Failures are among them, not thrown.
  */
-export async function runRefresh(run: Run): Promise<ViewOutcome[]> {
-  const sessions = new SessionKeeper(run);
+export async function runRefresh(asked: Run): Promise<ViewOutcome[]> {
+  const run = { ...asked, report: harmless(asked.report) };
+  const db = new RunSession(run);
   try {
-    const dependencies = await surveyDependencies(run, sessions);
-    if (dependencies instanceof RefreshFailure) return failAll(run, dependencies);
-    const outcomes = new Map<string, ViewOutcome>();
-    for (const view of orderViews(run.views, dependencies)) {
-      const outcome = await runView(run, sessions, view, dependencies, outcomes);
-      run.report.finished(outcome);
-      outcomes.set(qualifiedName(view), outcome);
-    }
-    await prune(run, sessions);
+    const known = await surveyViews(run, db);
+    // Nothing could be asked of the server, so that no view was even tried.
+    if (known instanceof RefreshFailure)
+      return run.views.map((view) => reported(run.report, failed(view, known)));
+    const outcomes = await new Rounds(run, db, known).refreshAll();
+    const mayPrune = db.isOpen && db.historyAccess?.mayDelete === true && db.historyAccess.maySelect;
+    if (run.historyRetentionDays !== undefined && mayPrune)
+      await pruneHistory(await db.get(), run.report, run.historyRetentionDays);
     return run.views.flatMap((view) => outcomes.get(qualifiedName(view)) ?? []);
   } finally {
-    await sessions.close();
+    await db.close();
   }
 }
 
-/** Nothing could be asked of the server, so that no view was even tried. */
-function failAll(run: Run, failure: RefreshFailure): ViewOutcome[] {
-  return run.views.map((view) => {
-    const outcome = failed(view, failure);
-    run.report.finished(outcome);
-    return outcome;
-  });
+/** What is known of a run's views before the first of them is refreshed. */
+interface Survey {
+  dependencies: Dependency[];
+  /** Longest of each view's last few refreshes in seconds, by qualified name, as far as history tells. */
+  longest: Map<string, number>;
 }
+
+const LARGEST_SURVEY_SHARE = 0.5;
 
 /** Connects for the first time. Whatever keeps it from that, or from asking, is the failure of every view. */
-async function surveyDependencies(run: Run, sessions: SessionKeeper): Promise<Dependency[] | RefreshFailure> {
-  const survey = async (): Promise<Dependency[]> => {
+async function surveyViews(run: Run, db: RunSession): Promise<Survey | RefreshFailure> {
+  const survey = async (): Promise<Survey> => {
     try {
-      return await readDependencies(await sessions.get(), run.views);
+      const session = await db.get();
+      // With one view there is nothing to put in order, and nothing to divide.
+      if (run.views.length < 2) return { dependencies: [], longest: new Map() };
+      const ask = async (query: string): Promise<object[]> =>
+        (await session.resultWithin(run.budget.workLeftMs() * LARGEST_SURVEY_SHARE, query)).rows as object[];
+      const { dependencies, mayReadHistory } = await readDependencies(ask, run.views);
+      return {
+        dependencies,
+        longest: mayReadHistory ? await longestKnown(run, session) : new Map<string, number>(),
+      };
     } catch (error) {
-      throw classify(error, context(run, sessions));
+      throw classify(error, db.failureContext);
     }
   };
+  return db
+    .retrying(survey, () => run.budget.workLeftMs())
+    .catch((error: unknown) => classify(error, db.failureContext));
+}
+
+async function longestKnown(run: Run, session: Session): Promise<Map<string, number>> {
   try {
-    return await retrying(run, sessions, survey);
+    return await readLongest(session, run.views);
   } catch (error) {
-    return classify(error, context(run, sessions));
+    if (session.lost) throw error;
+    const { code } = error as { code?: string };
+    run.report.note(`history: durations could not be read, so that the views get equal time (${code})`);
+    return new Map();
   }
 }
 
-async function runView(
-  run: Run,
-  sessions: SessionKeeper,
-  view: ViewSettings,
-  dependencies: Dependency[],
-  outcomes: Map<string, ViewOutcome>,
-): Promise<ViewOutcome> {
-  const sources = sourcesOf(view, dependencies);
-  const stale = sources
-    .map((name) => outcomes.get(name))
-    .find((source) => source && source.outcome !== "refreshed");
-  if (stale !== undefined) {
-    const what = stale.outcome === "failed" ? "was not refreshed" : "was skipped";
-    const skipped = skip(view, `${displayName(stale.view)}, which it reads, ${what}`);
-    return { ...skipped, stalenessSeconds: await record(run, sessions, skipped, undefined) };
+/** A view may need half again as long as it did, and a little for what is around its statement. */
+const NEED_FACTOR = 1.5;
+const NEED_BESIDES_MS = 250;
+/** Share of the time it had that a view which used it up must get before it is tried once more. */
+const WORTH_ANOTHER_GO = 1.2;
+
+/** The views one after the other, and those that were put off once more after them. */
+class Rounds {
+  private readonly outcomes = new Map<string, ViewOutcome>();
+  /** By qualified name; undefined for a view whose source was put off. */
+  private readonly putOff = new Map<string, PutOffView | undefined>();
+  private readonly equalShareMs: number;
+
+  constructor(
+    private readonly run: Run,
+    private readonly db: RunSession,
+    private readonly known: Survey,
+  ) {
+    this.equalShareMs = run.budget.workLeftMs() / run.views.length;
   }
-  const attempt: Attempt = {
-    view,
-    waitForLock: run.waitForLock,
-    runId: run.runId,
-    deadline: run.deadline,
-    report: run.report,
-    refreshed: asOfTimes(outcomes),
-  };
-  return tryView(run, sessions, attempt);
+
+  /** Outcomes by qualified name. */
+  async refreshAll(): Promise<Map<string, ViewOutcome>> {
+    let waiting = orderViews(this.run.views, this.known.dependencies);
+    for (const isLast of [false, true]) {
+      const again: ViewSettings[] = [];
+      for (const [index, view] of waiting.entries()) {
+        const outcome = await this.takeTurn(view, waiting.slice(index + 1), isLast);
+        if (outcome === "put off") again.push(view);
+        else this.outcomes.set(qualifiedName(view), reported(this.run.report, outcome));
+      }
+      waiting = again;
+    }
+    return this.outcomes;
+  }
+
+  private async takeTurn(
+    view: ViewSettings,
+    others: ViewSettings[],
+    isLast: boolean,
+  ): Promise<ViewOutcome | "put off"> {
+    const { run, db, outcomes, putOff } = this;
+    const name = qualifiedName(view);
+    const sources = sourcesOf(view, this.known.dependencies);
+    const early = isLast ? undefined : sources.find((source) => putOff.has(source));
+    if (early !== undefined) return this.putOffView(view, undefined, `${early}, which it reads, is put off`);
+
+    const stale = sources
+      .map((source) => outcomes.get(source))
+      .find((each) => each !== undefined && each.outcome !== "refreshed");
+    if (stale !== undefined) {
+      const what = stale.outcome === "failed" ? "was not refreshed" : "was skipped";
+      const reason = `${displayName(stale.view)}, which it reads, ${what}`;
+      return recorded(db, run, { view, outcome: "skipped", reason, stalenessSeconds: undefined });
+    }
+
+    const otherNeedsMs = others.map((other) => this.needMs(other));
+    const shareNowMs = (): number => shareMs(run.budget.workLeftMs(), this.needMs(view), otherNeedsMs);
+    const before = putOff.get(name);
+    // About the same time again would end the same way.
+    if (before?.usedUpMs !== undefined && shareNowMs() < before.usedUpMs * WORTH_ANOTHER_GO)
+      return recorded(db, run, failed(view, before.failure));
+
+    const isUnrelated = (other: ViewSettings): boolean =>
+      !sourcesOf(other, this.known.dependencies).includes(name);
+    const outcome = await refreshView(db, {
+      ...{ view, waitForLock: run.waitForLock, runId: run.runId, report: run.report, budget: run.budget },
+      asOf: this.asOfTimes(),
+      otherViews: run.views.length - 1,
+      takeShare: () => run.budget.share(shareNowMs()),
+      mayPutOff: !isLast && others.some(isUnrelated),
+    });
+    return outcome.outcome === "put off" ? this.putOffView(view, outcome, outcome.failure.problem) : outcome;
+  }
+
+  private putOffView(view: ViewSettings, why: PutOffView | undefined, reason: string): "put off" {
+    this.putOff.set(qualifiedName(view), why);
+    this.run.report.puttingOff(view, reason);
+    return "put off";
+  }
+
+  private needMs(view: ViewSettings): number {
+    const seconds = this.known.longest.get(qualifiedName(view));
+    return seconds === undefined ? this.equalShareMs : seconds * 1_000 * NEED_FACTOR + NEED_BESIDES_MS;
+  }
+
+  private asOfTimes(): Map<string, string> {
+    const known = [...this.outcomes].flatMap(([name, outcome]) =>
+      outcome.outcome === "refreshed" && outcome.asOf !== undefined ? [[name, outcome.asOf] as const] : [],
+    );
+    return new Map(known);
+  }
 }
 
-function asOfTimes(outcomes: Map<string, ViewOutcome>): Map<string, string> {
-  const known = [...outcomes].flatMap(([name, outcome]) =>
-    outcome.outcome === "refreshed" && outcome.asOf !== undefined ? [[name, outcome.asOf] as const] : [],
-  );
-  return new Map(known);
-}
-
-function skip(view: ViewSettings, reason: string): SkippedView {
-  return { view, outcome: "skipped", reason, stalenessSeconds: undefined };
+function reported(report: Report, outcome: ViewOutcome): ViewOutcome {
+  report.finished(outcome);
+  return outcome;
 }

@@ -5,7 +5,7 @@
 import path from "node:path";
 import type { Context } from "aws-lambda";
 import { connectorFor } from "../handler/connect";
-import { Deadline } from "../handler/deadline";
+import { Budget } from "../handler/budget";
 import { parseEnvironment } from "../handler/parseEnvironment";
 import { MIGRATIONS_FOLDER, REFRESH_USER_VARIABLE } from "./contract";
 import { ensureRefreshUser } from "./refreshUser";
@@ -28,15 +28,15 @@ export async function handler(
   const refreshUser = process.env[REFRESH_USER_VARIABLE];
   if (refreshUser === undefined || refreshUser === "") throw new Error(`${REFRESH_USER_VARIABLE} is not set`);
   const connector = connectorFor(parseEnvironment(process.env).database);
-  const deadline = new Deadline(context.getRemainingTimeInMillis());
-  const result = await migrate(() => connector.open(deadline), {
+  const budget = new Budget(context.getRemainingTimeInMillis());
+  const result = await migrate(() => connector.open(budget), {
     directory: path.join(__dirname, MIGRATIONS_FOLDER),
     // Nobody can run a command on a database that only this function reaches.
     makeAgain: true,
-    lockWaitSeconds: Math.floor(deadline.workLeftMs() / 1_000),
+    lockWaitSeconds: Math.floor(budget.workLeftMs() / 1_000),
     onEvent: (event) => console.log(JSON.stringify(event)),
   });
-  const session = await connector.open(deadline);
+  const session = await connector.open(budget);
   try {
     await ensureRefreshUser(session, refreshUser);
   } finally {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { ConnectionFaults, connectionFromEnvironment } from "../../cli/connection";
 import { passwordIn } from "../../cli/passwordFile";
-import { Deadline } from "../../handler/deadline";
+import { Budget } from "../../handler/budget";
 import { useDatabase } from "../database";
 import { makeCertificate, startTlsRelay } from "../tlsRelay";
 
@@ -114,6 +114,23 @@ describe("refresh by hand", function () {
     assert.equal((JSON.parse(asJson.stdout) as { code: string }).code, "42P01");
   });
 
+  it("shows the server's own words, with detail and hint, to whoever asked", async () => {
+    const client = await database.connect();
+    await client.query(`
+      CREATE FUNCTION public.complain() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'row 7 is odd' USING DETAIL = 'Its total is 3.', HINT = 'Correct it.'; END $$;
+      CREATE MATERIALIZED VIEW complaining AS SELECT public.complain() AS n WITH NO DATA`);
+    const failed = await refresh({ DATABASE_URL: database.url }, "--view", "complaining");
+    assert.match(
+      failed.stdout,
+      /The server said: row 7 is odd\n {2}Detail: Its total is 3\.\n {2}Hint: Correct it\.\n/,
+    );
+    const asJson = await refresh({ DATABASE_URL: database.url }, "--json", "--view", "complaining");
+    assert.deepEqual((JSON.parse(asJson.stdout) as { server: unknown }).server, {
+      ...{ message: "row 7 is odd", detail: "Its total is 3.", hint: "Correct it." },
+    });
+  });
+
   it("gives up soon where nobody ever answered, and says a reason once before the last", async () => {
     const { exitCode, stdout } = await refresh(
       { DATABASE_URL: "postgres://nobody@127.0.0.1:1/nothing" },
@@ -170,7 +187,7 @@ describe("the connection of a command by hand", () => {
   /** Logs in and says whether the session came over TLS, as far as the relay in front of the server knows. */
   async function canConnect(environment: Record<string, string>): Promise<string> {
     try {
-      const session = await connectionFromEnvironment(environment).open(new Deadline(5_000));
+      const session = await connectionFromEnvironment(environment).open(new Budget(5_000));
       const [row] = await session.query<{ name: string }>("SELECT current_database() AS name");
       await session.close();
       return row?.name ?? "";

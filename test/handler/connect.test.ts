@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { rootCertificates } from "node:tls";
@@ -204,6 +205,38 @@ describe("a secret", () => {
     const failure = onlyFailure(await run());
     assert.equal(failure.problem, "the database secret is not JSON with username and password");
     assert.ok(!failure.message.includes("a-bare-password"));
+  });
+
+  for (const [status, type] of [
+    [400, "ThrottlingException"],
+    [500, "InternalServiceError"],
+    [503, "SomethingUnheardOf"],
+  ] as const) {
+    it(`is asked for again when the answer is ${type}`, async () => {
+      secrets.answers = [secretOf(role.password)];
+      // The SDK itself asks twice.
+      secrets.refusals = [1, 2].map(() => ({ status, type }));
+      const refused = await run();
+      onlyRefreshed(refused);
+      const retry = refused.lines.find((line) => line.includes("trying again")) ?? "";
+      assert.ok(retry.includes(`the database secret could not be fetched (${type})`), retry);
+    });
+  }
+
+  it("that no answer brings is given up in time, and is nobody's lack of rights", async () => {
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    const url = process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER;
+    process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const failure = onlyFailure(
+      await runViews(database, [view], {
+        database: { auth: "secret", secretArn, tls: "disable" },
+        timeoutMs: 1_000,
+      }),
+    );
+    process.env.AWS_ENDPOINT_URL_SECRETS_MANAGER = url;
+    silent.close();
+    assert.equal(failure.kind, "transient");
   });
 
   it("that may not be read is told with the name of AWS's refusal", async () => {

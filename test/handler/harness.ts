@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Client } from "pg";
+import { Budget } from "../../handler/budget";
 import { connectorFor, type Connector } from "../../handler/connect";
-import { Deadline } from "../../handler/deadline";
 import type { RefreshFailure } from "../../handler/failure";
-import type { RefreshedView, SkippedView, ViewOutcome } from "../../handler/refresh";
+import type { RefreshedView, SkippedView, ViewOutcome } from "../../handler/outcome";
 import { textReport } from "../../handler/report";
 import { runRefresh } from "../../handler/run";
 import type { DatabaseSettings, ViewSettings } from "../../handler/settings";
@@ -24,6 +24,8 @@ export interface RunOptions {
   connector?: Connector;
   historyRetentionDays?: number;
   onLine?: (line: string) => void;
+  /** Somebody looks on at a terminal. */
+  attended?: boolean;
 }
 
 /** Settings of a view in public. */
@@ -42,7 +44,8 @@ export async function runViews(
     views,
     connector: options.connector ?? connectorFor({ ...database.databaseSettings(), ...options.database }),
     waitForLock: options.manual ?? false,
-    deadline: new Deadline(options.timeoutMs ?? 20_000),
+    attended: options.attended ?? false,
+    budget: new Budget(options.timeoutMs ?? 20_000),
     ...(options.historyRetentionDays === undefined
       ? {}
       : { historyRetentionDays: options.historyRetentionDays }),

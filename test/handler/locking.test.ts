@@ -74,13 +74,22 @@ describe("two runs at once", () => {
     assert.deepEqual((await client.query("SELECT id FROM gated")).rows, [{ id: 1 }]);
   });
 
-  it("a refresh by hand gives up waiting when its time is up", async () => {
+  it("a refresh by hand gives up waiting when its time is up, and says which session it waited for", async () => {
     await gate.shut();
     const tick = runViews(database, [gated]);
     await gate.reached();
-    const failure = onlyFailure(await runViews(database, [gated], { manual: true, timeoutMs: 1_200 }));
-    assert.equal(failure.code, "57014");
-    assert.match(failure.problem, /^another refresh of the view was still running after 1\.\ds$/);
+    const failure = onlyFailure(await runViews(database, [gated], { manual: true, timeoutMs: 2_400 }));
+    const [pid] = await gate.backends();
+    assert.equal(failure.code, "55P03");
+    assert.match(
+      failure.problem,
+      new RegExp(`^another refresh of the view was still running after 2\\.\\ds, held by pid ${pid} `),
+    );
+    assert.equal(failure.remedy, `SELECT pg_terminate_backend(${pid});  -- or wait until it ends`);
+    assert.deepEqual(
+      failure.blockers?.map((each) => [each.pid, each.relation]),
+      [[pid, "public.gated"]],
+    );
     await gate.open();
     onlyRefreshed(await tick);
   });

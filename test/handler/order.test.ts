@@ -53,15 +53,37 @@ for (const majorVersion of [18, 15] as const) {
       assert.equal(alone.asOf, asOfDaily);
     });
 
-    it("leave the age of a view alone whose source has no known one", async () => {
+    it("are recorded without an age where a source has no known one, with the reason", async () => {
       const client = await database.connect();
       await client.query("DELETE FROM matview_refresh_history WHERE view_name = 'daily'");
-      const { rows } = await client.query("SELECT as_of FROM matview_freshness WHERE view_name = 'totals'");
       const run = await runViews(database, [totals]);
       assert.equal(onlyRefreshed(run).asOf, undefined);
-      assert.ok(run.lines.some((line) => line.includes("no refresh of daily, which it reads, is recorded")));
-      const after = await client.query("SELECT as_of FROM matview_freshness WHERE view_name = 'totals'");
-      assert.deepEqual(after.rows, rows);
+      const why = "no refresh of daily, which it reads, is recorded";
+      assert.ok(run.lines.some((line) => line.endsWith(`age of totals is unknown: ${why}`)));
+      const { rows } = await client.query<{ reason: string }>(`
+        SELECT f.as_of, f.age_seconds, f.checked_at = h.finished_at AS checked, h.reason
+          FROM matview_freshness f
+         CROSS JOIN LATERAL (SELECT * FROM matview_refresh_history h
+                              WHERE h.view_name = f.view_name ORDER BY id DESC LIMIT 1) h
+         WHERE f.view_name = 'totals'`);
+      const reason = rows[0]?.reason ?? "";
+      assert.deepEqual(rows, [{ as_of: null, age_seconds: null, checked: true, reason }]);
+      assert.ok(reason.endsWith(`; as_of is unknown: ${why}`), reason);
+      onlyRefreshed(await runViews(database, [daily]));
+      assert.notEqual(onlyRefreshed(await runViews(database, [totals])).asOf, undefined);
+    });
+
+    it("are refreshed though the table of history is older, and told which migration is missing", async () => {
+      const client = await database.connect();
+      await client.query(`DELETE FROM matview_refresh_history;
+        ALTER TABLE matview_refresh_history DROP CONSTRAINT refreshed_rows_have_as_of,
+          ADD CONSTRAINT refreshed_rows_have_as_of CHECK (outcome <> 'refreshed' OR as_of IS NOT NULL)`);
+      const run = await runViews(database, [totals]);
+      onlyRefreshed(run);
+      assert.ok(
+        run.lines.some((line) => line.includes("npm run migrate (23514)")),
+        run.lines.join("\n"),
+      );
     });
 
     it("are not refreshed on top of a source that failed, and the unrelated ones are", async () => {

@@ -64,12 +64,17 @@ describe("the network in mid-refresh", () => {
   });
 
   it("cuts the connection: the run connects again and waits for what was its own session", async () => {
-    const running = runViews(database, [gated], { database: { port: String(relay.port) } });
+    let opened: Promise<void> | undefined;
+    const running = runViews(database, [gated], {
+      database: { port: String(relay.port) },
+      onLine: (line) => {
+        if (line.includes("trying again")) opened ??= gate.open();
+      },
+    });
     await gate.reached();
     relay.cut();
-    await gate.left();
-    await gate.open();
     const run = await running;
+    await opened;
     await gate.shut();
     onlyRefreshed(run);
     assert.ok(run.lines.some((line) => line.includes("was lost (")));

@@ -84,10 +84,13 @@ describe("what the bundle writes and returns", () => {
     );
   });
 
-  it("has the named metrics with their two dimensions", async () => {
+  it("has the named metrics of each view, and the run's own by group alone", async () => {
     const { stdout } = await invokeBundle(file, environment({}), scheduled).finished;
-    const [metric, ...more] = parse(stdout).metrics;
-    assert.ok(metric && more.length === 0);
+    const [metric, ofRun, ...more] = parse(stdout).metrics;
+    assert.ok(metric && ofRun && more.length === 0);
+    assert.deepEqual(ofRun._aws.CloudWatchMetrics[0]?.Dimensions, [["group"]]);
+    const runSeconds = ofRun[METRIC.runDuration];
+    assert.ok(typeof runSeconds === "number" && runSeconds > Number(metric[METRIC.refreshDuration]));
     const [directive] = metric._aws.CloudWatchMetrics;
     assert.equal(directive?.Namespace, METRIC_NAMESPACE);
     assert.deepEqual(directive?.Dimensions, [["group", "view"]]);
@@ -118,6 +121,7 @@ describe("what the bundle writes and returns", () => {
     assert.ok(
       log.some((line) => line.level === "ERROR" && line.code === "22012" && line.view === "public.broken"),
     );
+    // No run's duration: it would say how long a run takes that fails.
     const counted = metrics.map((line) => [line.view, line[METRIC.failed], line[METRIC.succeeded]]);
     assert.deepEqual(counted, [
       ["public.broken", 1, undefined],

@@ -90,6 +90,15 @@ for (const majorVersion of [18, 15] as const) {
       onlyRefreshed(await runViews(database, [view], { database: refresher.settings() }));
     });
 
+    it("55P03: what the role may not see of the session that holds the lock is left out", async () => {
+      const holder = await database.connect();
+      await holder.query("BEGIN; LOCK TABLE base");
+      const run = await runViews(database, [view], { database: refresher.settings(), timeoutMs: 1_500 });
+      await holder.query("ROLLBACK");
+      const { problem } = onlyFailure(run);
+      assert.match(problem, /^waited \d\.\ds for a lock on public\.base, held by pid \d+ \(\w+\)$/);
+    });
+
     it("42501: a schema that may not be used is granted in the remedy", async () => {
       const client = await database.connect();
       await client.query(

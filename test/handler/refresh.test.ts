@@ -175,13 +175,13 @@ describe("numbers in a response", () => {
     assert.deepEqual(outcome.statistics, {
       too_large: "9007199254740993",
       share: 12.5,
-      nothing: 0,
+      nothing: null,
       small: 7,
     });
     const body = responseBody([{ ...outcome, durationSeconds: 0.8501 }]);
     assert.equal(
       JSON.stringify(body),
-      '{"success":true,"duration_seconds":0.85,"refresh_type":"concurrent","statistics":{"too_large":"9007199254740993","share":12.5,"nothing":0,"small":7}}',
+      '{"success":true,"duration_seconds":0.85,"refresh_type":"concurrent","statistics":{"too_large":"9007199254740993","share":12.5,"nothing":null,"small":7}}',
     );
   });
 

@@ -6,6 +6,8 @@ export interface SecretsManager {
   readonly url: string;
   /** Secret texts, one a request; the last one stays. With none, requests are denied. */
   answers: string[];
+  /** Refusals that come before the answers, one a request. */
+  refusals: { status: number; type: string }[];
   /** ARNs that were asked for. */
   readonly requested: string[];
   close(): Promise<void>;
@@ -19,6 +21,12 @@ export async function startSecretsManager(): Promise<SecretsManager> {
     request.on("end", () => {
       const { SecretId: arn } = JSON.parse(body) as { SecretId: string };
       requested.push(arn);
+      const refusal = manager.refusals.shift();
+      if (refusal !== undefined) {
+        response.writeHead(refusal.status, { "Content-Type": "application/x-amz-json-1.1" });
+        response.end(JSON.stringify({ __type: refusal.type, Message: "no" }));
+        return;
+      }
       const isSigned = request.headers.authorization?.startsWith("AWS4-HMAC-SHA256 ") === true;
       const secret = manager.answers.length > 1 ? manager.answers.shift() : manager.answers[0];
       const isKnown = request.headers["x-amz-target"] === "secretsmanager.GetSecretValue";
@@ -37,6 +45,7 @@ export async function startSecretsManager(): Promise<SecretsManager> {
   const manager: SecretsManager = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     answers: [],
+    refusals: [],
     requested,
     async close() {
       server.closeAllConnections();

@@ -98,6 +98,7 @@ for (const majorVersion of [18, 15] as const) {
         SELECT ('row-' || 'secret' || j.name)::integer AS id FROM jobs j WITH NO DATA;
         INSERT INTO jobs (name) VALUES ('x')`);
       const failure = await failureOf(viewNamed("cast's"));
+      assert.equal(failure.server, undefined);
       assert.deepEqual([failure.code, failure.kind], ["22P02", "permanent"]);
       assert.ok(!failure.message.includes("secretx"));
       assert.equal(
@@ -107,17 +108,68 @@ for (const majorVersion of [18, 15] as const) {
       assert.equal(await serversCode(failure.remedy), "22P02");
     });
 
-    it("55P03: something holds the view's lock until the time is up, and the remedy finds it", async () => {
-      await execute("CREATE MATERIALIZED VIEW locked AS SELECT 1 AS id");
+    it("shows at a terminal what a log withholds, and keeps it out of history", async () => {
+      const run = await runViews(database, [viewNamed("cast's")], { attended: true });
+      const { server, message } = onlyFailure(run);
+      assert.match(server?.message ?? "", /"row-secretx"/);
+      assert.ok(run.lines.some((line) => line.endsWith(`The server said: ${server?.message}`)));
+      const { rows } = await (
+        await database.connect()
+      ).query<{ reason: string }>("SELECT reason FROM matview_refresh_history ORDER BY id DESC LIMIT 1");
+      assert.ok(!`${message} ${rows[0]?.reason}`.includes("secretx"));
+    });
+
+    it("22012: says in a log too what cannot quote a row", async () => {
+      await execute(
+        "CREATE MATERIALIZED VIEW divided AS SELECT 1 / count(*) AS n FROM jobs WHERE false WITH NO DATA",
+      );
+      const failure = await failureOf(viewNamed("divided"));
+      assert.equal(failure.problem, "the refresh failed: division by zero");
+      assert.equal(failure.server, undefined);
+    });
+
+    /** A session that holds a lock until it is rolled back, and its process id. */
+    async function hold(sql: string): Promise<{ pid: number; release(): Promise<unknown> }> {
       const holder = await database.connect();
-      await holder.query("BEGIN; ANALYZE locked");
-      const failure = await failureOf(viewNamed("locked"), 3_300);
+      await holder.query(`BEGIN; ${sql}`);
+      const { rows } = await holder.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
+      return { pid: rows[0]?.pid ?? 0, release: () => holder.query("ROLLBACK") };
+    }
+
+    it("55P03: somebody else refreshes the view in an open transaction: who, and how to end it", async () => {
+      await execute("CREATE MATERIALIZED VIEW locked AS SELECT 1 AS id; CREATE UNIQUE INDEX ON locked (id)");
+      const holder = await hold("REFRESH MATERIALIZED VIEW locked");
+      const failure = await failureOf(viewNamed("locked"), 2_000);
       assert.deepEqual([failure.code, failure.kind], ["55P03", "transient"]);
-      const client = await database.connect();
-      const { rows } = await client.query<{ pid: number }>(failure.remedy.split("  --")[0] ?? "");
-      const holderPid = (await holder.query<{ pid: number }>("SELECT pg_backend_pid() AS pid")).rows[0]?.pid;
-      assert.ok(rows.some((row) => row.pid === holderPid));
-      await holder.query("ROLLBACK");
+      assert.match(
+        failure.problem,
+        new RegExp(
+          `^waited 0\\.\\ds for a lock on public\\.locked, held by pid ${holder.pid} \\(\\w+, idle in transaction for \\d+ s\\)`,
+        ),
+      );
+      const [recorded] = (
+        await (
+          await database.connect()
+        ).query<{ reason: string }>("SELECT reason FROM matview_refresh_history ORDER BY id DESC LIMIT 1")
+      ).rows;
+      assert.equal(recorded?.reason, failure.problem);
+      await execute(failure.remedy);
+      onlyRefreshed(await runViews(database, [viewNamed("locked")]));
+    });
+
+    it("55P03: the lock is on a table that the view reads through another view, down to a partition", async () => {
+      await execute(`CREATE TABLE parted (id integer) PARTITION BY RANGE (id);
+        CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (9);
+        CREATE VIEW through AS SELECT id FROM parted;
+        CREATE MATERIALIZED VIEW reader AS SELECT id FROM through`);
+      const holder = await hold("LOCK TABLE ONLY parted_1");
+      const failure = await failureOf(viewNamed("reader"), 1_500);
+      assert.equal(failure.code, "55P03");
+      assert.deepEqual(
+        failure.blockers?.map(({ pid, relation, isGranted }) => [pid, relation, isGranted]),
+        [[holder.pid, "public.parted_1", true]],
+      );
+      await holder.release();
     });
 
     it("40001: a concurrent change, and the next try succeeds", async () => {
@@ -212,7 +264,7 @@ for (const majorVersion of [18, 15] as const) {
         const failure = await failureOf(gated, 1_500);
         await gate.open();
         assert.deepEqual([failure.code, failure.kind], ["57014", "permanent"]);
-        assert.match(failure.problem, /not done after 1\.\ds/);
+        assert.match(failure.problem, /not done after 1\.\ds, all the time it had$/);
         assert.match(failure.remedy, /^pulumi config set matview-refresh:timeoutSeconds/);
         const { rows } = await client.query(
           "SELECT outcome, sqlstate FROM matview_refresh_history WHERE view_name = 'gated' ORDER BY id DESC LIMIT 1",

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Client } from "pg";
 import { connectorFor } from "../../handler/connect";
-import { Deadline } from "../../handler/deadline";
+import { Budget } from "../../handler/budget";
 import { previewRun } from "../../handler/preview";
 import type { DatabaseSettings } from "../../handler/settings";
 import { startPostgres, type LocalPostgres } from "../../local/postgres";
@@ -82,7 +82,7 @@ describe("a standby", () => {
   });
 
   it("25006: is told by a preview too", async () => {
-    const [preview] = await previewRun(connectorFor(own.databaseSettings()), [view], new Deadline(10_000));
+    const [preview] = await previewRun(connectorFor(own.databaseSettings()), [view], new Budget(10_000));
     assert.ok(preview?.outcome === "failed");
     assert.deepEqual([preview.failure.code, preview.failure.view], ["25006", "public.v"]);
   });

@@ -23,15 +23,17 @@ for (const majorVersion of [18, 15] as const) {
       oid?: string;
       sqlstate?: string;
       foundRight?: boolean;
+      unknownBecause?: string;
     }): Promise<void> => {
       const { outcome, secondsAgo, name = "job_progress", oid = "'job_progress'::regclass" } = run;
-      const hasTime = outcome === "refreshed" || run.foundRight === true;
+      const hasTime =
+        run.unknownBecause === undefined && (outcome === "refreshed" || run.foundRight === true);
       await client.query(
         `INSERT INTO matview_refresh_history
-           (view_schema, view_name, view_oid, outcome, as_of, started_at, finished_at, duration_seconds, sqlstate)
+           (view_schema, view_name, view_oid, outcome, as_of, started_at, finished_at, duration_seconds, sqlstate, reason)
          VALUES ('public', $1, ${oid}, $2, CASE WHEN $3 THEN now() - make_interval(secs => $4 + 1) END,
-                 now() - make_interval(secs => $4 + 1), now() - make_interval(secs => $4), 1, $5)`,
-        [name, outcome, hasTime, secondsAgo, run.sqlstate ?? null],
+                 now() - make_interval(secs => $4 + 1), now() - make_interval(secs => $4), 1, $5, $6)`,
+        [name, outcome, hasTime, secondsAgo, run.sqlstate ?? null, run.unknownBecause ?? null],
       );
     };
 
@@ -115,7 +117,18 @@ for (const majorVersion of [18, 15] as const) {
       });
     });
 
-    it("refuses a refreshed row without the time of its data", async () => {
+    it("has no age for a view that was refreshed from a source of unknown age, and says when it was checked", async () => {
+      await addRun({ outcome: "refreshed", secondsAgo: 600 });
+      await addRun({
+        outcome: "refreshed",
+        secondsAgo: 60,
+        unknownBecause: "no refresh of its source is recorded",
+      });
+      const row = await freshness();
+      assert.deepEqual([row?.as_of, row?.age_seconds, row?.checked_at], [null, null, 60]);
+    });
+
+    it("refuses a refreshed row with neither the time of its data nor a reason", async () => {
       await assert.rejects(
         client.query(`INSERT INTO matview_refresh_history
           (view_schema, view_name, outcome, started_at, finished_at, duration_seconds)

@@ -18,6 +18,7 @@ const names = [
   "003_refresh_history.sql",
   "004_refresher_role.sql",
   "005_job_objects_index.sql",
+  "006_unknown_as_of.sql",
 ];
 
 describe("the migration function", () => {

@@ -54,7 +54,7 @@ for (const majorVersion of [18, 15] as const) {
         directory,
         onEvent: (event) => events.push(event),
       });
-      assert.equal(applied.length, 5);
+      assert.equal(applied.length, 6);
       const notices = events.flatMap((event) => (event.type === "notice" ? [event.message] : []));
       assert.ok(
         notices.some((notice) =>

@@ -9,6 +9,7 @@ const files = [
   "003_refresh_history.sql",
   "004_refresher_role.sql",
   "005_job_objects_index.sql",
+  "006_unknown_as_of.sql",
 ];
 
 for (const majorVersion of [18, 15] as const) {

@@ -5,7 +5,7 @@ import { parseMetricMath } from "../../../components/time/metricMath";
 import { fillArn, tokensOf } from "../../../components/plan/arnTemplates";
 import { makePlan, type AlarmPlan, type Plan } from "../../../components/plan/plan";
 import { parseSettings } from "../../../components/settings/settings";
-import { Deadline } from "../../../handler/deadline";
+import { Budget } from "../../../handler/budget";
 import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../../handler/metricNames";
 import { statementMarginMs } from "../../../handler/timeouts";
 import { acceptedSettings } from "../settings/acceptedSettings";
@@ -50,11 +50,11 @@ describe("plan, for any accepted settings", () => {
     );
   });
 
-  it("ends the statement before the function, by the margin of the handler's own deadline", () => {
+  it("ends the statement before the function, by the margin of the handler's own budget", () => {
     fc.assert(
       fc.property(acceptedSettings, (settings) => {
         const { statementTimeoutMs, timeoutSeconds } = makePlan(settings, place).function;
-        const { marginMs } = new Deadline(timeoutSeconds * 1_000);
+        const { marginMs } = new Budget(timeoutSeconds * 1_000);
         assert.equal(statementMarginMs(timeoutSeconds * 1_000), marginMs);
         assert.ok(statementTimeoutMs > 0);
         assert.ok(statementTimeoutMs <= timeoutSeconds * 1_000 - marginMs);

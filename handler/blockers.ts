@@ -1,0 +1,134 @@
+/** Who stands in the way of a refresh: asked of pg_locks once a wait for a lock has been given up. */
+import { escapeLiteral } from "pg";
+import { LOCK_NAMESPACE, READS } from "./catalog";
+import type { Session } from "./connect";
+
+/** A session, or a prepared transaction, whose lock conflicts with the one that was waited for. Holds no row data. */
+export interface Blocker {
+  /** What it has locked, as SQL. */
+  relation: string;
+  /** False where it waits in the queue itself, in front of the refresh. */
+  isGranted: boolean;
+  /** Null for a prepared transaction. */
+  pid: number | null;
+  preparedTransaction: string | null;
+  /** Login role or kind of process; null, as what follows, where the function's role may not see it. */
+  user: string | null;
+  state: string | null;
+  /** Seconds that it has been in this state. */
+  seconds: number | null;
+}
+
+/** The modes that each mode of ours has to wait for. */
+const CONFLICTS = {
+  RowExclusiveLock: ["ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"],
+  ExclusiveLock: [
+    ...["RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock"],
+    ...["ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"],
+  ],
+  get AccessExclusiveLock() {
+    return ["AccessShareLock", ...this.ExclusiveLock];
+  },
+};
+
+const blockersWhere = (condition: string): string => `
+SELECT coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), '') AS "relation",
+       pg_catalog.bool_or(l.granted) AS "isGranted", l.pid AS "pid", p.gid AS "preparedTransaction",
+       coalesce(a.usename, a.backend_type) AS "user", a.state AS "state",
+       extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change)::double precision AS "seconds"
+  FROM pg_catalog.pg_locks l
+  LEFT JOIN pg_catalog.pg_class c ON c.oid = CASE l.locktype WHEN 'advisory' THEN l.objid ELSE l.relation END
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+  LEFT JOIN pg_catalog.pg_prepared_xacts p ON l.virtualtransaction = '-1/' || p.transaction
+ WHERE l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+   AND (${condition})
+ GROUP BY n.nspname, c.relname, l.pid, p.gid, a.usename, a.backend_type, a.state, a.state_change
+ ORDER BY "isGranted" DESC, a.state_change`;
+
+/** What a view's query reads, through plain views and down to partitions: all of it is locked by a refresh. */
+const readBy = (view: string): string => `
+  WITH RECURSIVE read_by (oid) AS (
+    SELECT ${view}
+    UNION
+    SELECT used.oid
+      FROM read_by
+      JOIN pg_catalog.pg_class reader ON reader.oid = read_by.oid
+     CROSS JOIN LATERAL (
+       SELECT source AS oid FROM ${READS} reads
+        WHERE reads.reader = reader.oid AND (reader.relkind = 'v' OR reader.oid = ${view})
+       UNION ALL
+       SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = reader.oid) used
+  )
+  SELECT oid FROM read_by`;
+
+/**
+ * Who holds, or waits in front of us for, a lock that a refresh of the view needs: its own mode on the view, and
+ * plain reading on what its query reads.
+ */
+export async function blockersOfRefresh(
+  session: Session,
+  limitMs: number,
+  viewOid: number,
+  mode: "concurrent" | "regular",
+): Promise<Blocker[]> {
+  const conflicts = CONFLICTS[mode === "concurrent" ? "ExclusiveLock" : "AccessExclusiveLock"];
+  return find(
+    session,
+    limitMs,
+    `l.locktype = 'relation' AND (l.relation = ${viewOid} AND l.mode IN (${conflicts.map(escapeLiteral).join()})
+      OR l.mode = 'AccessExclusiveLock' AND l.relation IN (${readBy(`${viewOid}::pg_catalog.oid`)}))`,
+  );
+}
+
+/** The refresh that has the advisory lock of the view. */
+export async function refreshInFront(session: Session, limitMs: number, viewOid: number): Promise<Blocker[]> {
+  return find(
+    session,
+    limitMs,
+    `l.locktype = 'advisory' AND l.classid = ${LOCK_NAMESPACE} AND l.objid = ${viewOid} AND l.granted`,
+  );
+}
+
+/** Who keeps rows from being written to a table. */
+export async function blockersOfWriting(
+  session: Session,
+  limitMs: number,
+  table: string,
+): Promise<Blocker[]> {
+  const conflicts = CONFLICTS.RowExclusiveLock.map(escapeLiteral).join();
+  return find(
+    session,
+    limitMs,
+    `l.locktype = 'relation' AND l.relation = ${escapeLiteral(table)}::regclass AND l.mode IN (${conflicts})`,
+  );
+}
+
+/** Empty where the answer does not come in time: who cannot be told must not become a failure of its own. */
+async function find(session: Session, limitMs: number, condition: string): Promise<Blocker[]> {
+  try {
+    return (await session.resultWithin(limitMs, blockersWhere(condition))).rows as Blocker[];
+  } catch {
+    return [];
+  }
+}
+
+/** `, held by pid 812 (etl, idle in transaction for 660 s) and 2 more`; nothing where nobody was found. */
+export function heldBy([first, ...others]: Blocker[]): string {
+  if (first === undefined) return "";
+  const who = first.pid === null ? `prepared transaction "${first.preparedTransaction}"` : `pid ${first.pid}`;
+  const since = first.seconds === null ? "" : ` for ${Math.round(first.seconds)} s`;
+  const about = [first.user, first.state === null ? null : `${first.state}${since}`].filter(Boolean);
+  const more = others.length === 0 ? "" : ` and ${others.length} more`;
+  const how = first.isGranted ? "held by" : "behind";
+  return `, ${how} ${who}${about.length === 0 ? "" : ` (${about.join(", ")})`}${more}`;
+}
+
+/** SQL that ends the first of them; undefined where nobody was found. */
+export function endBlocker([first]: Blocker[]): string | undefined {
+  if (first === undefined) return undefined;
+  return first.pid === null
+    ? `ROLLBACK PREPARED ${escapeLiteral(first.preparedTransaction ?? "")};  -- or COMMIT PREPARED`
+    : `SELECT pg_terminate_backend(${first.pid});  -- or wait until it ends`;
+}

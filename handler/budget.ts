@@ -1,0 +1,103 @@
+/** A run's time as one concept: the run has a budget, every view a share of it, every statement a limit of its own. */
+import { statementMarginMs } from "./timeouts";
+
+/**
+ * Counts down on a monotonic clock. A margin at the end is kept for what must follow the work: the rollback, the
+ * history row of a failure, the metrics. A Lambda that is killed reports nothing.
+ */
+export class Budget {
+  readonly marginMs: number;
+  private readonly endsAtMs: number;
+
+  constructor(readonly totalMs: number) {
+    this.marginMs = statementMarginMs(totalMs);
+    this.endsAtMs = performance.now() + totalMs;
+  }
+
+  /** Milliseconds until the invocation is killed, never negative. */
+  leftMs(): number {
+    return Math.max(0, this.endsAtMs - performance.now());
+  }
+
+  /** Milliseconds that work may still take, never negative. */
+  workLeftMs(): number {
+    return Math.max(0, this.leftMs() - this.marginMs);
+  }
+
+  /** Milliseconds until the connection is cut by this side, half a margin after the server should have given up. */
+  cutOffMs(): number {
+    return Math.max(0, this.leftMs() - this.marginMs / 2);
+  }
+
+  /** A part of the work's time that begins now, never more than is left. */
+  share(ms: number): Share {
+    return new Share(Math.min(ms, this.workLeftMs()));
+  }
+}
+
+const LONGEST_TAIL_MS = 1_000;
+const TAIL_SHARE = 0.1;
+
+/** The time of one view. */
+export class Share {
+  /** Kept back from the statements: for the history row and COMMIT, or to find out who stood in the way. */
+  readonly tailMs: number;
+  private readonly endsAtMs: number;
+
+  constructor(readonly ms: number) {
+    this.tailMs = Math.min(LONGEST_TAIL_MS, ms * TAIL_SHARE);
+    this.endsAtMs = performance.now() + ms;
+  }
+
+  /** Milliseconds until the share is used up, never negative. */
+  leftMs(): number {
+    return Math.max(0, this.endsAtMs - performance.now());
+  }
+
+  /** Milliseconds that the next statement may take, never negative. */
+  statementMs(): number {
+    return Math.max(0, this.leftMs() - this.tailMs);
+  }
+}
+
+/**
+ * The share of a view whose turn it is: all that the others do not need. Where not all needs fit, the small ones are
+ * met in full and the large ones get equal parts of the rest, so that one slow view cannot starve nine quick ones.
+ */
+export function shareMs(leftMs: number, ownNeedMs: number, otherNeedsMs: number[]): number {
+  const needs = [ownNeedMs, ...otherNeedsMs].sort((a, b) => a - b);
+  let unclaimedMs = leftMs;
+  let mostMs = leftMs;
+  for (const [index, need] of needs.entries()) {
+    mostMs = unclaimedMs / (needs.length - index);
+    if (need > mostMs) break;
+    unclaimedMs -= need;
+  }
+  return otherNeedsMs.reduce((left, need) => left - Math.min(need, mostMs), leftMs);
+}
+
+/** The bounds of one statement, in whole milliseconds. */
+export interface Limit {
+  statementMs: number;
+  lockMs: number;
+}
+
+// 0 would mean "no limit" to the server.
+const SHORTEST_STATEMENT_MS = 100;
+
+/** A wait for a lock ends before the statement's time does, so that it is never taken for a slow query. */
+export function limitOf(ms: number, longestLockWaitMs = ms): Limit {
+  const statementMs = Math.max(SHORTEST_STATEMENT_MS, Math.floor(ms));
+  return { statementMs, lockMs: Math.floor(Math.min(longestLockWaitMs, statementMs / 2)) };
+}
+
+/**
+ * SQL that bounds the statements after it until the transaction ends. Not done at connect, since RDS Proxy refuses
+ * timeouts as startup parameters.
+ */
+export function setLimit({ statementMs, lockMs }: Limit): string {
+  return (
+    `SELECT pg_catalog.set_config('statement_timeout', '${statementMs}', true), ` +
+    `pg_catalog.set_config('lock_timeout', '${lockMs}', true)`
+  );
+}

@@ -1,0 +1,261 @@
+/** One try at one view, one transaction: advisory lock, catalog, REFRESH, history row, COMMIT. */
+import { blockersOfRefresh, refreshInFront } from "./blockers";
+import { limitOf, setLimit, type Limit, type Share } from "./budget";
+import { beginWithLock, readFacts, waitForLock, type ViewFacts } from "./catalog";
+import type { Session } from "./connect";
+import { isInRecovery, suggestGrants, suggestIndex } from "./diagnose";
+import { classify, RefreshFailure, takesNoWrites, type FailureContext } from "./failure";
+import { insertEntry, LONGEST_HISTORY_MS, readAsOf, whyUnwritten, type KnownAsOf } from "./history";
+import { assertRefreshable, chooseMode, type Mode, type RefreshableFacts, type RefreshType } from "./mode";
+import { displayName, qualifiedName, quotedName } from "./names";
+import type { RefreshedView, SkippedView } from "./outcome";
+import type { Report } from "./report";
+import type { ViewSettings } from "./settings";
+
+/** One view of a run, and what the run knows by the time that its turn comes. */
+export interface ViewWork {
+  view: ViewSettings;
+  /** Wait for a refresh that is running already, or leave the view to it. */
+  waitForLock: boolean;
+  /** Times of the data of the views that this run has refreshed, by qualified name. */
+  asOf: Map<string, string>;
+  /** How many other views the run has. */
+  otherViews: number;
+  share: Share;
+  runId: string;
+  report: Report;
+}
+
+/*
+ * A plain refresh in the queue for its lock keeps every new reader behind it. A concurrent one does not, but its
+ * snapshot is as old as its wait, so that neither waits long: they are tried again.
+ */
+const LONGEST_LOCK_WAIT_MS: Record<RefreshType, number> = { concurrent: 5_000, regular: 1_000 };
+const CONNECTION_CHECK_MS = 1_000;
+
+export class RefreshTransaction {
+  /** The view as it was found after its lock was taken, or found taken. */
+  facts: ViewFacts | undefined;
+  private mode: Mode | undefined;
+  /** The statement under way and since when it is (performance.now). */
+  private statement: { limit: Limit; startedMs: number } | undefined;
+  /** The view's oid while another refresh of it is waited for. */
+  private awaitedOid: number | undefined;
+
+  constructor(
+    private readonly session: Session,
+    private readonly work: ViewWork,
+  ) {}
+
+  /**
+   * Refreshes the view, or finds that another session is doing so. Statistics are none as yet.
+   * @throws the server's or the connection's error, or a RefreshFailure: {@link explain} ends the transaction then.
+   */
+  async run(): Promise<RefreshedView | SkippedView> {
+    const { view } = this.work;
+    const { lockedOid, facts } = await this.begin();
+    this.facts = facts;
+    if (lockedOid === "taken") {
+      await this.session.query("ROLLBACK");
+      const reason = "another refresh of it is running";
+      return { view, outcome: "skipped", reason, stalenessSeconds: undefined };
+    }
+    assertRefreshable(view, facts);
+    if (lockedOid !== facts.oid) throw replacedMeanwhile(view);
+    this.mode = chooseMode(view, facts, await suggestIndex(this.session, facts));
+    const asOf = await this.dataTime(facts);
+    const durationSeconds = await this.refresh(facts, this.mode);
+    return this.commit(facts, this.mode, asOf, durationSeconds);
+  }
+
+  /** What the statement under way has taken so far. */
+  private get elapsedMs(): number {
+    return this.statement === undefined ? 0 : performance.now() - this.statement.startedMs;
+  }
+
+  private startStatement(limit: Limit): string {
+    this.statement = { limit, startedMs: performance.now() };
+    return setLimit(limit);
+  }
+
+  /**
+   * The isolation level is said aloud, since a role may default to REPEATABLE READ, in which a concurrent refresh
+   * fails and a plain one goes back in time; so is READ WRITE. The server looks after its client from 14 on, where the
+   * platform lets it: a query whose client is gone must not run on.
+   * @returns the oid that is locked, `taken` when somebody else has it, or null when there is no such view.
+   */
+  private async begin(): Promise<{ lockedOid: number | "taken" | null; facts: ViewFacts }> {
+    const { view, share } = this.work;
+    const limit = this.startStatement(limitOf(share.statementMs(), LONGEST_LOCK_WAIT_MS.regular));
+    const watch = `
+      CASE WHEN pg_catalog.current_setting('client_connection_check_interval', true) IS NOT NULL
+            AND pg_catalog.version() ~* '(linux|darwin|freebsd)'
+           THEN pg_catalog.set_config('client_connection_check_interval', '${CONNECTION_CHECK_MS}', true) END`;
+    const { lock, facts } = await beginWithLock(
+      this.session,
+      view,
+      `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${limit}, ${watch}`,
+    );
+    if (lock === undefined) return { lockedOid: null, facts };
+    if (lock.locked) return { lockedOid: lock.oid, facts };
+    if (!this.work.waitForLock) return { lockedOid: "taken", facts };
+    this.facts = facts;
+    await this.wait(lock.oid);
+    return { lockedOid: lock.oid, facts: await readFacts(this.session, view) };
+  }
+
+  /** Waits for the other refresh for as long as the view's share lasts. */
+  private async wait(oid: number): Promise<void> {
+    const { view, share, report } = this.work;
+    report.waiting(view);
+    this.awaitedOid = oid;
+    const waitMs = Math.max(1, Math.floor(share.statementMs()));
+    await this.session.query(this.startStatement({ statementMs: waitMs + share.tailMs, lockMs: waitMs }));
+    await waitForLock(this.session, oid);
+    this.awaitedOid = undefined;
+    await this.session.query(this.startStatement(limitOf(share.statementMs(), LONGEST_LOCK_WAIT_MS.regular)));
+  }
+
+  /**
+   * The time of the data this refresh will show: its own, or that of the oldest view it reads, so that a chain never
+   * claims to be fresher than its sources.
+   */
+  private async dataTime(facts: ViewFacts): Promise<KnownAsOf> {
+    const { view, asOf, report } = this.work;
+    const others = facts.sources.filter((source) => !asOf.has(qualifiedName(source)));
+    const times = [
+      { asOf: facts.clock },
+      ...facts.sources.map((source) => ({ asOf: asOf.get(qualifiedName(source)) ?? facts.clock })),
+      ...(await readAsOf(this.session, facts.history, others, setLimit(this.historyLimit()))),
+    ];
+    const unknown = times.find((time) => "unknown" in time);
+    if (unknown !== undefined) report.note(`age of ${displayName(view)} is unknown: ${unknown.unknown}`);
+    return (
+      unknown ?? { asOf: times.map((time) => ("asOf" in time ? time.asOf : "")).sort()[0] ?? facts.clock }
+    );
+  }
+
+  private historyLimit(): Limit {
+    return limitOf(Math.min(LONGEST_HISTORY_MS, this.work.share.tailMs));
+  }
+
+  /** @returns seconds the statement took. */
+  private async refresh(facts: RefreshableFacts, mode: Mode): Promise<number> {
+    const { view, share, report } = this.work;
+    report.refreshing(view);
+    if (mode.reason !== undefined) report.fallingBack(view, mode.reason, mode.remedy);
+    const limit = this.startStatement(limitOf(share.statementMs(), LONGEST_LOCK_WAIT_MS[mode.type]));
+    await this.session.query(
+      `${limit}; REFRESH MATERIALIZED VIEW ${mode.type === "concurrent" ? "CONCURRENTLY " : ""}${facts.sqlName};
+       SAVEPOINT history; ${setLimit(this.historyLimit())}`,
+    );
+    return this.elapsedMs / 1_000;
+  }
+
+  /** The history row is left out rather than the refresh, where it cannot be written soon. */
+  private async commit(
+    facts: RefreshableFacts,
+    mode: Mode,
+    time: KnownAsOf,
+    durationSeconds: number,
+  ): Promise<RefreshedView> {
+    const { view, runId, report } = this.work;
+    const asOf = "asOf" in time ? time.asOf : undefined;
+    const reasons = [mode.reason, "unknown" in time ? `as_of is unknown: ${time.unknown}` : undefined];
+    let stalenessSeconds: number | undefined;
+    let refusal: unknown;
+    if (facts.history.mayInsert) {
+      try {
+        stalenessSeconds = await insertEntry(this.session, facts.history, {
+          ...{ view, oid: facts.oid, outcome: "refreshed", refreshType: mode.type, asOf: asOf ?? null },
+          ...{ startedAt: facts.clock, durationSeconds, sqlstate: null, runId },
+          reason: reasons.filter((reason) => reason !== undefined).join("; ") || null,
+        });
+      } catch (error) {
+        if (this.session.lost) throw error;
+        refusal = error;
+      }
+    }
+    await this.session.query(refusal === undefined ? "COMMIT" : "ROLLBACK TO SAVEPOINT history; COMMIT");
+    if (refusal !== undefined) {
+      const what = `the refresh of ${displayName(view)} is done and not recorded`;
+      report.note(await whyUnwritten(this.session, what, refusal));
+    }
+    const { type: refreshType } = mode;
+    return {
+      view,
+      outcome: "refreshed",
+      refreshType,
+      durationSeconds,
+      asOf,
+      stalenessSeconds,
+      statistics: {},
+    };
+  }
+
+  /**
+   * Ends the transaction and says what {@link run} threw: by SQLSTATE and clock, and where those leave it open, by
+   * what the catalog and the lock table say.
+   * @param base what is known of any failure of the run.
+   */
+  async explain(error: unknown, base: FailureContext): Promise<RefreshFailure> {
+    const { session } = this;
+    const context = { ...base, ...this.known(error) };
+    const failure = classify(error, context);
+    if (session.lost) return failure;
+    try {
+      await session.query("ROLLBACK");
+      if (failure.code === "55P03") return classify(error, { ...context, blockers: await this.blockers() });
+      if (failure.code === "42501") return await this.refusedToOwner(failure);
+      const mayBeStandby = failure.code === "0A000" || failure.code === "25006";
+      return mayBeStandby && (await isInRecovery(session)) ? takesNoWrites(context) : failure;
+    } catch {
+      // The connection went too; what is known already is the answer.
+      return failure;
+    }
+  }
+
+  /** What the classification may use of this try. A statement that ran for as long as it was allowed has timed out. */
+  private known(error: unknown): Partial<FailureContext> {
+    const { work, facts, statement, elapsedMs } = this;
+    const waitedOut = statement !== undefined && (error as { code?: string }).code === "55P03";
+    const timedOut = statement !== undefined && elapsedMs >= statement.limit.statementMs;
+    return {
+      view: qualifiedName(work.view),
+      viewSql: facts?.sqlName ?? quotedName(work.view),
+      otherViews: work.otherViews,
+      waitedForRefresh: this.awaitedOid !== undefined,
+      ...(facts === undefined ? {} : { user: facts.currentUser, usableIndexes: facts.usableIndexes }),
+      ...(timedOut ? { timedOutAfterSeconds: elapsedMs / 1_000 } : {}),
+      ...(waitedOut ? { waitedSeconds: statement.limit.lockMs / 1_000 } : {}),
+    };
+  }
+
+  private async blockers() {
+    const { session, facts, mode, awaitedOid, work } = this;
+    if (awaitedOid !== undefined) return refreshInFront(session, work.share.tailMs, awaitedOid);
+    if (!facts?.oid) return [];
+    return blockersOfRefresh(session, work.share.tailMs, facts.oid, mode?.type ?? "regular");
+  }
+
+  /** A permission refused in mid-refresh is the owner's, as whom the view's query runs: names the grants he lacks. */
+  private async refusedToOwner(failure: RefreshFailure): Promise<RefreshFailure> {
+    const { session, mode, facts } = this;
+    if (mode === undefined || !facts?.oid || facts.sqlName === null) return failure;
+    const remedy = await suggestGrants(session, { ...facts, oid: facts.oid, sqlName: facts.sqlName });
+    if (remedy === undefined) return failure;
+    const problem = `its owner ${facts.owner} may not read what the view's query reads`;
+    return new RefreshFailure({ ...failure, problem, remedy });
+  }
+}
+
+/** Dropped and made again between the lock and the catalog check: the next try finds the new one. */
+function replacedMeanwhile(view: ViewSettings): RefreshFailure {
+  return new RefreshFailure({
+    kind: "transient",
+    code: "40001",
+    problem: "the view was replaced while its refresh began",
+    remedy: "npm run refresh",
+    view: qualifiedName(view),
+  });
+}
