@@ -12,10 +12,10 @@ import {
   serverVersion,
   startEmbeddedDatabase,
   withClient,
-} from "../local/database";
-import { writePasswordFile } from "../local/passwordFile";
-import type { FunctionConfiguration } from "../local/lambdaFunction";
-import { fill } from "../local/workload";
+  writePasswordFile,
+} from "../local/postgres/database";
+import type { FunctionConfiguration } from "../local/lambda/lambdaFunction";
+import { fill } from "../local/workload/workload";
 import { migrate } from "../migrations/runner";
 
 /** A server of the bench's own with a filled database, and the function that refreshes it. */
@@ -36,7 +36,7 @@ export interface Bed {
 /** Starts a server in a temporary folder and bundles the function as it is deployed. */
 export async function makeBed(): Promise<Bed> {
   const folder = await mkdtemp(join(tmpdir(), "matview-refresh-bench-"));
-  const { connection, server } = await startEmbeddedDatabase(folder, false, () => undefined);
+  const { connection, server } = await startEmbeddedDatabase(join(folder, "server"), false, () => undefined);
   const stopServer = async (): Promise<void> => {
     await server.stop();
     await rm(folder, { recursive: true, force: true });

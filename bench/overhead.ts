@@ -1,8 +1,8 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { Client } from "pg";
-import { LambdaFunction } from "../local/lambdaFunction";
-import type { Invocation } from "../local/lambdaProcess";
+import { LambdaFunction } from "../local/lambda/lambdaFunction";
+import type { Invocation } from "../local/lambda/lambdaProcess";
 import { renderTable } from "../cli/table";
 import { describeMachine, makeBed, type Bed } from "./bed";
 import { figuresOf, interleave, timed, type Series } from "./statistics";

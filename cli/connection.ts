@@ -1,10 +1,10 @@
 /** The database a command by hand works on, read from the environment. */
 import { userInfo } from "node:os";
 import { parse } from "pg-connection-string";
+import pgpass from "pgpass";
 import type { Connector } from "../handler/connect";
 import { isLoopback } from "../handler/settings";
 import { connectorWith, SSL_MODES, type SslMode } from "./sslMode";
-import { lookUpPassword } from "./passwordFile";
 
 /** The environment does not name one database. `faults` has every reason, each with the command that mends it. */
 export class ConnectionFaults extends Error {
@@ -16,16 +16,18 @@ export class ConnectionFaults extends Error {
 
 type Environment = Record<string, string | undefined>;
 
-/** What the variables said, before the defaults. */
+/** What the variables say, with every default but that of the sslmode. */
 interface Server {
   host: string;
   port: string;
+  /** The variable to correct where the port is wrong. */
+  portVariable: string;
   database: string;
   user: string;
-  /** Absent where the password file is to be asked. */
-  password?: string;
-  sslMode?: string;
-  rootCertificateFile?: string;
+  /** Empty where the password file is to be asked. */
+  password: string;
+  sslMode: string | undefined;
+  rootCertificateFile: string | undefined;
 }
 
 const EXAMPLES = [
@@ -61,7 +63,7 @@ export interface ConnectionTarget {
   database: string;
   user: string;
   sslMode: SslMode;
-  rootCertificateFile?: string;
+  rootCertificateFile: string | undefined;
   /** Asks the password file where no variable has the password; an empty text where nothing has. */
   credentials: () => Promise<{ user: string; password: string }>;
 }
@@ -81,38 +83,45 @@ export function readTarget(environment: Environment): ConnectionTarget {
   const sslMode = readSslMode(server, faults);
   if (faults.length > 0) throw new ConnectionFaults(faults);
   const { host, database, user, password, rootCertificateFile } = server;
+  const address = { host, port: Number(server.port), database, user };
   return {
-    host,
-    port: Number(server.port),
-    database,
-    user,
+    ...address,
     sslMode,
-    ...(rootCertificateFile === undefined ? {} : { rootCertificateFile }),
-    credentials: async () => ({ user, password: password ?? (await lookUpPassword(environment, server)) }),
+    rootCertificateFile,
+    credentials: async () => ({ user, password: password || (await lookUpPassword(address)) }),
   };
 }
 
-function readServer(environment: Environment, faults: string[]): Server & { portVariable: string } {
-  const ssl = {
-    ...(environment.PGSSLMODE ? { sslMode: environment.PGSSLMODE } : {}),
-    ...(environment.PGSSLROOTCERT ? { rootCertificateFile: environment.PGSSLROOTCERT } : {}),
-  };
-  if (environment.RDS_PROXY_ENDPOINT && environment.DATABASE_URL) {
+/** An empty text where the file has none: then the server must ask for none. */
+function lookUpPassword(address: Parameters<typeof pgpass>[0]): Promise<string> {
+  return new Promise((resolve) => pgpass(address, (password) => resolve(password ?? "")));
+}
+
+function readServer(environment: Environment, faults: string[]): Server {
+  const { RDS_PROXY_ENDPOINT, RDS_USERNAME, RDS_PASSWORD, DATABASE_URL } = environment;
+  if (RDS_PROXY_ENDPOINT && DATABASE_URL) {
     faults.push(
       "RDS_PROXY_ENDPOINT and DATABASE_URL are both set, and only one can be meant: unset one of them",
     );
   }
-  if (environment.RDS_PROXY_ENDPOINT || environment.RDS_USERNAME || environment.RDS_PASSWORD) {
-    return { ...ssl, ...readRds(environment, faults), portVariable: "RDS_PORT" };
-  }
-  const base = { ...ssl, ...readPg(environment), portVariable: "PGPORT" };
-  if (environment.DATABASE_URL) {
-    return { ...base, ...readUrl(environment.DATABASE_URL, faults), portVariable: "PGPORT" };
-  }
-  if (!environment.PGHOST && !environment.PGDATABASE && !environment.PGUSER && !environment.PGPORT) {
+  if (RDS_PROXY_ENDPOINT || RDS_USERNAME || RDS_PASSWORD) return readRds(environment, faults);
+  const { PGHOST, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGSSLMODE, PGSSLROOTCERT } = environment;
+  if (!DATABASE_URL && !PGHOST && !PGDATABASE && !PGUSER && !PGPORT) {
     faults.push(`nothing says which database; one of:\n${EXAMPLES}`);
   }
-  return base;
+  // What a URL leaves out stays as PG* says.
+  const url = DATABASE_URL ? readUrl(DATABASE_URL, faults) : {};
+  const user = url.user || PGUSER || userInfo().username;
+  return {
+    host: url.host || PGHOST || "localhost",
+    port: url.port || PGPORT || "5432",
+    portVariable: "PGPORT",
+    database: url.database || url.user || PGDATABASE || user,
+    user,
+    password: url.password || PGPASSWORD || "",
+    sslMode: url.sslMode ?? (PGSSLMODE || undefined),
+    rootCertificateFile: url.rootCertificateFile ?? (PGSSLROOTCERT || undefined),
+  };
 }
 
 function readRds(environment: Environment, faults: string[]): Server {
@@ -124,25 +133,17 @@ function readRds(environment: Environment, faults: string[]): Server {
   return {
     host: required("RDS_PROXY_ENDPOINT", "your-rds-proxy.rds.amazonaws.com"),
     port: environment.RDS_PORT || "5432",
+    portVariable: "RDS_PORT",
     database: environment.RDS_DATABASE || "scanner_db",
     user: required("RDS_USERNAME", "scanner_admin"),
     password: required("RDS_PASSWORD", "your-password"),
+    sslMode: environment.PGSSLMODE || undefined,
+    rootCertificateFile: environment.PGSSLROOTCERT || undefined,
   };
 }
 
-function readPg(environment: Environment): Server {
-  const user = environment.PGUSER || userInfo().username;
-  return {
-    host: environment.PGHOST || "localhost",
-    port: environment.PGPORT || "5432",
-    database: environment.PGDATABASE || user,
-    user,
-    ...(environment.PGPASSWORD ? { password: environment.PGPASSWORD } : {}),
-  };
-}
-
-/** What a URL leaves out stays as PG* says. The URL is never quoted in a fault: it may hold a password. */
-function readUrl(text: string, faults: string[]): Partial<Server> {
+/** The URL is never quoted in a fault: it may hold a password. */
+function readUrl(text: string, faults: string[]): Partial<Record<keyof Server, string | null>> {
   let url: URL;
   try {
     url = new URL(text);
@@ -155,18 +156,10 @@ function readUrl(text: string, faults: string[]): Partial<Server> {
   }
   const sslMode = url.searchParams.get("sslmode");
   const rootCertificateFile = url.searchParams.get("sslrootcert");
-  // Taken out, since the parser gives them a meaning of its own, and reads files.
+  // Taken out, since the parser reads the files at once and knows no default by host.
   for (const name of ["sslmode", "sslrootcert", "sslcert", "sslkey", "ssl"]) url.searchParams.delete(name);
   const { host, port, database, user, password } = parse(url.toString());
-  return {
-    ...(host ? { host } : {}),
-    ...(port ? { port } : {}),
-    ...(user ? { user } : {}),
-    ...(database ? { database } : user ? { database: user } : {}),
-    ...(password ? { password } : {}),
-    ...(sslMode === null ? {} : { sslMode }),
-    ...(rootCertificateFile === null ? {} : { rootCertificateFile }),
-  };
+  return { host, port, database, user, password, sslMode, rootCertificateFile };
 }
 
 function readSslMode(server: Server, faults: string[]): SslMode {

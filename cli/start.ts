@@ -4,15 +4,16 @@ import { confirm } from "@inquirer/prompts";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { parseSettings, SettingsFaults, type Settings } from "../components/settings/settings";
 import { parseDurationSeconds } from "../local/duration";
-import { existingServer, type ExistingServer } from "../local/existingServer";
-import { loadRates, type LoadLevel } from "../local/load";
-import { parseOutage, type Outage } from "../local/outage";
+import type { ExistingServer } from "../local/postgres/database";
+import { parseOutage, type Outage } from "../local/postgres/serverGuard";
 import { runLocally } from "../local/run";
-import { sampleJobCount } from "../local/sampleJobs";
 import { StopSignals } from "../local/stopSignals";
 import { openTerminal, type Terminal } from "../local/terminal";
+import { loadRates, type LoadLevel } from "../local/workload/load";
+import { sampleJobCount } from "../local/workload/workload";
 import { MigrationRefusedError } from "../migrations/runner";
 import { readTarget } from "./connection";
+import { existingServer } from "./existingServer";
 import { readStack } from "./stackConfig";
 
 /** Exit codes of the command. */

@@ -1,3 +1,4 @@
+/** A run of the deployed function on this machine, from the start of its database to the summary. */
 import { join, relative } from "node:path";
 import { bundleHandler } from "../components/bundle";
 import { handlerSettings, makePlan } from "../components/plan/plan";
@@ -5,29 +6,28 @@ import type { Plan } from "../components/plan/planTypes";
 import { nextTick } from "../components/time/schedule";
 import type { Settings } from "../components/settings/settings";
 import { toEnvironment, type DatabaseSettings } from "../handler/settings";
-import { Cleanup } from "./cleanup";
+import { describeSeconds } from "./duration";
+import { FreshnessWatch } from "./freshness";
+import { LambdaFunction, type FunctionConfiguration } from "./lambda/lambdaFunction";
+import type { LineListener } from "./lambda/lambdaProcess";
 import {
   createFunctionLogin,
   databaseSettings,
   startEmbeddedDatabase,
   withClient,
+  writePasswordFile,
   serverVersion,
+  type ExistingServer,
   type RunDatabase,
-} from "./database";
-import { describeSeconds } from "./duration";
-import type { ExistingServer } from "./existingServer";
-import { FreshnessWatch } from "./freshness";
-import { LambdaFunction, type FunctionConfiguration, type LineListener } from "./lambdaFunction";
-import { BackgroundLoad, loadRates, type LoadLevel } from "./load";
-import { holdOutage, type Outage } from "./outage";
-import { writePasswordFile } from "./passwordFile";
-import { ServerGuard } from "./serverGuard";
-import { count, done, prepareSchema, prepareWorkload } from "./setUp";
-import type { StopSignals } from "./stopSignals";
+} from "./postgres/database";
+import { ServerGuard, type Outage } from "./postgres/serverGuard";
+import { Cleanup, type StopSignals } from "./stopSignals";
 import { printSummary } from "./summary";
-import { logTime, type Terminal } from "./terminal";
+import { count, done, logTime, type Terminal } from "./terminal";
 import { runTicks } from "./ticker";
 import { TickRunner } from "./tickRunner";
+import { BackgroundLoad, loadRates, type LoadLevel } from "./workload/load";
+import { prepareSchema, prepareWorkload } from "./workload/prepare";
 
 /** What a run on this machine is asked to do. */
 export interface LocalRun {
@@ -227,10 +227,9 @@ async function runSchedule(
   };
   const ticks = new TickRunner({ settings, plan, place, fn, freshness, terminal });
   lines.listener = (line) => ticks.print(line);
-  if (run.outage !== undefined && database.server !== undefined && guard !== undefined) {
-    background.push(
-      holdOutage(run.outage, startEpochMs, database.server, guard, ticks, terminal, over.signal),
-    );
+  if (run.outage !== undefined && guard !== undefined) {
+    const onBegin = (): void => ticks.beginOutage();
+    background.push(guard.holdOutage(run.outage, startEpochMs, onBegin, over.signal));
   }
   await runTicks(settings.schedule, endEpochMs, signals.signal, (tick) => {
     if (settings.refreshEnabled) ticks.fire(tick);

@@ -1,3 +1,5 @@
+/** How a run ends: the signals that stop it, and what has to be undone then. */
+
 /** Ctrl-C, a request to end, and a terminal that was closed. */
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -44,5 +46,23 @@ export class StopSignals {
     if (Date.now() - this.firstEpochMs < sameSignalMs) return;
     for (const end of this.forced) end();
     process.exit(name === "SIGTERM" ? 143 : 130);
+  }
+}
+
+/** What has to be undone at the end of a run, last thing first, however the run ends. */
+export class Cleanup {
+  private readonly steps: (() => Promise<void>)[] = [];
+
+  add(step: () => Promise<void>): void {
+    this.steps.push(step);
+  }
+
+  /** Runs every step, also when one fails. @returns what failed */
+  async run(): Promise<unknown[]> {
+    const failures: unknown[] = [];
+    for (let step = this.steps.pop(); step !== undefined; step = this.steps.pop()) {
+      await step().catch((error: unknown) => failures.push(error));
+    }
+    return failures;
   }
 }

@@ -2,7 +2,7 @@ import Table from "cli-table3";
 import type { Settings } from "../components/settings/settings";
 import { describeSeconds } from "./duration";
 import type { Spread, Tally } from "./tally";
-import type { Terminal } from "./terminal";
+import { count, type Terminal } from "./terminal";
 
 /** What a finished run is summed up from. */
 export interface RunFacts {
@@ -47,7 +47,7 @@ export function printSummary(terminal: Terminal, facts: RunFacts): void {
     ],
   ];
   if (facts.processedObjects !== undefined) {
-    rows.push(["Objects processed", facts.processedObjects.toLocaleString("en-US")]);
+    rows.push(["Objects processed", count(facts.processedObjects)]);
   }
   if (facts.alarmsRaised.length > 0) rows.push(["Alarms", colors.red(facts.alarmsRaised.join(", "))]);
   if (facts.recovered !== undefined) {

@@ -1,5 +1,5 @@
 import { quantileSorted } from "simple-statistics";
-import type { Invocation } from "./lambdaProcess";
+import type { Invocation } from "./lambda/lambdaProcess";
 
 /** How a tick ended, as the summary counts it. */
 export type TickOutcome = "refreshed" | "skipped" | "failed" | "timedOut" | "crashed";

@@ -23,3 +23,13 @@ export function openTerminal(stream: WriteStream = process.stdout): Terminal {
 export function logTime(time: Date): string {
   return time.toISOString().slice(0, 19).replace("T", " ");
 }
+
+/** A finished step of the start. */
+export function done(terminal: Terminal, text: string): void {
+  terminal.line(`  ${terminal.colors.green("✓")} ${text}`);
+}
+
+/** A number as a person reads it. */
+export function count(value: number | string): string {
+  return Number(value).toLocaleString("en-US");
+}

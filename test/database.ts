@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import path from "node:path";
 import { Client, escapeIdentifier, type ClientConfig } from "pg";
 import type { DatabaseSettings } from "../handler/settings";
-import type { LocalPostgres, MajorVersion } from "../local/postgres";
+import type { LocalPostgres, MajorVersion } from "../local/postgres/postgres";
 import { migrate } from "../migrations/runner";
 import { testServer } from "./servers";
 

@@ -1,8 +1,8 @@
 import { mkdtemp, readdir, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { startPostgres, type LocalPostgres, type MajorVersion } from "../local/postgres";
-import { endServer, findServer } from "../local/postgresProcess";
+import { startPostgres, type LocalPostgres, type MajorVersion } from "../local/postgres/postgres";
+import { isRunning } from "../local/postgres/serverFolder";
 
 /** Nothing here outlives the test run, so nothing waits for a disk. */
 const serverSettings = { fsync: "off", synchronous_commit: "off", full_page_writes: "off" };
@@ -46,32 +46,17 @@ async function start(majorVersion: MajorVersion): Promise<TestServer> {
   };
 }
 
-/** A test run that was killed outright has left its server running: the next one clears it away. */
+/** A test run that was killed outright has left its folders: the next one clears them away. */
 async function removeAbandonedServers(): Promise<void> {
   const folder = await realpath(tmpdir());
   for (const name of await readdir(folder)) {
     const pid = /^matview-refresh-test-(\d+)-\w+$/.exec(name)?.[1];
-    if (pid === undefined || isAlive(Number(pid))) continue;
-    await removeAbandoned(path.join(folder, name)).catch((error: NodeJS.ErrnoException) => {
-      // Another user's: that user's next run clears it away.
-      if (error.code !== "EACCES" && error.code !== "EPERM") throw error;
-    });
-  }
-}
-
-async function removeAbandoned(directory: string): Promise<void> {
-  const server = await findServer({
-    dataDirectory: path.join(directory, "cluster"),
-    logFile: path.join(directory, "server.log"),
-  });
-  if (server) await endServer(server, "immediate");
-  await rm(directory, { recursive: true, force: true });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    if (pid === undefined || (await isRunning(Number(pid)))) continue;
+    await rm(path.join(folder, name), { recursive: true, force: true }).catch(
+      (error: NodeJS.ErrnoException) => {
+        // Another user's, or one whose server is just being stopped: a later run clears it away.
+        if (!["EACCES", "EPERM", "ENOTEMPTY"].includes(error.code ?? "")) throw error;
+      },
+    );
   }
 }

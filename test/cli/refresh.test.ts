@@ -5,7 +5,6 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { ConnectionFaults, connectionFromEnvironment } from "../../cli/connection";
-import { passwordIn } from "../../cli/passwordFile";
 import { Budget } from "../../handler/budget";
 import { useDatabase } from "../database";
 import { makeCertificate, startTlsRelay } from "../tlsRelay";
@@ -221,16 +220,15 @@ describe("the connection of a command by hand", () => {
       file,
       `# comment\nother:*:*:*:no\n*:${database.server.port}:*:${database.server.user}:${database.server.password}\n`,
     );
-    await chmod(file, 0o600);
-    assert.equal(await canConnect({ ...pg(), PGPASSFILE: file }), database.name);
-    await chmod(file, 0o644);
-    assert.equal(await canConnect({ ...pg(), PGPASSFILE: file }), "28P01");
-  });
-
-  it("reads the password file's escapes", () => {
-    const asked = { host: "::1", port: "5432", database: "d", user: "a\\b" };
-    assert.equal(passwordIn("\\:\\:1:5432:*:a\\\\b:p\\:w\\\\d", asked), "p:w\\d");
-    assert.equal(passwordIn("\\*:5432:*:*:x\n::::", asked), undefined);
+    process.env.PGPASSFILE = file;
+    try {
+      await chmod(file, 0o600);
+      assert.equal(await canConnect(pg()), database.name);
+      await chmod(file, 0o644);
+      assert.equal(await canConnect(pg()), "28P01");
+    } finally {
+      delete process.env.PGPASSFILE;
+    }
   });
 
   it("means by sslmode what libpq means", async () => {

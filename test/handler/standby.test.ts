@@ -7,7 +7,7 @@ import { connectorFor } from "../../handler/connect";
 import { Budget } from "../../handler/budget";
 import { previewRun } from "../../handler/preview";
 import type { DatabaseSettings } from "../../handler/settings";
-import { startPostgres, type LocalPostgres } from "../../local/postgres";
+import { startPostgres, type LocalPostgres } from "../../local/postgres/postgres";
 import { onlyFailure, onlyRefreshed, runViews, viewNamed } from "./harness";
 
 /** A server of the describe's own, for what may not be done to the one that all tests share. */

@@ -1,6 +1,5 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 
@@ -20,8 +19,6 @@ export interface OwnerProcess {
   /** Settles with its exit code, or null when a signal ended it. */
   ended: Promise<number | null>;
   kill(signal: NodeJS.Signals): void;
-  /** Kills it together with what runs in its process group: a started server does not. */
-  killGroup(): void;
 }
 
 /** Starts a process that starts a server on the folder, as another user when one is given. */
@@ -45,22 +42,5 @@ export function startOwner(dataDirectory: string, user?: { uid: number; gid: num
     answer,
     ended,
     kill: (signal) => void child.kill(signal),
-    killGroup: () => void process.kill(-pid, "SIGKILL"),
   };
-}
-
-/** Whether a process with that id is there. One that has ended and waits to be collected is not. */
-export function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-  if (process.platform !== "linux") return true;
-  try {
-    const status = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return status.charAt(status.lastIndexOf(")") + 2) !== "Z";
-  } catch {
-    return false;
-  }
 }

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { writePasswordFile } from "../../local/passwordFile";
+import { writePasswordFile } from "../../local/postgres/database";
 
 describe("the file with the function's password", () => {
   let folder: string;
@@ -14,7 +14,7 @@ describe("the file with the function's password", () => {
   after(() => rm(folder, { recursive: true, force: true }));
 
   it("is this user's alone, and swept away by the next run when its own was killed", async () => {
-    const program = `require(${JSON.stringify(resolve("local/passwordFile"))})
+    const program = `require(${JSON.stringify(resolve("local/postgres/database"))})
       .writePasswordFile("of the killed", ${JSON.stringify(join(folder, "in"))})
       .then(({ file }) => { console.log(file); setInterval(() => {}, 1000); });`;
     const killed = spawn(process.execPath, ["-r", "tsx/cjs", "-e", program], {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { Client } from "pg";
-import { PostgresStartError, type LocalPostgres } from "../../local/postgres";
-import { isRunning } from "./ownerProcess";
+import type { LocalPostgres } from "../../local/postgres/postgres";
+import { isRunning, PostgresStartError } from "../../local/postgres/serverFolder";
 import { ask, useServerFolders } from "./serverFolder";
 
 describe("a local PostgreSQL server", () => {
@@ -41,7 +41,7 @@ describe("a local PostgreSQL server", () => {
 
   it("lets nobody in without the password, which only its user can read", async () => {
     assert.equal((await stat(server.passwordFile)).mode & 0o777, 0o600);
-    assert.equal((await stat(directory)).mode & 0o777, 0o700);
+    assert.equal((await stat(path.join(directory, "cluster"))).mode & 0o777, 0o700);
     assert.equal((await readFile(server.passwordFile, "utf8")).trim(), server.password);
     assert.ok(server.password.length >= 32);
     const intruder = new Client({
@@ -57,28 +57,22 @@ describe("a local PostgreSQL server", () => {
     const { pid, password } = server;
     await server.stop();
     await server.stop();
-    assert.equal(isRunning(pid), false);
+    assert.equal(await isRunning(pid), false);
     server = await folders.start(directory);
     assert.equal(server.password, password);
     assert.equal(await kept(), 42);
   });
 
-  it("restarts on the same port", async () => {
-    const { pid, port } = server;
-    await server.restart();
-    assert.equal(server.port, port);
-    assert.notEqual(server.pid, pid);
-    assert.equal(await kept(), 42);
-  });
-
-  it("recovers on the same port after a crash", async () => {
-    const { pid, port } = server;
-    await server.kill();
-    assert.equal(isRunning(pid), false);
-    await assert.rejects(kept(), { code: "ECONNREFUSED" });
-    await server.restart();
-    assert.equal(server.port, port);
-    assert.equal(await kept(), 42);
+  it("restarts on the same port, also after a crash", async () => {
+    for (const end of [() => Promise.resolve(), () => server.kill()]) {
+      const { pid, port } = server;
+      await end();
+      await server.restart();
+      assert.equal(await isRunning(pid), false);
+      assert.equal(server.port, port);
+      assert.notEqual(server.pid, pid);
+      assert.equal(await kept(), 42);
+    }
   });
 
   it("recovers after its process was killed outright, in the middle of a statement", async () => {
@@ -87,20 +81,9 @@ describe("a local PostgreSQL server", () => {
     await ask(server, "INSERT INTO kept SELECT 43");
     process.kill(server.pid, "SIGKILL");
     await assert.rejects(busy);
+    await server.ended;
     server = await folders.start(directory);
     assert.equal((await ask(server, "SELECT count(*)::int AS rows FROM kept"))[0]?.rows, 2);
-  });
-
-  it("keeps its hold when all its sessions are ended", async () => {
-    await ask(
-      server,
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'`,
-    );
-    // Taken again within moments; until then there is nobody to refuse.
-    const holders = "SELECT count(*)::int AS held FROM pg_locks WHERE locktype = 'advisory' AND granted";
-    while ((await ask(server, holders))[0]?.held !== 1);
-    await assert.rejects(folders.start(directory), { name: "AlreadyRunningError" });
   });
 
   it("starts although a crash left a process id that now belongs to another program", async () => {
@@ -143,20 +126,19 @@ describe("a local PostgreSQL server", () => {
 
   it("asks for a new start when the password is lost", async () => {
     await rm(path.join(directory, "password"));
-    await assert.rejects(folders.start(directory), /password is gone.*rm -rf/);
+    await assert.rejects(folders.start(directory), /password of the database .* is gone.*rm -rf/);
   });
 
-  it("clears away what killed starts have left", async () => {
-    const other = await folders.make();
-    const deadPid = 4_194_305; // above the largest id Linux gives
-    const part = path.join(other, "server", `cluster.part-${deadPid}-0123abcd`);
-    await mkdir(part, { recursive: true });
-    await writeFile(path.join(part, "PG_VERSION"), "18\n");
-    await folders.start(path.join(other, "server"), { majorVersion: 15 });
-    assert.deepEqual((await readdir(path.join(other, "server"))).sort(), [
-      "cluster",
-      "password",
-      "server.log",
-    ]);
+  it("leaves a folder alone that holds anything else", async () => {
+    const home = path.join(await folders.make(), "home");
+    await mkdir(home);
+    await writeFile(path.join(home, "letter"), "");
+    await chmod(home, 0o755);
+    const before = await stat(home);
+    await assert.rejects(folders.start(home), /home holds files .*such as letter.*nothing was changed/);
+    const after = await stat(home);
+    assert.deepEqual([after.mode, after.uid, after.ctimeMs], [before.mode, before.uid, before.ctimeMs]);
+    assert.deepEqual(await readdir(home), ["letter"]);
+    await assert.rejects(folders.start(path.join(home, "letter")), /is not a folder/);
   });
 });

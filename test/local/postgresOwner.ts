@@ -2,7 +2,7 @@
  * A process that owns a local server, for tests that end such a process: starts one on the folder given, prints one
  * line of JSON, and stops the server when told to end.
  */
-import { startPostgres } from "../../local/postgres";
+import { startPostgres } from "../../local/postgres/postgres";
 
 async function main(dataDirectory: string): Promise<void> {
   const ended = new Promise<void>((resolve) => process.once("SIGTERM", resolve));

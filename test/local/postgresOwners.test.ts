@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, watch } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, watch } from "node:fs/promises";
 import path from "node:path";
-import { AlreadyRunningError } from "../../local/postgres";
-import { isRunning, startOwner, type OwnerProcess } from "./ownerProcess";
+import { isRunning } from "../../local/postgres/serverFolder";
+import { startOwner, type OwnerProcess } from "./ownerProcess";
 import { ask, useServerFolders } from "./serverFolder";
 
 describe("a local server and the processes that want it", () => {
@@ -26,12 +27,10 @@ describe("a local server and the processes that want it", () => {
 
   it("is refused to a second start while its owner lives, and goes on running", async () => {
     const { pid, port } = await start().answer;
-    await assert.rejects(folders.start(directory), (error: Error) => {
-      assert.ok(error instanceof AlreadyRunningError);
-      assert.deepEqual([error.pid, error.port], [pid, port]);
-      assert.match(error.message, new RegExp(`process ${pid}, port ${port}`));
-      return true;
-    });
+    await assert.rejects(
+      folders.start(directory),
+      new RegExp(`already running on .*process ${pid}, port ${port}.*Stop that run first`),
+    );
     const passwordFile = path.join(directory, "password");
     assert.deepEqual(await ask({ port: port ?? 0, passwordFile }, "SELECT 1 AS one"), [{ one: 1 }]);
   });
@@ -41,44 +40,52 @@ describe("a local server and the processes that want it", () => {
     const winners = answers.filter((answer) => answer.pid !== undefined);
     const losers = answers.filter((answer) => answer.pid === undefined);
     assert.equal(winners.length, 1, JSON.stringify(answers));
-    for (const { error, message } of losers) {
-      assert.equal(error, "AlreadyRunningError");
+    for (const { message } of losers) {
       assert.ok(message?.includes(`process ${winners[0]?.pid}, port ${winners[0]?.port}`), message);
     }
   });
 
-  it("is taken over when its owner was killed", async () => {
+  it("is stopped when its owner was killed, and the folder is free for the next start", async () => {
     const owner = start();
-    const { pid, port } = await owner.answer;
+    const { pid = 0 } = await owner.answer;
     owner.kill("SIGKILL");
     await owner.ended;
-    assert.ok(pid !== undefined && isRunning(pid), "the server outlives its owner");
+    const server = await folders.start(directory);
+    assert.equal(await isRunning(pid), false);
+    assert.deepEqual(await ask(server, "SELECT 1 AS one"), [{ one: 1 }]);
+    await server.stop();
+  });
+
+  it("is stopped by the next start when whoever could stop it was killed too", async () => {
+    const owner = start();
+    const { pid = 0 } = await owner.answer;
+    const hostPid = Number(ps("ppid", pid));
+    process.kill(hostPid, "SIGSTOP");
+    owner.kill("SIGKILL");
+    await owner.ended;
+    process.kill(hostPid, "SIGKILL");
     const said: string[] = [];
     const server = await folders.start(directory, { onProgress: (message) => said.push(message) });
-    assert.deepEqual([server.pid, server.port], [pid, port]);
-    assert.deepEqual(said, [`Took over the PostgreSQL server of an earlier run (process ${pid})`]);
-    await server.restart();
-    assert.equal(server.port, port);
-    assert.notEqual(server.pid, pid);
-    await server.stop();
-    assert.equal(isRunning(server.pid), false);
+    assert.deepEqual(said, [
+      `Stopping the PostgreSQL server that an earlier run left behind (process ${pid})`,
+    ]);
+    assert.equal(await isRunning(pid), false);
+    assert.deepEqual(await ask(server, "SELECT 1 AS one"), [{ one: 1 }]);
   });
 
   it("is gone when its owner was told to end", async () => {
     const owner = start();
-    const { pid } = await owner.answer;
+    const { pid = 0 } = await owner.answer;
     owner.kill("SIGTERM");
     assert.equal(await owner.ended, 0);
-    assert.equal(isRunning(pid ?? 0), false);
+    assert.equal(await isRunning(pid), false);
   });
 
-  it("does not hear what is typed in its owner's terminal", async () => {
+  it("is in no process group that Ctrl-C in its owner's terminal reaches", async () => {
     const owner = start();
-    const { pid } = await owner.answer;
-    // Ctrl-C reaches the whole process group; this is the strongest form of it.
-    owner.killGroup();
-    await owner.ended;
-    assert.ok(isRunning(pid ?? 0));
+    const { pid = 0 } = await owner.answer;
+    const groups = [pid, Number(ps("ppid", pid))].map((one) => ps("pgid", one));
+    assert.ok(!groups.includes(ps("pgid", owner.pid)));
   });
 
   it("starts after a start that was killed in the middle of initdb", async () => {
@@ -86,13 +93,20 @@ describe("a local server and the processes that want it", () => {
     const stopWatching = new AbortController();
     const changes = watch(directory, { signal: stopWatching.signal });
     const owner = start();
-    for await (const { filename } of changes) if (filename?.startsWith("cluster.part-")) break;
-    owner.killGroup();
+    let hostPid: number | undefined;
+    for await (const { filename } of changes) {
+      hostPid = Number(/^cluster\.part-(\d+)$/.exec(filename ?? "")?.[1]) || undefined;
+      if (hostPid !== undefined) break;
+    }
+    process.kill(hostPid ?? 0, "SIGKILL");
     stopWatching.abort();
-    await owner.ended;
-    assert.ok((await readdir(directory)).some((name) => name.startsWith("cluster.part-")));
+    assert.equal((await owner.answer).error, "PostgresStartError");
     const server = await folders.start(directory);
     assert.deepEqual(await ask(server, "SELECT 1 AS one"), [{ one: 1 }]);
-    assert.deepEqual((await readdir(directory)).sort(), ["cluster", "password", "server.log"]);
   });
 });
+
+/** One fact of a process, as ps tells it. */
+function ps(what: "ppid" | "pgid", pid: number): string {
+  return execFileSync("ps", ["-o", `${what}=`, "-p", String(pid)], { encoding: "utf8" }).trim();
+}

@@ -2,10 +2,9 @@ import { chmod, mkdtemp, readFile, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Client } from "pg";
-import { startPostgres, type LocalPostgres, type StartOptions } from "../../local/postgres";
-import { endServer, findServer } from "../../local/postgresProcess";
+import { startPostgres, type LocalPostgres, type StartOptions } from "../../local/postgres/postgres";
 
-/** Folders for servers of the surrounding `describe`; what still runs in them afterwards is ended. */
+/** Folders for servers of the surrounding `describe`; what was started in them is stopped afterwards. */
 export interface ServerFolders {
   /** A new folder that every user may enter. */
   make(): Promise<string>;
@@ -20,7 +19,9 @@ export function useServerFolders(): ServerFolders {
   after(async function () {
     this.timeout(60_000);
     await Promise.all(servers.map((server) => server.stop()));
-    await Promise.all(folders.map(clearAway));
+    // A server that a killed process has left is being stopped by its host meanwhile.
+    const options = { recursive: true, force: true, maxRetries: 20 };
+    await Promise.all(folders.map((folder) => rm(folder, options)));
   });
   return {
     async make() {
@@ -58,16 +59,4 @@ export async function ask(
   } finally {
     await client.end();
   }
-}
-
-async function clearAway(folder: string): Promise<void> {
-  for (const directory of [folder, path.join(folder, "server")]) {
-    const files = {
-      dataDirectory: path.join(directory, "cluster"),
-      logFile: path.join(directory, "server.log"),
-    };
-    const server = await findServer(files);
-    if (server) await endServer(server, "immediate");
-  }
-  await rm(folder, { recursive: true, force: true });
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { parseRefreshRate } from "../../components/time/schedule";
 import { parseEvent } from "../../handler/event";
 import { describeSeconds, parseDurationSeconds } from "../../local/duration";
-import { parseOutage } from "../../local/outage";
+import { parseOutage } from "../../local/postgres/serverGuard";
 import { offsetSeconds, tickEvent } from "../../local/tickEvent";
 import { runTicks } from "../../local/ticker";
 

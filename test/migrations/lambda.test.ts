@@ -7,8 +7,8 @@ import path from "node:path";
 import type { Client } from "pg";
 import { bundleHandler } from "../../components/bundle";
 import { toEnvironment } from "../../handler/settings";
-import { LambdaFunction } from "../../local/lambdaFunction";
-import type { Invocation } from "../../local/lambdaProcess";
+import { LambdaFunction } from "../../local/lambda/lambdaFunction";
+import type { Invocation } from "../../local/lambda/lambdaProcess";
 import { MIGRATIONS_FOLDER, REFRESH_USER_VARIABLE } from "../../migrations/contract";
 import { migrationsDirectory, useDatabase } from "../database";
 

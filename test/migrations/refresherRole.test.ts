@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { Client, type ClientConfig } from "pg";
-import type { LocalPostgres } from "../../local/postgres";
+import type { LocalPostgres } from "../../local/postgres/postgres";
 import { migrate, type MigrationEvent } from "../../migrations/runner";
 import { migrationsDirectory as directory } from "../database";
 import { useServerFolders } from "../local/serverFolder";

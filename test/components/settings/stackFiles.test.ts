@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { makePlan } from "../../../components/plan/plan";
 import { parseSettings, type Settings } from "../../../components/settings/settings";
 import { SETTING_SHAPES } from "../../../components/settings/settingsShapes";
-import { readStackFile } from "../../../local/stackFile";
+import { readStackFile } from "../../../cli/stackConfig";
 
 const repository = join(__dirname, "..", "..", "..");
 

@@ -4,27 +4,31 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import { connectionFromEnvironment, readTarget } from "../../cli/connection";
-import { existingServer } from "../../local/existingServer";
+import { existingServer } from "../../cli/existingServer";
 
 describe("the server of DATABASE_URL", () => {
   let folder: string;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "matview-refresh-existing-"));
   });
-  after(() => rm(folder, { recursive: true, force: true }));
+  after(async () => {
+    delete process.env.PGPASSFILE;
+    await rm(folder, { recursive: true, force: true });
+  });
 
   const read = (environment: Record<string, string>): ReturnType<typeof existingServer> =>
     existingServer(readTarget(environment));
   const local = "postgres://me@127.0.0.1:5433/scanner";
 
   it("has its password from the URL, from PGPASSWORD or from the password file", async () => {
-    const PGPASSFILE = join(folder, "pgpass");
-    await writeFile(PGPASSFILE, "127.0.0.1:5433:scanner:me:from the file\n", { mode: 0o600 });
+    const passwordFile = join(folder, "pgpass");
+    await writeFile(passwordFile, "127.0.0.1:5433:scanner:me:from the file\n", { mode: 0o600 });
+    process.env.PGPASSFILE = passwordFile;
     const url = local.replace("me@", "me:from%20the%20url@");
     const servers = await Promise.all([
       read({ DATABASE_URL: url, PGPASSWORD: "not this" }),
-      read({ DATABASE_URL: local, PGPASSWORD: "from the variable", PGPASSFILE }),
-      read({ DATABASE_URL: local, PGPASSFILE }),
+      read({ DATABASE_URL: local, PGPASSWORD: "from the variable" }),
+      read({ DATABASE_URL: local }),
     ]);
     assert.deepEqual(
       servers.map(({ password }) => password),

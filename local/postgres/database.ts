@@ -1,7 +1,12 @@
+/** The scanner's database on the local server, and the function's way into it. */
 import { randomBytes } from "node:crypto";
+import { rmSync } from "node:fs";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { Client, type ClientConfig, escapeIdentifier, escapeLiteral } from "pg";
-import type { DatabaseSettings } from "../handler/settings";
+import type { DatabaseSettings } from "../../handler/settings";
 import { startPostgres, type LocalPostgres } from "./postgres";
+import { isRunning } from "./serverFolder";
 
 /** The database of a run, whoever started its server. */
 export interface RunDatabase {
@@ -11,6 +16,14 @@ export interface RunDatabase {
   connection: ClientConfig;
   /** The server that this run started; absent when it was there already. */
   server?: LocalPostgres;
+}
+
+/** A server that was there before the run, as DATABASE_URL names it. */
+export interface ExistingServer {
+  connection: ClientConfig & { host: string; port: number; database: string; user: string };
+  password: string;
+  /** The function's own choice: it verifies, or speaks plain TCP to this machine. */
+  tls: Pick<DatabaseSettings, "tls" | "caFile">;
 }
 
 const databaseName = "scanner";
@@ -64,6 +77,27 @@ export async function createFunctionLogin(
     await client.query(`GRANT matview_refresher TO ${role}`);
   });
   return { user: functionRole, password };
+}
+
+/**
+ * Writes the function's password into a file that only this user can read, for as long as the run lasts, and
+ * removes the files of runs that were killed.
+ * @param folder `.local` unless given: ignored by git, and beside nothing that others read
+ */
+export async function writePasswordFile(
+  password: string,
+  folder = join(__dirname, "..", "..", ".local"),
+): Promise<{ file: string; remove: () => void }> {
+  await mkdir(folder, { recursive: true });
+  for (const name of await readdir(folder)) {
+    const pid = /^function-password-(\d+)-[0-9a-f]{8}$/.exec(name)?.[1];
+    if (pid === undefined || (await isRunning(Number(pid)))) continue;
+    // Another user's cannot be removed; that user's next run does it.
+    await rm(join(folder, name), { force: true }).catch(() => undefined);
+  }
+  const file = join(folder, `function-password-${process.pid}-${randomBytes(4).toString("hex")}`);
+  await writeFile(file, password, { mode: 0o600, flag: "wx" });
+  return { file, remove: () => rmSync(file, { force: true }) };
 }
 
 /** Names a server for the function; TLS as the caller knows it. */

@@ -1,15 +1,8 @@
-import type { ClientConfig } from "pg";
-import type { ConnectionTarget } from "../cli/connection";
+/** The server of DATABASE_URL as the local run takes it. */
 import { isLoopback, type DatabaseSettings } from "../handler/settings";
 import { verifiedTls } from "../handler/tls";
-
-/** A server that is there already, as DATABASE_URL names it. */
-export interface ExistingServer {
-  connection: ClientConfig & { host: string; port: number; database: string; user: string };
-  password: string;
-  /** The function's own choice: it verifies, or speaks plain TCP to this machine. */
-  tls: Pick<DatabaseSettings, "tls" | "caFile">;
-}
+import type { ExistingServer } from "../local/postgres/database";
+import type { ConnectionTarget } from "./connection";
 
 /** The function that is run makes no such connection. */
 export class UnusableServerError extends Error {

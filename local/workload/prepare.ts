@@ -1,10 +1,11 @@
+/** The start of a run on its database: migrations, and a first fill. */
 import { join } from "node:path";
 import { SingleBar } from "cli-progress";
 import type { ClientConfig } from "pg";
-import { migrate } from "../migrations/runner";
-import { withClient } from "./database";
-import type { Terminal } from "./terminal";
-import { fill, isFilled, markAsOurs, tableState } from "./workload";
+import { migrate } from "../../migrations/runner";
+import { withClient } from "../postgres/database";
+import { count, done, type Terminal } from "../terminal";
+import { fill, isFilled, markAsOurs, sampleJobCount, tableState } from "./workload";
 
 /** Whether the scanner's tables may be filled and worked on. */
 export type Workload = "ours" | "foreign";
@@ -20,7 +21,7 @@ export async function prepareSchema(
 ): Promise<Workload> {
   const before = await withClient(connection, tableState);
   const { applied, alreadyApplied } = await migrate(connection, {
-    directory: join(__dirname, "..", "migrations"),
+    directory: join(__dirname, "..", "..", "migrations"),
     makeAgain: isEmbedded,
     onEvent: (event) => {
       if (event.type === "notice" && !/already exists, skipping/.test(event.message)) {
@@ -62,9 +63,9 @@ export async function prepareWorkload(
     }
     const started = performance.now();
     const progress = showProgress(terminal, objects);
-    const filled = await fill(client, objects, progress.update, stop).finally(progress.stop);
+    await fill(client, objects, progress.update, stop).finally(progress.stop);
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    done(terminal, `Filled: ${count(filled.jobs)} jobs, ${count(filled.objects)} objects (${seconds} s)`);
+    done(terminal, `Filled: ${sampleJobCount} jobs, ${count(objects)} objects (${seconds} s)`);
   });
 }
 
@@ -87,14 +88,4 @@ function showProgress(
   });
   bar.start(total, 0);
   return { update: (value) => bar.update(value), stop: () => bar.stop() };
-}
-
-/** A finished step of the start. */
-export function done(terminal: Terminal, text: string): void {
-  terminal.line(`  ${terminal.colors.green("✓")} ${text}`);
-}
-
-/** A number as a person reads it. */
-export function count(value: number | string): string {
-  return Number(value).toLocaleString("en-US");
 }

@@ -1,6 +1,7 @@
+/** The deployed function on this machine, by Lambda's rules: its execution environments and their runtime beside. */
 import { randomUUID } from "node:crypto";
 import { basename, dirname, extname } from "node:path";
-import { LambdaProcess, type Invocation } from "./lambdaProcess";
+import { LambdaProcess, type Invocation, type LineListener } from "./lambdaProcess";
 
 /** The function as it is deployed, in plain values. */
 export interface FunctionConfiguration {
@@ -17,19 +18,15 @@ export interface FunctionConfiguration {
   runtime: string;
 }
 
-/** A line a run printed, and the run's request id; undefined outside a run (while the bundle loads). */
-export type LineListener = (line: string, requestId: string | undefined) => void;
-
 /**
  * The function on this machine: as many execution environments as there are runs at one time. A finished run
  * leaves its process warm for the next; a run that arrives meanwhile gets a process of its own, and one that
  * died or timed out is replaced by the next run. These are Lambda's rules.
  */
 export class LambdaFunction {
-  private readonly idle: LambdaProcess[] = [];
+  /** The most recently used one last: it is taken first, so that the others stay cold. */
+  private idle: LambdaProcess[] = [];
   private readonly processes = new Set<LambdaProcess>();
-  private readonly starting = new Set<Promise<unknown>>();
-  private readonly requestIds = new Map<LambdaProcess, string>();
   private stopped = false;
 
   constructor(
@@ -39,73 +36,51 @@ export class LambdaFunction {
 
   /** Process ids of the execution environments that are alive. */
   get pids(): number[] {
-    return [...this.processes].filter((one) => one.usable).map((one) => one.pid);
+    return [...this.processes].map(({ pid }) => pid);
   }
 
   /** Runs the function once; an error, a timeout and a crash are outcomes, not rejections. */
   async invoke(event: unknown): Promise<Invocation> {
-    const requestId = randomUUID();
-    const startedEpochMs = Date.now();
-    let environment: LambdaProcess;
-    try {
-      environment = this.takeIdle() ?? (await this.start());
-    } catch (error) {
-      const errorMessage = error instanceof Error ? error.message : String(error);
-      return {
-        requestId,
-        outcome: "crashed",
-        error: { errorType: "Runtime.InitError", errorMessage },
-        startedEpochMs,
-        durationMs: Date.now() - startedEpochMs,
-        pid: 0,
-      };
-    }
-    this.requestIds.set(environment, requestId);
-    const invocation = await environment.invoke(event, requestId);
-    this.requestIds.delete(environment);
-    if (environment.usable && !this.stopped) this.idle.push(environment);
+    if (this.stopped) return stoppedInvocation();
+    const environment = this.idle.pop() ?? this.start();
+    const invocation = await environment.invoke(event);
+    if (environment.usable) this.idle.push(environment);
     return invocation;
   }
 
   /** Ends every process, also those in the middle of a run, and waits until they are gone. */
   async stop(): Promise<void> {
     this.stopped = true;
-    await Promise.allSettled(this.starting);
-    await Promise.all(
-      [...this.processes].map(async (one) => {
-        one.kill();
-        await one.gone;
-      }),
-    );
+    const processes = [...this.processes];
+    for (const one of processes) one.kill();
+    await Promise.all(processes.map(({ gone }) => gone));
   }
 
-  /** The most recently used one first, so that the others stay cold. */
-  private takeIdle(): LambdaProcess | undefined {
-    for (;;) {
-      const candidate = this.idle.pop();
-      if (candidate === undefined || candidate.usable) return candidate;
-    }
-  }
-
-  private start(): Promise<LambdaProcess> {
-    if (this.stopped) return Promise.reject(new Error("the function was stopped"));
-    const start = this.startProcess();
-    this.starting.add(start);
-    return start.finally(() => this.starting.delete(start));
-  }
-
-  private async startProcess(): Promise<LambdaProcess> {
+  private start(): LambdaProcess {
     const { timeoutSeconds, memoryMb } = this.configuration;
-    const own: { process?: LambdaProcess } = {};
-    const environment = await LambdaProcess.start(
+    const environment = new LambdaProcess(
       { environment: processEnvironment(this.configuration), timeoutSeconds, memoryMb },
-      (line) => this.onLine(line, own.process && this.requestIds.get(own.process)),
+      this.onLine,
     );
-    own.process = environment;
     this.processes.add(environment);
-    void environment.gone.then(() => this.processes.delete(environment));
+    void environment.gone.then(() => {
+      this.processes.delete(environment);
+      this.idle = this.idle.filter((one) => one !== environment);
+    });
     return environment;
   }
+}
+
+function stoppedInvocation(): Invocation {
+  const error = { errorType: "Runtime.InitError", errorMessage: "the function was stopped" };
+  return {
+    requestId: randomUUID(),
+    outcome: "crashed",
+    error,
+    startedEpochMs: Date.now(),
+    durationMs: 0,
+    pid: 0,
+  };
 }
 
 /**
@@ -113,7 +88,7 @@ export class LambdaFunction {
  * from this machine, so a run cannot lean on what is set here and missing there.
  * @see https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
  */
-export function processEnvironment(configuration: FunctionConfiguration): Record<string, string> {
+function processEnvironment(configuration: FunctionConfiguration): Record<string, string> {
   const { name, bundleFile, memoryMb, region, runtime, environment } = configuration;
   return {
     AWS_EXECUTION_ENV: `AWS_Lambda_${runtime}`,
