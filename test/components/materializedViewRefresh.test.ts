@@ -1,5 +1,6 @@
 /** What the component registers, on mocks. */
 import assert from "node:assert/strict";
+import type * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "../../components/args";
 import type { RegisteredResource } from "../engine/mocks";
 import {
@@ -136,7 +137,7 @@ describe("the component", () => {
       assert.ok(fn.dependencies.includes(grant.urn), "the function would start without permissions");
     }
     assert.deepEqual(run.result.queueUrls, [queue.outputs.url]);
-    assert.deepEqual(run.result.mappingIds, [mapping.outputs.uuid]);
+    assert.deepEqual(run.result.mappingIds, [mapping.id]);
   });
 
   it("tells a queue of ticks that could not be delivered, and a topic of those that Lambda lost alone", async () => {
@@ -219,15 +220,24 @@ describe("the component", () => {
     assert.equal(environment.variables.MATVIEW_DATABASE_SECRET_ARN, undefined);
   });
 
-  it("tags everything that can bear tags, and the rule with its promise", async () => {
-    const run = await runComponent({
-      ...secretArgs,
-      network: { ...plainArgs.network, secretsEndpoint: true },
-      refreshRate: "rate(30 seconds)",
-      alarmEmails: ["ops@example.com"],
-      tags: { team: "data" },
-    });
-    const tagged = run.resources.filter(({ outputs }) => "tagsAll" in outputs);
+  it("tags everything that can carry tags, and the rule with its promise", async () => {
+    // What can carry tags has `tagsAll` among its properties in the SDK.
+    const taggable = new Set<string>();
+    const transformation: pulumi.ResourceTransformation = ({ type, name, props }) => {
+      if ("tagsAll" in props) taggable.add(`${type} ${name}`);
+      return undefined;
+    };
+    const run = await runComponent(
+      {
+        ...secretArgs,
+        network: { ...plainArgs.network, secretsEndpoint: true },
+        refreshRate: "rate(30 seconds)",
+        alarmEmails: ["ops@example.com"],
+        tags: { team: "data" },
+      },
+      { transformations: [transformation] },
+    );
+    const tagged = run.resources.filter(({ type, name }) => taggable.has(`${type} ${name}`));
     assert.equal(tagged.length, 18);
     const own = { "matview-refresh:group": "job-progress", team: "data" };
     for (const { type, name, inputs } of tagged) {

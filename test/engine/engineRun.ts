@@ -1,34 +1,22 @@
-/** What one run of the engine did, gathered from its events. */
-import {
-  CommandError,
-  type EngineEvent,
-  type OpType,
-  type StepEventMetadata,
-} from "@pulumi/pulumi/automation";
-import type { RunOptions } from "./engineStack";
+/** What one run of the engine did, gathered from its log of events. */
+import assert from "node:assert/strict";
+import type { EngineEvent, OpType, StepEventMetadata } from "@pulumi/pulumi/automation";
+
+/** The value that stands for "not known yet" in a preview. */
+export const unknownValue = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
 /** What the engine did, or would do, with one resource. */
 export interface EngineStep {
   /** "create", "update", "same", "delete", "replace", "create-replacement", … */
   operation: OpType;
-  urn: string;
   /** The type token in the long form. */
   type: string;
   /** The Pulumi name. */
   name: string;
   /** Paths of the changed properties, such as `environment.variables.MATVIEW_VIEWS`, sorted. */
   changed: string[];
-  /** The changed top-level properties, sorted. */
-  properties: string[];
-  /** Inputs after the step; unknown values are the engine's placeholder. Empty for a deletion. */
+  /** Inputs after the step. Empty for a deletion. */
   inputs: Record<string, unknown>;
-}
-
-/** A message of the engine, a program or a provider. */
-export interface EngineMessage {
-  severity: "info" | "info#err" | "warning" | "error";
-  message: string;
-  urn?: string;
 }
 
 /** A policy's objection. */
@@ -36,128 +24,79 @@ export interface PolicyViolation {
   policy: string;
   level: string;
   message: string;
-  urn?: string;
 }
 
 /** One finished run. */
 export interface EngineRun {
-  /** 0, or what the CLI ended with. */
+  /** What the CLI ended with. */
   exitCode: number;
+  /** Everything that the CLI wrote. */
+  text: string;
   /** Resources per operation, as in the CLI's summary. */
   summary: Partial<Record<OpType, number>>;
   /** All steps in the order of the engine, those that change nothing too. */
   steps: EngineStep[];
-  /** The steps that change something. */
-  changes: EngineStep[];
-  messages: EngineMessage[];
+  /** What engine, program and plugins reported as a warning or an error. */
+  problems: string[];
   violations: PolicyViolation[];
-  stdout: string;
-  stderr: string;
-  durationSeconds: number;
 }
 
-/** Collects the events of one run. */
-export class RunRecord {
-  private readonly steps: EngineStep[] = [];
-  private readonly messages: EngineMessage[] = [];
-  private readonly violations: PolicyViolation[] = [];
-  private summary: Partial<Record<OpType, number>> = {};
-  private output = "";
-  private errors = "";
-
-  /** Runs an operation of the Automation API; the CLI's failure is a result, any other error is thrown. */
-  static async of(operation: (record: RunRecord) => Promise<unknown>): Promise<EngineRun> {
-    const record = new RunRecord();
-    const start = performance.now();
-    let exitCode = 0;
-    try {
-      await operation(record);
-    } catch (error) {
-      if (!(error instanceof CommandError)) throw error;
-      exitCode = exitCodeOf(error);
-    }
-    return record.finish(exitCode, (performance.now() - start) / 1000);
-  }
-
-  /** Options for preview and up of the Automation API that write into this record. */
-  options({ policyPacks, policyPackConfigs, expectNoChanges }: RunOptions) {
-    const { onEvent, onOutput, onError } = this;
-    return {
-      onEvent,
-      onOutput,
-      onError,
-      policyPacks,
-      policyPackConfigs,
-      expectNoChanges,
-      color: "never" as const,
-    };
-  }
-
-  readonly onOutput = (text: string): void => {
-    this.output += text;
+/** Reads a run out of the CLI's log of events: one as JSON on each line. */
+export function runOf(exitCode: number, text: string, eventLog: string): EngineRun {
+  const events = eventLog
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as EngineEvent);
+  return {
+    exitCode,
+    text,
+    summary: events.find(({ summaryEvent }) => summaryEvent)?.summaryEvent?.resourceChanges ?? {},
+    steps: events.flatMap(({ resourcePreEvent }) =>
+      resourcePreEvent ? [stepOf(resourcePreEvent.metadata)] : [],
+    ),
+    problems: events.flatMap(({ diagnosticEvent }) =>
+      diagnosticEvent && ["warning", "error"].includes(diagnosticEvent.severity)
+        ? [diagnosticEvent.message]
+        : [],
+    ),
+    violations: events.flatMap(({ policyEvent }) => {
+      if (!policyEvent) return [];
+      const { policyName: policy, enforcementLevel: level, message } = policyEvent;
+      // Messages carry colours as tags such as `<{%fg 1%}>`.
+      return [{ policy, level, message: message.replace(/<\{%[^%]*%\}>/g, "").trim() }];
+    }),
   };
-
-  readonly onError = (text: string): void => {
-    this.errors += text;
-  };
-
-  readonly onEvent = (event: EngineEvent): void => {
-    const { resourcePreEvent, summaryEvent, diagnosticEvent, policyEvent } = event;
-    if (resourcePreEvent) this.steps.push(stepOf(resourcePreEvent.metadata));
-    if (summaryEvent) this.summary = summaryEvent.resourceChanges;
-    // The engine also sends its debug messages, whatever the SDK's type of the severity says.
-    if (diagnosticEvent && (diagnosticEvent.severity as string) !== "debug") {
-      const { severity, message, urn } = diagnosticEvent;
-      this.messages.push({ severity, message: plainText(message).trim(), ...(urn && { urn }) });
-    }
-    if (policyEvent) {
-      const { policyName: policy, enforcementLevel: level, message, resourceUrn } = policyEvent;
-      this.violations.push({
-        policy,
-        level,
-        message: plainText(message),
-        ...(resourceUrn && { urn: resourceUrn }),
-      });
-    }
-  };
-
-  private finish(exitCode: number, durationSeconds: number): EngineRun {
-    return {
-      exitCode,
-      summary: this.summary,
-      steps: this.steps,
-      changes: this.steps.filter(({ operation }) => operation !== "same"),
-      messages: this.messages,
-      violations: this.violations,
-      stdout: this.output,
-      stderr: this.errors,
-      durationSeconds,
-    };
-  }
 }
 
-function stepOf({ op, urn, type, diffs, detailedDiff, new: after }: StepEventMetadata): EngineStep {
-  const changed = Object.keys(detailedDiff ?? {});
-  const properties = diffs ?? changed.map((path) => path.split(/[.[]/, 1)[0] ?? path);
+/** Fails with all that the engine said when the run did not end well. */
+export function assertSucceeded({ exitCode, text }: EngineRun): void {
+  assert.equal(exitCode, 0, text);
+}
+
+/** `update Function function: memorySize`, sorted; names without `<base>-`. Unchanged resources are left out. */
+export function changesOf({ steps }: EngineRun, base: string): string[] {
+  return steps
+    .filter(({ operation }) => operation !== "same")
+    .map(({ operation, type, name, changed }) => {
+      const what = `${operation} ${type.split(":").at(-1)} ${name.replace(`${base}-`, "")}`;
+      return changed.length === 0 ? what : `${what}: ${changed.join(", ")}`;
+    })
+    .sort();
+}
+
+/** The one step of a resource type, such as `Function`, and of this name where one is given. */
+export function stepOfType({ steps, text }: EngineRun, type: string, name?: string): EngineStep {
+  const found = steps.filter((step) => step.type.endsWith(`:${type}`) && (name ?? step.name) === step.name);
+  assert.equal(found.length, 1, text);
+  return found[0]!;
+}
+
+function stepOf({ op, urn, type, detailedDiff, new: after }: StepEventMetadata): EngineStep {
   return {
     operation: op,
-    urn,
     type,
     name: urn.split("::").slice(3).join("::"),
-    changed: changed.sort(),
-    properties: [...new Set(properties)].sort(),
+    changed: Object.keys(detailedDiff ?? {}).sort(),
     inputs: (after?.inputs ?? {}) as Record<string, unknown>,
   };
-}
-
-/** Engine messages carry colours as tags such as `<{%fg 1%}>`. */
-function plainText(message: string): string {
-  return message.replace(/<\{%[^%]*%\}>/g, "");
-}
-
-/** The CLI's exit code, which CommandError keeps in its text alone; without one the CLI never ended by itself. */
-function exitCodeOf(error: CommandError): number {
-  const code = /failed with exit code (\d+)/.exec(error.message)?.[1];
-  if (code === undefined) throw error;
-  return Number(code);
 }

@@ -1,13 +1,11 @@
 /** The repository as a template: `pulumi new` from it gives a project of any name that works. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import * as fs from "node:fs/promises";
-import { tmpdir } from "node:os";
 import * as path from "node:path";
-import { promisify } from "node:util";
 import { parse } from "yaml";
-import { copyProgram, describeEngine, repositoryProgram } from "./engine";
-import type { EngineRun } from "./engineRun";
+import { bundleHandler } from "../../components/bundle";
+import { describeEngine, EngineProgram, repositoryProgram, runPulumi, temporary } from "./engine";
+import { assertSucceeded, stepOfType } from "./engineRun";
 
 interface Project {
   name: string;
@@ -19,45 +17,28 @@ async function projectIn(folder: string): Promise<Project> {
   return parse(await fs.readFile(path.join(folder, "Pulumi.yaml"), "utf8")) as Project;
 }
 
-/** The hash of the refresh function's archive, as the engine sees it. */
-function codeHashIn(run: EngineRun): string {
-  assert.equal(run.exitCode, 0, run.stdout);
-  const fn = run.steps.find(
-    ({ type, name }) => type === "aws:lambda/function:Function" && name.endsWith("-function"),
-  );
-  const { hash } = fn?.inputs.code as { hash?: string };
-  assert.match(hash ?? "", /^[0-9a-f]{64}$/);
-  return hash ?? "";
-}
-
 describeEngine("the repository as a template", () => {
-  let folder: string;
+  let repository: string;
   let created: string;
 
   before(async () => {
-    folder = await fs.mkdtemp(path.join(tmpdir(), "matview-refresh-template-"));
+    const folder = await fs.mkdtemp(path.join(temporary(), "template-"));
     created = path.join(folder, "created");
-    const { directory } = await repositoryProgram();
+    repository = (await repositoryProgram()).directory;
     const template = path.join(folder, "template");
     const isSource = (file: string) => !["node_modules", "dist"].includes(path.basename(file));
-    await fs.cp(directory, template, { recursive: true, filter: isSource });
+    await fs.cp(repository, template, { recursive: true, filter: isSource });
     const answers = ["--name", "scanner-views", "--description", "Views of the scanner", "--dir", created];
-    await promisify(execFile)("pulumi", ["new", template, "--generate-only", "--yes", ...answers], {
-      env: {
-        ...process.env,
-        PULUMI_HOME: path.join(folder, "home"),
-        PULUMI_BACKEND_URL: `file://${folder}`,
-        PULUMI_CONFIG_PASSPHRASE: "a passphrase of the tests",
-        PULUMI_SKIP_UPDATE_CHECK: "true",
-      },
-    });
+    const { exitCode, text } = await runPulumi(
+      folder,
+      ["new", template, "--generate-only", "--yes", ...answers],
+      { PULUMI_BACKEND_URL: `file://${folder}` },
+    );
+    assert.equal(exitCode, 0, text);
   });
 
-  after(() => fs.rm(folder, { recursive: true }));
-
   it("asks described questions about settings there are, with the settings' own defaults", async () => {
-    const { directory } = await repositoryProgram();
-    const { config, template } = await projectIn(directory);
+    const { config, template } = await projectIn(repository);
     const questions = Object.entries(template?.config ?? {});
     assert.ok(questions.length > 0);
     for (const [key, { description, default: answer }] of questions) {
@@ -70,26 +51,26 @@ describeEngine("the repository as a template", () => {
     const project = await projectIn(created);
     assert.equal(project.name, "scanner-views");
     assert.equal(project.template, undefined);
-    const program = await copyProgram(created);
+    const program = await EngineProgram.copy(created);
     const stack = await program.openStack({
       stack: "first",
       config: {
         "aws:region": "us-east-1",
-        "scanner-views:refreshRate": "rate(30 seconds)",
-        "scanner-views:database": { create: { instanceClass: "db.t4g.micro" } },
-        "scanner-views:network": { create: true },
+        refreshRate: "rate(30 seconds)",
+        database: { create: { instanceClass: "db.t4g.micro" } },
+        network: { create: true },
       },
     });
-    const { stdout } = await stack.pulumi("config", "--json");
-    const values = JSON.parse(stdout) as Record<string, { value: string }>;
+    const values = JSON.parse(await stack.pulumi("config", "--json")) as Record<string, { value: string }>;
     assert.equal(values["scanner-views:namePrefix"]?.value, "matview");
     assert.equal(values["scanner-views:timeoutSeconds"]?.value, "60");
     const preview = await stack.preview();
-    const rule = preview.steps.find(({ type }) => type === "aws:cloudwatch/eventRule:EventRule");
-    assert.equal(rule?.name, "matview-refresh-job-progress-rule", preview.stdout);
-    assert.equal(preview.steps.filter(({ type }) => type === "aws:sqs/queue:Queue").length, 1);
-
-    const original = await (await repositoryProgram()).openStack({ stack: "original", valuesFrom: "prod" });
-    assert.equal(codeHashIn(preview), codeHashIn(await original.preview()));
+    assertSucceeded(preview);
+    assert.equal(stepOfType(preview, "EventRule").name, "matview-refresh-job-progress-rule");
+    stepOfType(preview, "Queue");
+    const fn = stepOfType(preview, "Function", "matview-refresh-job-progress-function");
+    const { assets } = fn.inputs.code as { assets: Record<string, { hash: string }> };
+    const { sha256 } = await bundleHandler("handler/index.ts", path.join(temporary(), "bundle"));
+    assert.equal(assets["index.js"]?.hash, sha256);
   });
 });
