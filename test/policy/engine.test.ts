@@ -38,9 +38,9 @@ describeEngine("the policy pack on a production stack of the product", () => {
     const preview = await stack.preview({ policyPack });
     assert.notEqual(preview.exitCode, 0);
     const refusals = refusalsOf(preview).join("\n");
-    assert.match(refusals, /-errors of .* can never fire: it needs at least 6 errors/);
+    assert.match(refusals, /-errors of .* can never fire: it needs GreaterThanThreshold 5 in 2 of 2 periods/);
     // Every 30 seconds: two ticks a minute, through the rule's target and the queue.
-    assert.match(refusals, /a period holds at most 2 \(2 ticks x \(1 \+ 0 retries\), Sum\)/);
+    assert.match(refusals, /fails \(with 0 retries\), a period holds at most 2 errors/);
     assert.match(refusals, /cost about \$\d+\.\d\d a month; its budget is \$1\.00/);
     assert.match(refusals, /-stale has no action that is enabled: in production nobody hears it/);
     assert.deepEqual(refusing(preview), ["alarm-subscribers", "errors-alarm", "monthly-budget"]);
@@ -114,7 +114,7 @@ describeEngine("the policy pack on a stack written by hand", () => {
     ]);
     assert.match(
       refusalsOf(guide).join("\n"),
-      /a period holds at most 3 \(1 tick x \(1 \+ 2 retries\), Sum\)/,
+      /every tick of rate\(1 minute\) fails \(with 2 retries\), a period holds at most 3 errors/,
     );
     assert.doesNotMatch(JSON.stringify(guide.violations), /correct-horse|battery-staple|thumbnails/);
   });
@@ -123,11 +123,11 @@ describeEngine("the policy pack on a stack written by hand", () => {
     assertSucceeded(latePreview);
     const remarks = remarksOf(latePreview).join("\n");
     assert.match(remarks, /Judged at update: what policy policy allows is not known yet/);
-    assert.match(remarks, /Judged at update: threshold of alarm silent/);
+    assert.match(remarks, /Judged at update: treatMissingData of alarm silent/);
     assert.notEqual(lateUpdate.exitCode, 0, lateUpdate.text);
     const refusals = refusalsOf(lateUpdate).join("\n");
     assert.match(refusals, /Policy policy of a refresh role: .* allows resources \*/);
-    assert.match(refusals, /does not breach when there is no success \(LessThanThreshold 0\)/);
+    assert.match(refusals, /Stale alarm silent.* treats missing data as notBreaching/);
     const resources = await lateStack.resources();
     assert.ok(resources.some(({ type }) => type === "aws:lambda/function:Function"));
   });
@@ -135,7 +135,7 @@ describeEngine("the policy pack on a stack written by hand", () => {
   it("stops the update before a function is made whose own fault turns up then", async () => {
     assert.notEqual(lateFunction.exitCode, 0, lateFunction.text);
     const refusals = refusalsOf(lateFunction).join("\n");
-    assert.match(refusals, /The timeout of refresh is 600 s; 10 to 120 s are allowed/);
+    assert.match(refusals, /The timeout of refresh is 2 s; 3 to 900 s are allowed/);
     const resources = await lateFunctionStack.resources();
     assert.ok(!resources.some(({ urn }) => urn.endsWith("Function::refresh")));
   });
