@@ -96,7 +96,7 @@ function waitProblem(context: FailureContext): string {
     return `another refresh of the view was still running after ${seconds}s${heldBy(blockers)}`;
   const where =
     blockers[0]?.relation ??
-    `${viewOf(context)} or on what its query reads, which nobody held any more when asked`;
+    `${viewOf(context)} or on what its query reads, and who held it was not to be found afterwards`;
   return `waited ${seconds}s for a lock on ${where}${heldBy(blockers)}`;
 }
 

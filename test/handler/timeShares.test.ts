@@ -40,6 +40,10 @@ describe("one bad view does not stop the others", () => {
       const putOff = run.lines.find((line) => line.includes("Putting gated off until the others are done"));
       const [, seconds] = /not done after (\d\.\d)s/.exec(putOff ?? "") ?? [];
       assert.ok(Number(seconds) < 3, putOff);
+      const { rows } = await client.query<{ duration_seconds: number }>(
+        "SELECT duration_seconds FROM matview_refresh_history WHERE outcome = 'failed'",
+      );
+      assert.ok(rows.length === 1 && rows[0]!.duration_seconds > 0, "recorded as if it had not been tried");
     });
 
     it(`a locked first of ${all.length} is put off, and refreshed once its lock is free`, async () => {
