@@ -46,8 +46,8 @@ for (const majorVersion of [18, 15] as const) {
           new RegExp(`^CREATE UNIQUE INDEX CONCURRENTLY ${name}_id_idx ON public.${name} \\(id\\);`),
         );
         await client.query(failure.remedy.split("  --")[0] ?? "");
-        const mended = await runViews(database, [viewNamed(name, { allowBlocking: false })]);
-        assert.equal(onlyRefreshed(mended).refreshType, "concurrent");
+        const repaired = await runViews(database, [viewNamed(name, { allowBlocking: false })]);
+        assert.equal(onlyRefreshed(repaired).refreshType, "concurrent");
       });
     }
 

@@ -197,7 +197,7 @@ for (const majorVersion of [18, 15] as const) {
       const retry = run.lines.find((line) => line.includes("trying again")) ?? "";
       assert.match(
         retry,
-        /the refresh met a concurrent change: .*\(SQLSTATE 40001\)\. To mend it: SELECT a\.pid, /,
+        /the refresh met a concurrent change: .*\(SQLSTATE 40001\)\. To fix it: SELECT a\.pid, /,
       );
     });
 

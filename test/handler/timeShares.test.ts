@@ -141,7 +141,7 @@ for (const majorVersion of [18, 15] as const) {
       assert.ok(
         run.lines.some((line) =>
           line.endsWith(
-            "no statistics: reading slow_numbers was not done after 300 ms; to mend it: let it read less, or read it from an index",
+            "no statistics: reading slow_numbers was not done after 300 ms; to fix it: let it read less, or read it from an index",
           ),
         ),
         run.lines.join("\n"),
