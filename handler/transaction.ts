@@ -110,7 +110,9 @@ export class RefreshTransaction {
     report.waiting(view);
     this.awaitedOid = oid;
     const waitMs = Math.max(1, Math.floor(share.statementMs()));
-    await this.session.query(this.startStatement({ statementMs: waitMs + share.tailMs, lockMs: waitMs }));
+    await this.session.query(
+      this.startStatement({ statementMs: waitMs + Math.ceil(share.tailMs) + 1, lockMs: waitMs }),
+    );
     await waitForLock(this.session, oid);
     this.awaitedOid = undefined;
     await this.session.query(this.startStatement(limitOf(share.statementMs(), LONGEST_LOCK_WAIT_MS.regular)));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Client } from "pg";
 import { useDatabase } from "../database";
-import { Gate, onlyFailure, onlyRefreshed, runViews, viewNamed, type Recorded } from "./harness";
+import { Gate, onlyFailure, onlyRefreshed, runViews, until, viewNamed, type Recorded } from "./harness";
 
 const outcomesOf = ({ outcomes }: Recorded): string[] => outcomes.map(({ outcome }) => outcome);
 
@@ -146,6 +146,34 @@ for (const majorVersion of [18, 15] as const) {
         ),
         run.lines.join("\n"),
       );
+    });
+
+    it("rows that cannot be counted cost their number alone", async () => {
+      const before = await refreshedAt();
+      const rival = await database.connect();
+      const gate = await Gate.create(database);
+      await client.query("CREATE MATERIALIZED VIEW counted AS SELECT gate() AS n, clock_timestamp() AS at");
+      await gate.shut();
+      const running = runViews(database, [viewNamed("counted")], { timeoutMs: 6_000 });
+      await gate.reached();
+      // Next in the queue, so that it has the view as soon as the refresh is committed, and before its rows are counted.
+      await rival.query("BEGIN");
+      const behind = rival.query("ALTER MATERIALIZED VIEW counted RENAME COLUMN n TO m");
+      await until(
+        client,
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'counted'::regclass AND NOT granted)",
+      );
+      await gate.open();
+      await behind;
+      const run = await running;
+      await rival.query("ROLLBACK");
+      assert.deepEqual(onlyRefreshed(run).statistics, {});
+      assert.ok(
+        run.lines.some((line) => line.endsWith("no statistics: counted was locked by somebody else (55P03)")),
+        run.lines.join("\n"),
+      );
+      const { rows } = await client.query<{ at: Date }>("SELECT at FROM counted");
+      assert.ok(rows[0]!.at > (before as Date));
     });
 
     it("statistics are read when readers may read the view again", async () => {
