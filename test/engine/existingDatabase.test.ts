@@ -48,6 +48,16 @@ describeEngine("a stack with an existing database", () => {
     assert.match(String(outputs.codeHash), /^[0-9a-f]{64}$/);
     const { totalUsd, lines } = outputs.monthlyCost as { totalUsd: number; lines: object[] };
     assert.ok(totalUsd > 0 && lines.length > 3);
+    // A new alarm waits until its window is full, so that a first deployment wakes nobody.
+    for (const [key, minutes] of [
+      ["failing", 4],
+      ["stale-public.job_progress", 5],
+    ] as const) {
+      assert.deepEqual(stepOfType(up, "MetricAlarm", `${base}-alarm-${key}`).inputs.warmUpConfiguration, {
+        warmUpPeriodDurationInMinutes: minutes,
+        onlyStartEvaluatingAfterWarmUpPeriodEnds: true,
+      });
+    }
     const { verification } = outputs as { verification: Record<string, string> };
     assert.equal(
       verification["Stop refreshing for a while"],
