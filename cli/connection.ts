@@ -6,7 +6,7 @@ import type { Connector } from "../handler/connect";
 import { isLoopback } from "../handler/settings";
 import { connectorWith, SSL_MODES, type SslMode } from "./sslMode";
 
-/** The environment does not name one database. `faults` has every reason, each with the command that mends it. */
+/** The environment does not name one database. `faults` has every reason, each with the command that puts it right. */
 export class ConnectionFaults extends Error {
   override readonly name = "ConnectionFaults";
   constructor(readonly faults: string[]) {

@@ -114,7 +114,7 @@ async function preview(
     for (const { view, mode, facts, warning } of planned) {
       const why = mode.reason ?? `unique index ${facts.usableIndexes.join(", ")}`;
       process.stdout.write(`${displayName(view)} would be refreshed (${mode.type}): ${why}\n`);
-      if (mode.remedy !== undefined) process.stdout.write(`  To mend it: ${mode.remedy}\n`);
+      if (mode.remedy !== undefined) process.stdout.write(`  To fix it: ${mode.remedy}\n`);
       if (warning !== undefined) process.stdout.write(`  Warning: ${warning}\n`);
     }
     for (const { failure } of failed) process.stdout.write(`${failure.message}\n`);

@@ -31,20 +31,30 @@ const CONFLICTS = {
   },
 };
 
+/*
+ * The locks of a prepared transaction belong to no process. It is known by its own transaction id, which it has locked
+ * under the same virtual transaction as all else.
+ */
+const PREPARED_TRANSACTION = `
+  CASE WHEN l.pid IS NULL THEN
+    (SELECT p.gid
+       FROM pg_catalog.pg_locks own
+       JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = own.transactionid
+      WHERE own.locktype = 'transactionid' AND own.virtualtransaction = l.virtualtransaction LIMIT 1) END`;
+
 const blockersWhere = (condition: string): string => `
 SELECT coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), '') AS "relation",
-       pg_catalog.bool_or(l.granted) AS "isGranted", l.pid AS "pid", p.gid AS "preparedTransaction",
+       pg_catalog.bool_or(l.granted) AS "isGranted", l.pid AS "pid", ${PREPARED_TRANSACTION} AS "preparedTransaction",
        coalesce(a.usename, a.backend_type) AS "user", a.state AS "state",
        extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change)::double precision AS "seconds"
   FROM pg_catalog.pg_locks l
   LEFT JOIN pg_catalog.pg_class c ON c.oid = CASE l.locktype WHEN 'advisory' THEN l.objid ELSE l.relation END
   LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
-  LEFT JOIN pg_catalog.pg_prepared_xacts p ON l.virtualtransaction = '-1/' || p.transaction
  WHERE l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
    AND (${condition})
- GROUP BY n.nspname, c.relname, l.pid, p.gid, a.usename, a.backend_type, a.state, a.state_change
+ GROUP BY n.nspname, c.relname, l.pid, l.virtualtransaction, a.usename, a.backend_type, a.state, a.state_change
  ORDER BY "isGranted" DESC, a.state_change`;
 
 /** What a view's query reads, through plain views and down to partitions: all of it is locked by a refresh. */

@@ -164,7 +164,7 @@ function factsIn(view: ViewSettings, [row]: FactsRow[]): ViewFacts {
 
 /** An advisory key of two halves, shown in pg_locks as classid and objid: ours ("mvrf"), and the view's oid. */
 export const LOCK_NAMESPACE = 0x6d767266;
-export const LOCK_KEY = `(${LOCK_NAMESPACE}::bigint << 32) | c.oid::bigint`;
+const LOCK_KEY = `(${LOCK_NAMESPACE}::bigint << 32) | c.oid::bigint`;
 
 const tryLockQuery = (view: QualifiedName): string => `
 SELECT c.oid AS "oid", pg_catalog.pg_try_advisory_xact_lock(${LOCK_KEY}) AS "locked"

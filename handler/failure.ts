@@ -52,7 +52,7 @@ export class RefreshFailure extends Error implements FailureParts {
   constructor(parts: FailureParts) {
     const subject = parts.view === undefined ? "" : `${parts.view}: `;
     const codeName = isSqlstate(parts.code) ? `SQLSTATE ${parts.code}` : parts.code;
-    super(`${subject}${parts.problem} (${codeName}). To mend it: ${parts.remedy}`);
+    super(`${subject}${parts.problem} (${codeName}). To fix it: ${parts.remedy}`);
     Object.assign(this, parts);
   }
 

@@ -17,6 +17,8 @@ export interface PutOffView {
   failure: RefreshFailure;
   /** The time that was not enough; undefined where it was a lock that was in the way, and not time. */
   usedUpMs: number | undefined;
+  /** How long it was tried. */
+  durationSeconds: number;
 }
 
 /** What is fixed for the view; its share of the time is measured when a try begins. */
@@ -73,10 +75,10 @@ export async function refreshView(db: RunSession, turn: Turn): Promise<ViewOutco
   } catch (error) {
     const failure = classify(error, { ...db.failureContext, view: qualifiedName(view) });
     const usedUpMs = failure.isOutOfTime ? share.ms : undefined;
+    const durationSeconds = (performance.now() - startedMs) / 1_000;
     if (turn.mayPutOff && (isLockWait(failure) || failure.isOutOfTime))
-      return { view, outcome: "put off", failure, usedUpMs };
-    const seconds = (performance.now() - startedMs) / 1_000;
-    return recorded(db, turn, failed(view, failure), last?.facts, seconds);
+      return { view, outcome: "put off", failure, usedUpMs, durationSeconds };
+    return recorded(db, turn, failed(view, failure), last?.facts, durationSeconds);
   }
 }
 

@@ -67,7 +67,7 @@ function findDuplicates(context: FailureContext): string {
   const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
   const query = `SELECT ${columns.replaceAll("%", "%%")}, count(*) FROM (%s) AS q GROUP BY ${columns.replaceAll("%", "%%")} HAVING count(*) > 1`;
   return (
-    "in psql, find the keys that the view's query gives twice and mend the query or the data: " +
+    "in psql, find the keys that the view's query gives twice and correct the query or the data: " +
     `SELECT format(${literal(query)}, rtrim(pg_get_viewdef(${literal(viewOf(context))}::regclass), ';')) \\gexec`
   );
 }
@@ -96,7 +96,7 @@ function waitProblem(context: FailureContext): string {
     return `another refresh of the view was still running after ${seconds}s${heldBy(blockers)}`;
   const where =
     blockers[0]?.relation ??
-    `${viewOf(context)} or on what its query reads, which nobody held any more when asked`;
+    `${viewOf(context)} or on what its query reads, and who held it was not to be found afterwards`;
   return `waited ${seconds}s for a lock on ${where}${heldBy(blockers)}`;
 }
 

@@ -93,7 +93,7 @@ export function textReport(write: (line: string) => void): Report {
     refreshing: (view) => say(`Refreshing ${displayName(view)} materialized view...`),
     fallingBack(_view, reason, remedy) {
       say(`falling back to regular refresh: ${reason}`);
-      if (remedy !== undefined) write(`  To mend it: ${remedy}`);
+      if (remedy !== undefined) write(`  To fix it: ${remedy}`);
     },
     waiting: (view) => say(`Waiting for the refresh of ${displayName(view)} that is running...`),
     retrying(failure, attempt) {

@@ -69,12 +69,27 @@ async function surveyViews(run: Run, db: RunSession): Promise<Survey | RefreshFa
         longest: mayReadHistory ? await longestKnown(run, session) : new Map<string, number>(),
       };
     } catch (error) {
-      throw classify(error, db.failureContext);
+      const { code } = error as { code?: string };
+      throw db.isOpen && (code === "55P03" || code === "57014")
+        ? unsurveyed(code)
+        : classify(error, db.failureContext);
     }
   };
   return db
     .retrying(survey, () => run.budget.workLeftMs())
     .catch((error: unknown) => classify(error, db.failureContext));
+}
+
+/** The catalogs are locked or very slow, which is the fault of no view. */
+function unsurveyed(code: string): RefreshFailure {
+  return new RefreshFailure({
+    kind: "transient",
+    code,
+    problem: "the catalogs did not tell in time which view reads which",
+    remedy:
+      "SELECT pid, relation::regclass FROM pg_locks WHERE mode = 'AccessExclusiveLock';  " +
+      "-- end what holds a lock on pg_depend, pg_rewrite or pg_class, or wait",
+  });
 }
 
 async function longestKnown(run: Run, session: Session): Promise<Map<string, number>> {
@@ -132,8 +147,11 @@ class Rounds {
     const { run, db, outcomes, putOff } = this;
     const name = qualifiedName(view);
     const sources = sourcesOf(view, this.known.dependencies);
-    const early = isLast ? undefined : sources.find((source) => putOff.has(source));
-    if (early !== undefined) return this.putOffView(view, undefined, `${early}, which it reads, is put off`);
+    const isEarly = (source: ViewSettings): boolean =>
+      sources.includes(qualifiedName(source)) && putOff.has(qualifiedName(source));
+    const early = isLast ? undefined : run.views.find(isEarly);
+    if (early !== undefined)
+      return this.putOffView(view, undefined, `${displayName(early)}, which it reads, is put off`);
 
     const stale = sources
       .map((source) => outcomes.get(source))
@@ -149,7 +167,7 @@ class Rounds {
     const before = putOff.get(name);
     // About the same time again would end the same way.
     if (before?.usedUpMs !== undefined && shareNowMs() < before.usedUpMs * WORTH_ANOTHER_GO)
-      return recorded(db, run, failed(view, before.failure));
+      return recorded(db, run, failed(view, before.failure), undefined, before.durationSeconds);
 
     const isUnrelated = (other: ViewSettings): boolean =>
       !sourcesOf(other, this.known.dependencies).includes(name);

@@ -13,7 +13,7 @@ export interface QualifiedName {
 
 /** One materialized view of the group. */
 export interface ViewSettings extends QualifiedName {
-  /** A relation of one row, read in the refresh's own transaction; without one the view's rows are counted. */
+  /** A relation of one row, read after the refresh; without one the view's rows are counted. */
   statistics?: QualifiedName;
   /** Whether a plain refresh, which blocks readers, may be used where a concurrent one cannot. */
   allowBlocking: boolean;

@@ -51,7 +51,7 @@ export async function readStatistics(
 function whyNone(error: unknown, relation: string, limitMs: number, remedy: string): string {
   const { code, message } = error as { code?: string; message?: string };
   if (code === "57014")
-    return `reading ${relation} was not done after ${Math.round(limitMs)} ms; to mend it: ${remedy}`;
+    return `reading ${relation} was not done after ${Math.round(limitMs)} ms; to fix it: ${remedy}`;
   if (code === "55P03") return `${relation} was locked by somebody else (55P03)`;
   // Without a code it is the client that speaks, of its connection; the server's message may quote a row.
   return `reading ${relation} failed (${code ?? message})`;

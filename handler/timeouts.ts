@@ -8,7 +8,7 @@
  * write the log and the metrics, and return: the failure is then reported by the handler and not by a killed
  * process.
  */
-export const STATEMENT_MARGIN_MS = 2_000;
+const STATEMENT_MARGIN_MS = 2_000;
 
 /** Of a short timeout only this share is kept back. */
 const STATEMENT_MARGIN_SHARE = 0.05;

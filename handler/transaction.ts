@@ -61,7 +61,7 @@ export class RefreshTransaction {
       return { view, outcome: "skipped", reason, stalenessSeconds: undefined };
     }
     assertRefreshable(view, facts);
-    if (lockedOid !== facts.oid) throw replacedMeanwhile(view);
+    if (lockedOid !== facts.oid) throw changedMeanwhile(view, "40001", "the view was replaced");
     this.mode = chooseMode(view, facts, await suggestIndex(this.session, facts));
     const asOf = await this.dataTime(facts);
     const durationSeconds = await this.refresh(facts, this.mode);
@@ -110,7 +110,9 @@ export class RefreshTransaction {
     report.waiting(view);
     this.awaitedOid = oid;
     const waitMs = Math.max(1, Math.floor(share.statementMs()));
-    await this.session.query(this.startStatement({ statementMs: waitMs + share.tailMs, lockMs: waitMs }));
+    await this.session.query(
+      this.startStatement({ statementMs: waitMs + Math.ceil(share.tailMs) + 1, lockMs: waitMs }),
+    );
     await waitForLock(this.session, oid);
     this.awaitedOid = undefined;
     await this.session.query(this.startStatement(limitOf(share.statementMs(), LONGEST_LOCK_WAIT_MS.regular)));
@@ -207,6 +209,8 @@ export class RefreshTransaction {
       await session.query("ROLLBACK");
       if (failure.code === "55P03") return classify(error, { ...context, blockers: await this.blockers() });
       if (failure.code === "42501") return await this.refusedToOwner(failure);
+      if (failure.code === "55000" && (await this.hasLostItsIndex()))
+        return changedMeanwhile(this.work.view, failure.code, "the view's unique index was dropped");
       const mayBeStandby = failure.code === "0A000" || failure.code === "25006";
       return mayBeStandby && (await isInRecovery(session)) ? takesNoWrites(context) : failure;
     } catch {
@@ -238,6 +242,12 @@ export class RefreshTransaction {
     return blockersOfRefresh(session, work.share.tailMs, facts.oid, mode?.type ?? "regular");
   }
 
+  /** Whether what was found to allow a concurrent refresh went while it waited for its lock. */
+  private async hasLostItsIndex(): Promise<boolean> {
+    if (this.mode?.type !== "concurrent") return false;
+    return (await readFacts(this.session, this.work.view)).usableIndexes.length === 0;
+  }
+
   /** A permission refused in mid-refresh is the owner's, as whom the view's query runs: names the grants he lacks. */
   private async refusedToOwner(failure: RefreshFailure): Promise<RefreshFailure> {
     const { session, mode, facts } = this;
@@ -249,12 +259,12 @@ export class RefreshTransaction {
   }
 }
 
-/** Dropped and made again between the lock and the catalog check: the next try finds the new one. */
-function replacedMeanwhile(view: ViewSettings): RefreshFailure {
+/** The next try asks the catalog anew, and refreshes what is there then, in the way that is open to it. */
+function changedMeanwhile(view: ViewSettings, code: string, what: string): RefreshFailure {
   return new RefreshFailure({
     kind: "transient",
-    code: "40001",
-    problem: "the view was replaced while its refresh began",
+    code,
+    problem: `${what} while its refresh began`,
     remedy: "npm run refresh",
     view: qualifiedName(view),
   });

@@ -52,7 +52,7 @@ export interface Spread {
 }
 
 /** @param seconds in any order */
-export function spreadOf(seconds: number[]): Spread | undefined {
+function spreadOf(seconds: number[]): Spread | undefined {
   if (seconds.length === 0) return undefined;
   const sorted = [...seconds].sort((a, b) => a - b);
   return {

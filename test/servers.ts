@@ -5,7 +5,12 @@ import { startPostgres, type LocalPostgres, type MajorVersion } from "../local/p
 import { isRunning } from "../local/postgres/serverFolder";
 
 /** Nothing here outlives the test run, so nothing waits for a disk. */
-const serverSettings = { fsync: "off", synchronous_commit: "off", full_page_writes: "off" };
+const serverSettings = {
+  fsync: "off",
+  synchronous_commit: "off",
+  full_page_writes: "off",
+  max_prepared_transactions: "4",
+};
 
 interface TestServer {
   directory: string;

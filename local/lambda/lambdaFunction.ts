@@ -1,4 +1,4 @@
-/** The deployed function on this machine, by Lambda's rules: its execution environments and their runtime beside. */
+/** The deployed function on this machine, by Lambda's rules; lambdaProcess.ts is one of its execution environments. */
 import { randomUUID } from "node:crypto";
 import { basename, dirname, extname } from "node:path";
 import { LambdaProcess, type Invocation, type LineListener } from "./lambdaProcess";

@@ -82,7 +82,7 @@ export async function createFunctionLogin(
 /**
  * Writes the function's password into a file that only this user can read, for as long as the run lasts, and
  * removes the files of runs that were killed.
- * @param folder `.local` unless given: ignored by git, and beside nothing that others read
+ * @param folder `.local` unless given: ignored by git, and holds nothing that others read
  */
 export async function writePasswordFile(
   password: string,

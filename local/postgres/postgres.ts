@@ -1,4 +1,4 @@
-/** The PostgreSQL server of a local run: started and watched here, with the database and the outages of a run beside. */
+/** The PostgreSQL server of a local run: how it is started, stopped and started again. */
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-/** A scanner at work, beside the refreshes of a run. */
+/** A scanner that works while a run refreshes. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, DatabaseError, type ClientConfig } from "pg";
 import { activeJobCount, insertObjectsSql, jobNameSql, sampleJobCount, skewedSizeSql } from "./workload";

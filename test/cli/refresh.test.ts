@@ -106,7 +106,7 @@ describe("refresh by hand", function () {
     assert.equal(failed.exitCode, 1);
     assert.match(
       failed.stdout,
-      /✗ Refresh failed: public\.nothing: .*SQLSTATE 42P01.*To mend it: CREATE MATERIALIZED VIEW /,
+      /✗ Refresh failed: public\.nothing: .*SQLSTATE 42P01.*To fix it: CREATE MATERIALIZED VIEW /,
     );
     const asJson = await refresh({ DATABASE_URL: database.url }, "--json", "--dry-run", "--view", "nothing");
     assert.equal(asJson.exitCode, 1);
@@ -139,13 +139,13 @@ describe("refresh by hand", function () {
     assert.equal(exitCode, 1);
     const retries = stdout.split("\n").filter((line) => line.includes("trying again"));
     assert.ok(retries.length >= 3 && retries.length <= 10, stdout);
-    assert.match(retries[0] ?? "", /Attempt 1 failed, trying again: .*ECONNREFUSED.*To mend it: pg_isready/);
+    assert.match(retries[0] ?? "", /Attempt 1 failed, trying again: .*ECONNREFUSED.*To fix it: pg_isready/);
     for (const retry of retries.slice(1))
       assert.match(retry, /Attempt \d+ failed, trying again \(same reason\)$/);
-    assert.match(stdout, /✗ Refresh failed: .*ECONNREFUSED.*To mend it: pg_isready/);
+    assert.match(stdout, /✗ Refresh failed: .*ECONNREFUSED.*To fix it: pg_isready/);
   }).timeout(40_000);
 
-  it("exits with 2 for bad usage, with every fault and what mends it", async () => {
+  it("exits with 2 for bad usage, with every fault and its remedy", async () => {
     const { exitCode, stderr } = await refresh({
       RDS_PROXY_ENDPOINT: "proxy",
       PGSSLMODE: "yes",

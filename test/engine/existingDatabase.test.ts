@@ -18,9 +18,10 @@ function delayed(operation: string, ...offsets: string[]): string[] {
 
 const promise = 'tags["matview-refresh:max-staleness-seconds"]';
 const price = 'tags["matview-refresh:monthly-usd"]';
-const window = "datapointsToAlarm, evaluationPeriods";
-const staleAlarm = `update MetricAlarm alarm-stale-public.job_progress: alarmDescription, ${window}`;
-const failingAlarm = `update MetricAlarm alarm-failing: alarmDescription, ${window}, threshold`;
+const warmUp = "warmUpConfiguration.warmUpPeriodDurationInMinutes";
+/** The alarms that look back over ticks, and so change with the rate: windows, and the text that states them. */
+const failingAlarm = `update MetricAlarm alarm-failing: alarmDescription, metricQueries[1].metric.period, metricQueries[2].metric.period, ${warmUp}`;
+const staleAlarm = `update MetricAlarm alarm-stale-public.job_progress: alarmDescription, metricQueries[1].metric.period, ${warmUp}`;
 const dashboard = "update Dashboard dashboard: dashboardBody";
 const rolePolicy = "update RolePolicy role: policy";
 
@@ -47,6 +48,16 @@ describeEngine("a stack with an existing database", () => {
     assert.match(String(outputs.codeHash), /^[0-9a-f]{64}$/);
     const { totalUsd, lines } = outputs.monthlyCost as { totalUsd: number; lines: object[] };
     assert.ok(totalUsd > 0 && lines.length > 3);
+    // A new alarm waits until its window is full, so that a first deployment wakes nobody.
+    for (const [key, minutes] of [
+      ["failing", 4],
+      ["stale-public.job_progress", 5],
+    ] as const) {
+      assert.deepEqual(stepOfType(up, "MetricAlarm", `${base}-alarm-${key}`).inputs.warmUpConfiguration, {
+        warmUpPeriodDurationInMinutes: minutes,
+        onlyStartEvaluatingAfterWarmUpPeriodEnds: true,
+      });
+    }
     const { verification } = outputs as { verification: Record<string, string> };
     assert.equal(
       verification["Stop refreshing for a while"],
@@ -58,7 +69,7 @@ describeEngine("a stack with an existing database", () => {
     assertSucceeded(await stack.up({ expectNoChanges: true }));
   });
 
-  it("becomes quicker: queues come, which the role may read, and the rule stays at AWS's minute", async () => {
+  it("becomes quicker: queues come, which the role may read, rule and alarms stay at minutes", async () => {
     await stack.setConfig("refreshRate", "rate(15 seconds)");
     const up = await stack.up();
     assertSucceeded(up);
@@ -68,7 +79,6 @@ describeEngine("a stack with an existing database", () => {
         ...delayed("create", "15s", "45s"),
         dashboard,
         `update EventRule rule: description, ${price}`,
-        failingAlarm,
         rolePolicy,
       ].sort(),
     );
@@ -83,8 +93,9 @@ describeEngine("a stack with an existing database", () => {
       [
         ...delayed("delete", "15s", "30s", "45s"),
         dashboard,
-        `update EventRule rule: description, ${price}`,
+        `update EventRule rule: description, ${promise}, ${price}`,
         failingAlarm,
+        staleAlarm,
         rolePolicy,
       ].sort(),
     );
@@ -99,25 +110,31 @@ describeEngine("a stack with an existing database", () => {
       [
         dashboard,
         `update EventRule rule: description, scheduleExpression, ${promise}, ${price}`,
-        "update MetricAlarm alarm-failing: evaluationPeriods",
+        failingAlarm,
         staleAlarm,
+        "update MetricAlarm alarm-slow: evaluationPeriods, metricQueries[1].metric.period",
+        "update MetricAlarm alarm-throttled: period",
       ].sort(),
     );
   });
 
-  it("is switched off by one property of one resource", async () => {
+  it("is switched off by its rule, and the stale alarm goes with it", async () => {
     await stack.setConfig("refreshRate", "rate(1 minute)");
     await stack.setConfig("refreshEnabled", "false");
     const off = await stack.up();
     assertSucceeded(off);
-    assert.deepEqual(changesOf(off, base), ["update EventRule rule: state"]);
+    assert.deepEqual(changesOf(off, base), [
+      "delete MetricAlarm alarm-stale-public.job_progress",
+      dashboard,
+      `update EventRule rule: state, ${price}`,
+    ]);
     assert.equal(stepOfType(off, "EventRule").inputs.state, "DISABLED");
   });
 
   it("is destroyed to the last resource", async () => {
     const destroy = await stack.destroy();
     assertSucceeded(destroy);
-    assert.deepEqual(destroy.summary, { delete: 21 });
+    assert.deepEqual(destroy.summary, { delete: 20 });
     assert.deepEqual(await stack.resources(), []);
   });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { useDatabase } from "../database";
-import { onlyFailure, onlyRefreshed, runViews, viewNamed } from "./harness";
+import { onlyFailure, onlyRefreshed, runViews, until, viewNamed, type Recorded } from "./harness";
 
 for (const majorVersion of [18, 15] as const) {
   describe(`concurrent or plain, on PostgreSQL ${majorVersion}`, () => {
@@ -46,10 +46,35 @@ for (const majorVersion of [18, 15] as const) {
           new RegExp(`^CREATE UNIQUE INDEX CONCURRENTLY ${name}_id_idx ON public.${name} \\(id\\);`),
         );
         await client.query(failure.remedy.split("  --")[0] ?? "");
-        const mended = await runViews(database, [viewNamed(name, { allowBlocking: false })]);
-        assert.equal(onlyRefreshed(mended).refreshType, "concurrent");
+        const repaired = await runViews(database, [viewNamed(name, { allowBlocking: false })]);
+        assert.equal(onlyRefreshed(repaired).refreshType, "concurrent");
       });
     }
+
+    it("is decided anew where the unique index is dropped while a refresh waits for its lock", async () => {
+      const client = await database.connect();
+      const holder = await database.connect();
+      /** A run that has found the index and waits behind the session that drops it. */
+      async function dropDuringRefresh(name: string, allowBlocking: boolean): Promise<Recorded> {
+        await makeView(name, `CREATE UNIQUE INDEX ${name}_idx ON ${name} (id)`);
+        await holder.query(`BEGIN; DROP INDEX ${name}_idx`);
+        const running = runViews(database, [viewNamed(name, { allowBlocking })]);
+        await until(
+          client,
+          "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = $1::regclass AND NOT granted)",
+          [name],
+        );
+        await holder.query("COMMIT");
+        return running;
+      }
+      const blocking = await dropDuringRefresh("dropped_under", true);
+      assert.equal(onlyRefreshed(blocking).refreshType, "regular");
+      const retry = blocking.lines.find((line) => line.includes("trying again")) ?? "";
+      assert.match(retry, /the view's unique index was dropped while its refresh began \(SQLSTATE 55000\)/);
+      const failure = onlyFailure(await dropDuringRefresh("dropped_strictly", false));
+      assert.match(failure.problem, /^a concurrent refresh is impossible/);
+      assert.match(failure.remedy, /^CREATE UNIQUE INDEX CONCURRENTLY dropped_strictly_id_idx /);
+    });
 
     it("suggests the columns of the unique index that cannot be used", async () => {
       await makeView("hinted", "CREATE UNIQUE INDEX hinted_label_idx ON hinted (label) WHERE id > 0");

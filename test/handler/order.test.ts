@@ -105,6 +105,17 @@ for (const majorVersion of [18, 15] as const) {
       assert.deepEqual(rows, [{ outcome: "skipped", reason: "daily, which it reads, was not refreshed" }]);
     });
 
+    it("fail together when the catalogs do not tell their order, and none is blamed for it", async () => {
+      const holder = await database.connect();
+      await holder.query("BEGIN; LOCK pg_catalog.pg_depend");
+      const run = await runViews(database, [totals, daily], { timeoutMs: 2_000 });
+      await holder.query("ROLLBACK");
+      assert.throws(
+        () => respond(run.outcomes),
+        /public\.totals, public\.daily: the catalogs did not tell in time .*SQLSTATE 55P03.*pg_depend/,
+      );
+    });
+
     it("fail together, each by name, when nothing can be reached", async () => {
       const run = await runViews(database, [totals, daily], { database: { port: "1" }, timeoutMs: 1_000 });
       assert.throws(

@@ -114,7 +114,7 @@ describe("what the bundle writes and returns", () => {
     const { stdout, stderr, thrown } = await invokeBundle(file, environment({ views }), scheduled).finished;
     assert.match(
       thrown ?? "",
-      /^RefreshFailure: public\.broken: .*\(SQLSTATE 22012\)\. To mend it: REFRESH MATERIALIZED VIEW public\.broken;/,
+      /^RefreshFailure: public\.broken: .*\(SQLSTATE 22012\)\. To fix it: REFRESH MATERIALIZED VIEW public\.broken;/,
     );
     // The logger writes errors to stderr, which CloudWatch gets as well.
     const { log, metrics } = parse(stdout + stderr);

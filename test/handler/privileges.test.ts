@@ -76,8 +76,8 @@ for (const majorVersion of [18, 15] as const) {
       assert.equal(failure.code, "42501");
       assert.equal(failure.remedy, `GRANT TEMPORARY ON DATABASE "${database.name}" TO "${owner.name}";`);
       await client.query(failure.remedy);
-      const mended = await runViews(database, [strict], { database: refresher.settings() });
-      assert.equal(onlyRefreshed(mended).refreshType, "concurrent");
+      const repaired = await runViews(database, [strict], { database: refresher.settings() });
+      assert.equal(onlyRefreshed(repaired).refreshType, "concurrent");
     });
 
     it("42501 in mid-refresh: the owner lacks SELECT on what the view reads, and the remedy grants it", async () => {

@@ -157,6 +157,17 @@ for (const majorVersion of [18, 15] as const) {
       onlyRefreshed(await runViews(database, [viewNamed("locked")]));
     });
 
+    it("55P03: a prepared transaction that was left behind holds it: which, and how to end it", async () => {
+      await execute(
+        "CREATE MATERIALIZED VIEW prepared AS SELECT 1 AS id; CREATE UNIQUE INDEX ON prepared (id)",
+      );
+      await execute("BEGIN; REFRESH MATERIALIZED VIEW prepared; PREPARE TRANSACTION 'nobody''s'");
+      const failure = await failureOf(viewNamed("prepared"), 2_000);
+      assert.match(failure.problem, /on public\.prepared, held by prepared transaction "nobody's"$/);
+      await execute(failure.remedy);
+      onlyRefreshed(await runViews(database, [viewNamed("prepared")]));
+    });
+
     it("55P03: the lock is on a table that the view reads through another view, down to a partition", async () => {
       await execute(`CREATE TABLE parted (id integer) PARTITION BY RANGE (id);
         CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (9);
@@ -186,7 +197,7 @@ for (const majorVersion of [18, 15] as const) {
       const retry = run.lines.find((line) => line.includes("trying again")) ?? "";
       assert.match(
         retry,
-        /the refresh met a concurrent change: .*\(SQLSTATE 40001\)\. To mend it: SELECT a\.pid, /,
+        /the refresh met a concurrent change: .*\(SQLSTATE 40001\)\. To fix it: SELECT a\.pid, /,
       );
     });
 

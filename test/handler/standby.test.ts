@@ -114,6 +114,6 @@ describe("a server that shuts down once its clients have left", () => {
     await restarted;
     onlyRefreshed(run);
     const retry = run.lines.find((line) => line.includes("trying again")) ?? "";
-    assert.match(retry, /SQLSTATE 57P03\)\. To mend it: SELECT pg_postmaster_start_time\(\);/);
+    assert.match(retry, /SQLSTATE 57P03\)\. To fix it: SELECT pg_postmaster_start_time\(\);/);
   }).timeout(30_000);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Client } from "pg";
 import { useDatabase } from "../database";
-import { Gate, onlyFailure, onlyRefreshed, runViews, viewNamed, type Recorded } from "./harness";
+import { Gate, onlyFailure, onlyRefreshed, runViews, until, viewNamed, type Recorded } from "./harness";
 
 const outcomesOf = ({ outcomes }: Recorded): string[] => outcomes.map(({ outcome }) => outcome);
 
@@ -40,6 +40,10 @@ describe("one bad view does not stop the others", () => {
       const putOff = run.lines.find((line) => line.includes("Putting gated off until the others are done"));
       const [, seconds] = /not done after (\d\.\d)s/.exec(putOff ?? "") ?? [];
       assert.ok(Number(seconds) < 3, putOff);
+      const { rows } = await client.query<{ duration_seconds: number }>(
+        "SELECT duration_seconds FROM matview_refresh_history WHERE outcome = 'failed'",
+      );
+      assert.ok(rows.length === 1 && rows[0]!.duration_seconds > 0, "recorded as if it had not been tried");
     });
 
     it(`a locked first of ${all.length} is put off, and refreshed once its lock is free`, async () => {
@@ -137,11 +141,39 @@ for (const majorVersion of [18, 15] as const) {
       assert.ok(
         run.lines.some((line) =>
           line.endsWith(
-            "no statistics: reading slow_numbers was not done after 300 ms; to mend it: let it read less, or read it from an index",
+            "no statistics: reading slow_numbers was not done after 300 ms; to fix it: let it read less, or read it from an index",
           ),
         ),
         run.lines.join("\n"),
       );
+    });
+
+    it("rows that cannot be counted cost their number alone", async () => {
+      const before = await refreshedAt();
+      const rival = await database.connect();
+      const gate = await Gate.create(database);
+      await client.query("CREATE MATERIALIZED VIEW counted AS SELECT gate() AS n, clock_timestamp() AS at");
+      await gate.shut();
+      const running = runViews(database, [viewNamed("counted")], { timeoutMs: 6_000 });
+      await gate.reached();
+      // Next in the queue, so that it has the view as soon as the refresh is committed, and before its rows are counted.
+      await rival.query("BEGIN");
+      const behind = rival.query("ALTER MATERIALIZED VIEW counted RENAME COLUMN n TO m");
+      await until(
+        client,
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'counted'::regclass AND NOT granted)",
+      );
+      await gate.open();
+      await behind;
+      const run = await running;
+      await rival.query("ROLLBACK");
+      assert.deepEqual(onlyRefreshed(run).statistics, {});
+      assert.ok(
+        run.lines.some((line) => line.endsWith("no statistics: counted was locked by somebody else (55P03)")),
+        run.lines.join("\n"),
+      );
+      const { rows } = await client.query<{ at: Date }>("SELECT at FROM counted");
+      assert.ok(rows[0]!.at > (before as Date));
     });
 
     it("statistics are read when readers may read the view again", async () => {

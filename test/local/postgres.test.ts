@@ -115,7 +115,7 @@ describe("a local PostgreSQL server", () => {
     });
   });
 
-  it("refuses the data of another major version with the command that mends it", async () => {
+  it("refuses the data of another major version with the command that removes it", async () => {
     await assert.rejects(folders.start(directory, { majorVersion: 15 }), (error: Error) => {
       assert.ok(error instanceof PostgresStartError);
       assert.match(error.message, /written by PostgreSQL 18; this is PostgreSQL 15/);

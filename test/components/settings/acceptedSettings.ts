@@ -15,7 +15,7 @@ const viewNames = fc.constantFrom(
   "a.b",
 );
 
-/** Rate, timeout, promise and whatever else bears on ticks and alarms; always accepted. */
+/** Rate, timeout, promise and whatever else ticks and alarms depend on; always accepted. */
 export const acceptedSettings: fc.Arbitrary<Settings> = acceptedRates.chain((refreshRate) => {
   const schedule = parseRefreshRate(refreshRate);
   return fc.integer({ min: 3, max: mostTimeoutSeconds(schedule) }).chain((timeoutSeconds) => {

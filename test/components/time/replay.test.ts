@@ -219,6 +219,28 @@ for (const [title, rates, numRuns] of [
       });
     }
 
+    it("trouble of every kind that ends: each alarm ends with it, once", () => {
+      const kinds = [...Object.values(failures), ...Object.values(silences).map((course) => () => course)];
+      fc.assert(
+        fc.property(stacks(rates), fc.constantFrom(...kinds), (stack, courseOf) => {
+          const { timeoutSeconds, schedule } = stack.settings;
+          if (!isEven(stack)) return;
+          const told = toldWithinSeconds(alarmOf(stack, "stale").periodSeconds);
+          const ticks = Math.ceil(told / schedule.intervalSeconds) + 1;
+          const failed = courseOf(timeoutSeconds);
+          const { transitions } = replay(stack, (index, chance) =>
+            index < ticks ? failed(index, chance) : { kind: "refreshed", seconds: 0.3 },
+          );
+          const { failing, stale, slow } = transitions;
+          const states = [failing, stale].map((each) => each.map(({ state }) => state));
+          assert.deepEqual(states[1], ["ALARM", "OK"], "stale");
+          assert.ok(states[0]?.length === 0 || states[0]?.join() === "ALARM,OK", `failing: ${states[0]}`);
+          assert.deepEqual(slow, []);
+        }),
+        { numRuns },
+      );
+    });
+
     for (const [trouble, courseOf] of Object.entries(silences)) {
       it(`${trouble}: stale in time, and nothing else that would mislead`, () => {
         fc.assert(
