@@ -2,6 +2,9 @@
  * What AWS charges, as data: one price table per region with the source and date of every price. Nothing here
  * is computed; {@link file://./cost.ts} does that. A price nobody has sourced is absent from the table: what it is for
  * is then listed as not priced, never guessed.
+ *
+ * A source on github.com is a file that AWS's own price pages are drawn from, as a public repository keeps it; the date
+ * is that of its publication by AWS.
  */
 import { z } from "zod";
 import recorded from "./priceTable.json";

@@ -225,6 +225,39 @@ describe("estimateMonthlyCost", () => {
     assert.throws(() => estimate({ averageDurationSeconds: Infinity }), RangeError);
   });
 
+  it("prices Sao Paulo as by hand: alarms, logs, endpoint, proxy and database are dearer there", () => {
+    const result = estimate({
+      region: "sa-east-1",
+      architecture: "arm64",
+      queues: 1,
+      alarmMetrics: 4,
+      logBytesPerInvocation: 1024 ** 3 / 43_200,
+      logRetentionDays: 30,
+      secrets: 1,
+      secretCallsPerMonth: 10_000,
+      endpointZones: 2,
+      proxyVcpus: 2,
+      database: { instanceClass: "db.t4g.micro", storageGb: 20 },
+    });
+    const byHand: [string, number][] = [
+      ["lambda-compute", 10_800 * 0.0000133334],
+      ["lambda-requests", 43_200 * 0.0000002],
+      ["sqs-idle-polling", 648_000 * 0.0000004],
+      ["alarms", 4 * 0.135],
+      ["logs-ingested", 0.9],
+      ["logs-stored", 0.0408],
+      ["secrets", 0.4],
+      ["secret-calls", 0.05],
+      ["endpoint-hours", 2 * 730 * 0.021],
+      ["database-proxy", 2 * 730 * 0.03],
+      ["database-instance", 730 * 0.034],
+      ["database-storage", 20 * 0.219],
+    ];
+    for (const [id, usd] of byHand) assertClose(line(result, id).monthlyUsd, usd);
+    assert.equal(result.isLowerBound, false);
+    assert.equal(result.totalUsd.toFixed(2), "106.00");
+  });
+
   it("lists what has no recorded price as not priced, and sums the rest to a lower bound", () => {
     const without = structuredClone(recordedPrices);
     without.regions["us-east-1"]!.databaseInstances = {};
