@@ -7,8 +7,8 @@ import { createPlaces } from "./sandbox/places";
 
 const plan = makePlan(stackSettings());
 const region = stackRegion();
-const { cost, problem } = estimateOf(plan, region);
-if (problem !== undefined) void pulumi.log.warn(problem);
+const cost = estimateOf(plan, region);
+if (cost.missingPrices !== undefined) void pulumi.log.warn(cost.missingPrices);
 const places = createPlaces(plan, region);
 const refresh = new MaterializedViewRefresh(
   plan.names.base,

@@ -24,7 +24,7 @@ const defaultRegion = "us-east-1";
 
 /**
  * The `cost` subcommand. Exit code 0 with the estimate on standard output; 1 with a message on standard error
- * when the stack or its settings cannot be read or a price is not known.
+ * when the stack or its settings cannot be read. What has no recorded price is listed as not priced.
  */
 export function costCommand(): Command {
   const command = new Command("cost")

@@ -1,9 +1,11 @@
 /** A cost report as text for a terminal or a pipe. */
 import { HOURS_PER_MONTH } from "../components/cost/costItems";
-import { sumUsd, type CostEstimate, type CostUsage } from "../components/cost/cost";
+import { pricedLines, sumUsd, type CostEstimate, type CostUsage } from "../components/cost/cost";
 import { DAYS_PER_MONTH } from "../components/time/schedule";
 import { monthlyText, unitPriceText } from "./money";
 import { renderTable } from "./table";
+
+const NOT_PRICED = "not priced";
 
 /** Everything the `cost` command tells, as data; `--json` prints it as it is. */
 export interface CostReport {
@@ -22,7 +24,8 @@ export interface CostTextStyle {
 
 /** The report as text, ending with a line feed. */
 export function renderCost(report: CostReport, style: CostTextStyle): string {
-  const notes = [lambdaNote(report), budgetNote(report), assumptionsNote(style)];
+  const { missingPrices = "" } = report.estimate;
+  const notes = [lambdaNote(report), budgetNote(report), missingPrices, assumptionsNote(style)];
   return [
     report.title,
     "",
@@ -40,14 +43,18 @@ function linesTable({ estimate }: CostReport, { isDecorated, hasFreeTier }: Cost
     line.description,
     quantityText(line.quantity),
     line.unit,
-    unitPriceText(line.unitPriceUsd),
-    monthlyText(line.monthlyUsd),
-    ...withFreeTier(monthlyText(line.monthlyWithFreeTierUsd)),
-    `${line.source} (${line.date})`,
+    ...(line.isPriced
+      ? [
+          unitPriceText(line.unitPriceUsd),
+          monthlyText(line.monthlyUsd),
+          ...withFreeTier(monthlyText(line.monthlyWithFreeTierUsd)),
+          `${line.source} (${line.date})`,
+        ]
+      : ["", NOT_PRICED, ...withFreeTier(NOT_PRICED), ""]),
   ]);
   const totals = [
-    monthlyText(estimate.totalUsd),
-    ...withFreeTier(monthlyText(estimate.totalWithFreeTierUsd)),
+    totalText(estimate.totalUsd, estimate.isLowerBound),
+    ...withFreeTier(totalText(estimate.totalWithFreeTierUsd, estimate.isLowerBound)),
   ];
   rows.push(["total", "", "", "", "", ...totals, ""]);
   const head = [
@@ -63,6 +70,10 @@ function linesTable({ estimate }: CostReport, { isDecorated, hasFreeTier }: Cost
   return renderTable(head, rows, { isDecorated, rightAligned: hasFreeTier ? [2, 4, 5, 6] : [2, 4, 5] });
 }
 
+function totalText(usd: number, isLowerBound: boolean): string {
+  return `${isLowerBound ? "at least " : ""}${monthlyText(usd)}`;
+}
+
 /** At most three decimals, thousands marked: "648,000", "0.201". */
 function quantityText(quantity: number): string {
   return quantity.toLocaleString("en-US", { maximumFractionDigits: 3 });
@@ -71,12 +82,15 @@ function quantityText(quantity: number): string {
 /** What the runs alone cost, which is what other estimates of a scheduled function state. */
 function lambdaNote({ estimate }: CostReport): string {
   const lambda = estimate.lines.filter(({ id }) => id.startsWith("lambda-"));
-  return `Lambda alone: ${monthlyText(sumUsd(lambda.map(({ monthlyUsd }) => monthlyUsd)))}.`;
+  const priced = pricedLines(lambda);
+  const usd = sumUsd(priced.map(({ monthlyUsd }) => monthlyUsd));
+  return `Lambda alone: ${totalText(usd, priced.length < lambda.length)}.`;
 }
 
 function budgetNote({ monthlyBudgetUsd, estimate }: CostReport): string {
   if (monthlyBudgetUsd === undefined) return "";
-  const state = estimate.totalUsd > monthlyBudgetUsd ? "exceeded" : "kept";
+  const kept = estimate.isLowerBound ? "kept by what is priced" : "kept";
+  const state = estimate.totalUsd > monthlyBudgetUsd ? "exceeded" : kept;
   return `Budget: ${monthlyText(monthlyBudgetUsd)} a month, ${state}.`;
 }
 

@@ -3,12 +3,18 @@ import * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "./args";
 import { bundleHandler } from "./bundle";
 import { checkedPlan } from "./checkedPlan";
-import type { CostEstimate } from "./cost/cost";
+import { pricedLines, unpricedLines, type CostEstimate } from "./cost/cost";
 import { partitionOf } from "./plan/arnTemplates";
 import { dashboardBody, dashboardUrl } from "./plan/dashboardPlan";
 import { estimateOf } from "./plan/estimate";
 import { freshnessQueryOf, grantsOf } from "./plan/permissionPlan";
-import { MAX_STALENESS_TAG, MONTHLY_BUDGET_USD_TAG, MONTHLY_USD_TAG, type Plan } from "./plan/plan";
+import {
+  MAX_STALENESS_TAG,
+  MONTHLY_BUDGET_USD_TAG,
+  MONTHLY_USD_IS_AT_LEAST_TAG,
+  MONTHLY_USD_TAG,
+  type Plan,
+} from "./plan/plan";
 import { verificationCommands } from "./plan/verificationPlan";
 import { createAlarmActions, createAlarms } from "./resources/alarms";
 import { createFunction, createInvokeConfig } from "./resources/function";
@@ -24,14 +30,18 @@ import type { Scope } from "./resources/scope";
 import { createQueues, createTicks, type DelayQueue } from "./resources/ticks";
 import { functionEnvironment } from "./settings/environment";
 
-/** What a month costs, in US dollars, to the cent. Without lines where the prices of a region are not recorded. */
+/** What a month costs, in US dollars, to the cent. */
 export interface MonthlyCost {
   /** The sum of all lines. */
-  totalUsd?: number;
+  totalUsd: number;
   /** What is left when the account's free tiers are not used up by others. */
-  totalWithFreeTierUsd?: number;
+  totalWithFreeTierUsd: number;
+  /** Whether the month costs at least the totals: something is billed whose price is not recorded for the region. */
+  isLowerBound: boolean;
   /** What is billed, each with its price. */
   lines: Record<string, number>[];
+  /** What is billed and not priced. */
+  notPriced: string[];
 }
 
 /**
@@ -94,7 +104,7 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
     super("matview-refresh:index:MaterializedViewRefresh", name, {}, opts);
     const plan = checkedPlan(name, args);
     const region = regionOf(args.region, this);
-    const cost = region.apply((known) => estimateOf(plan, known).cost);
+    const cost = region.apply((known) => estimateOf(plan, known));
     const stack: Stack = { name, args, plan, region, parent: this, tags: { ...plan.tags, ...args.tags } };
 
     warnOfSilence(stack);
@@ -361,23 +371,25 @@ function subnetsOf({ network }: MaterializedViewRefreshArgs): pulumi.Output<stri
 /** Tags of the rule: the promise and its price, for policies and people to read. */
 function promiseTags(
   { settings, maxStalenessSeconds }: Plan,
-  cost: pulumi.Output<CostEstimate | undefined>,
+  cost: pulumi.Output<CostEstimate>,
 ): Record<string, pulumi.Input<string>> {
   const { monthlyBudgetUsd } = settings;
   return {
     [MAX_STALENESS_TAG]: String(maxStalenessSeconds),
-    [MONTHLY_USD_TAG]: cost.apply((known) => known?.totalUsd.toFixed(2) ?? "unknown"),
+    [MONTHLY_USD_TAG]: cost.apply(({ totalUsd }) => totalUsd.toFixed(2)),
+    [MONTHLY_USD_IS_AT_LEAST_TAG]: cost.apply(({ isLowerBound }) => String(isLowerBound)),
     ...(monthlyBudgetUsd === undefined ? {} : { [MONTHLY_BUDGET_USD_TAG]: String(monthlyBudgetUsd) }),
   };
 }
 
 /** An estimate, to the cent. */
-export function inCents(cost: CostEstimate | undefined): MonthlyCost {
-  if (cost === undefined) return { lines: [] };
+export function inCents(cost: CostEstimate): MonthlyCost {
   const cents = (usd: number): number => Math.round(usd * 100) / 100;
   return {
     totalUsd: cents(cost.totalUsd),
     totalWithFreeTierUsd: cents(cost.totalWithFreeTierUsd),
-    lines: cost.lines.map((line) => ({ [line.description]: cents(line.monthlyUsd) })),
+    isLowerBound: cost.isLowerBound,
+    lines: pricedLines(cost.lines).map((line) => ({ [line.description]: cents(line.monthlyUsd) })),
+    notPriced: unpricedLines(cost.lines).map(({ description }) => description),
   };
 }

@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { DatabaseArgs, NetworkArgs } from "../components/args";
 import { estimateOf } from "../components/plan/estimate";
-import { makePlan, MONTHLY_USD_TAG, type Plan } from "../components/plan/plan";
+import { makePlan, MONTHLY_USD_IS_AT_LEAST_TAG, MONTHLY_USD_TAG, type Plan } from "../components/plan/plan";
 import { functionEnvironment } from "../components/settings/environment";
 import type { Settings } from "../components/settings/schema";
 import { SandboxDatabase } from "./database";
@@ -86,7 +86,7 @@ function createdDatabase(
     rolePath,
     permissionsBoundaryArn,
     tags,
-    instanceTags: { [MONTHLY_USD_TAG]: priceOf(plan, region) },
+    instanceTags: priceTags(plan, region),
   });
   const migrations = new SandboxMigrations(name, {
     vpcId,
@@ -131,9 +131,12 @@ function createdDatabase(
 }
 
 /** What the database adds to the component's own price, which the component tells itself; the budget's rule adds them up. */
-function priceOf(plan: Plan, region: string): string {
+function priceTags(plan: Plan, region: string): Record<string, string> {
   const { create: _made, ...database } = plan.settings.database;
   const alone = makePlan({ ...plan.settings, database });
-  const [whole, component] = [plan, alone].map((each) => estimateOf(each, region).cost?.totalUsd);
-  return whole === undefined || component === undefined ? "unknown" : (whole - component).toFixed(2);
+  const whole = estimateOf(plan, region);
+  return {
+    [MONTHLY_USD_TAG]: (whole.totalUsd - estimateOf(alone, region).totalUsd).toFixed(2),
+    [MONTHLY_USD_IS_AT_LEAST_TAG]: String(whole.isLowerBound),
+  };
 }

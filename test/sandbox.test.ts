@@ -13,6 +13,7 @@ import {
   policyStatements,
   secretsUrlOf,
 } from "./components/componentRun";
+import type { MonthlyCost } from "../components/materializedViewRefresh";
 import { loadProgram, withMocks, type MockedRun } from "./engine/mocks";
 
 const repository = path.join(__dirname, "..");
@@ -23,7 +24,7 @@ interface Exports {
   functionName: string;
   rolePolicy: string;
   securityGroupId: string;
-  monthlyCost: { totalUsd: number; lines: Record<string, number>[] };
+  monthlyCost: MonthlyCost;
 }
 
 /** index.ts with the values of a stack's file and these on top. */
@@ -197,6 +198,19 @@ describe("the sandbox", function () {
     assert.doesNotMatch(lines(run), /proxy/i);
     assert.match(lines(withProxy), /proxy/i);
     assert.ok(withProxy.result.monthlyCost.totalUsd > run.result.monthlyCost.totalUsd + 20);
+  });
+
+  it("says that a class without a recorded price makes the estimate a lower bound", async () => {
+    const large = await runStack("dev", { database: { create: { instanceClass: "db.m6g.large" } } });
+    const { isLowerBound, notPriced } = large.result.monthlyCost;
+    assert.equal(isLowerBound, true);
+    assert.deepEqual(notPriced, ["RDS PostgreSQL db.m6g.large, one zone x 730 h"]);
+    assert.deepEqual([run.result.monthlyCost.isLowerBound, run.result.monthlyCost.notPriced], [false, []]);
+    const isAtLeast = (of: MockedRun<Exports>) =>
+      (oneOf(of, "Instance").inputs.tags as Record<string, string>)[
+        "matview-refresh:monthly-usd-is-at-least"
+      ];
+    assert.deepEqual([isAtLeast(run), isAtLeast(large)], ["false", "true"]);
   });
 });
 

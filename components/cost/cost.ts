@@ -6,8 +6,10 @@ import { costItems, type CostItem, type CostUsage } from "./costItems";
 import {
   databaseInstancePrice,
   databaseInstanceUnit,
+  isRecorded,
   priceOf,
   priceUnits,
+  rebuildCommand,
   type Price,
   type PriceId,
   type PriceTable,
@@ -15,8 +17,9 @@ import {
 
 export type { CostDatabase, CostUsage } from "./costItems";
 
-/** One billed thing. Amounts are exact; round them only to show them. */
-export interface CostLine {
+/** One billed thing whose price is recorded. Amounts are exact; round them only to show them. */
+export interface PricedLine {
+  isPriced: true;
   id: string;
   description: string;
   unit: string;
@@ -33,50 +36,96 @@ export interface CostLine {
   date: string;
 }
 
+/** One billed thing whose price nobody has recorded for the region. It counts for nothing in the sums. */
+export interface UnpricedLine {
+  isPriced: false;
+  id: string;
+  description: string;
+  unit: string;
+  quantity: number;
+}
+
+export type CostLine = PricedLine | UnpricedLine;
+
 /** A month's lines and their sums. Free tiers are the account's: other workloads may have used them up. */
 export interface CostEstimate {
   region: string;
   lines: CostLine[];
+  /** The sum of what is priced. */
   totalUsd: number;
   totalWithFreeTierUsd: number;
+  /** Whether a line is not priced: the month then costs at least the totals. */
+  isLowerBound: boolean;
+  /** Where it is a lower bound: what is not priced, and the command that records the prices. */
+  missingPrices?: string;
 }
 
 /**
  * Prices a month. A line appears for each thing used, plus the schedule's rule, which is free.
- * @throws PriceUnknownError where a line's price is not in the table for this region.
  * @throws RangeError for a quantity that is negative or not finite.
  */
 export function estimateMonthlyCost(usage: CostUsage, prices: PriceTable): CostEstimate {
+  const { region } = usage;
   const freeLeft = new Map<PriceId, number>();
   for (const [id, allowance] of Object.entries(prices.freeTiers))
     freeLeft.set(id as PriceId, allowance.quantity);
-  const lines = costItems(usage).map((item) => priceLine(item, usage.region, prices, freeLeft));
+  const lines = costItems(usage).map((item) => costLine(item, region, prices, freeLeft));
+  const priced = pricedLines(lines);
+  const isLowerBound = priced.length < lines.length;
   return {
-    region: usage.region,
+    region,
     lines,
-    totalUsd: sumUsd(lines.map((line) => line.monthlyUsd)),
-    totalWithFreeTierUsd: sumUsd(lines.map((line) => line.monthlyWithFreeTierUsd)),
+    totalUsd: sumUsd(priced.map((line) => line.monthlyUsd)),
+    totalWithFreeTierUsd: sumUsd(priced.map((line) => line.monthlyWithFreeTierUsd)),
+    isLowerBound,
+    ...(isLowerBound ? { missingPrices: missingPricesText(usage, lines, prices) } : {}),
   };
 }
 
+/** Those lines whose price is recorded. */
+export function pricedLines(lines: CostLine[]): PricedLine[] {
+  return lines.filter((line) => line.isPriced);
+}
+
+/** Those lines whose price is not recorded. */
+export function unpricedLines(lines: CostLine[]): UnpricedLine[] {
+  return lines.filter((line) => !line.isPriced);
+}
+
+function missingPricesText({ region, database }: CostUsage, lines: CostLine[], table: PriceTable): string {
+  const ids = unpricedLines(lines).map(({ id }) => id);
+  const missing = isRecorded(table, region)
+    ? `No price is recorded in region "${region}" for ${ids.join(", ")}.`
+    : `No prices are recorded for region "${region}". Known regions: ${Object.keys(table.regions).join(", ")}.`;
+  const command = rebuildCommand(
+    region,
+    ids.includes("database-instance") ? database?.instanceClass : undefined,
+  );
+  return `${missing}\nRecord them from AWS's public price list (no credentials needed): ${command}`;
+}
+
 /** Draws on what the lines before it left of the free tier: two lines of one price share one allowance. */
-function priceLine(
+function costLine(
   item: CostItem,
   region: string,
   table: PriceTable,
   freeLeft: Map<PriceId, number>,
 ): CostLine {
-  const { unit, usd, source, date } = lookUp(item.price, region, table);
+  const { id, description, quantity } = item;
+  const { unit, price } = lookUp(item.price, region, table);
+  if (price === undefined) return { isPriced: false, id, description, unit, quantity };
+  const { usd, source, date } = price;
   const freeQuantity = takeFree(item, freeLeft);
   return {
-    id: item.id,
-    description: item.description,
+    isPriced: true,
+    id,
+    description,
     unit,
-    quantity: item.quantity,
+    quantity,
     unitPriceUsd: usd,
     freeQuantity,
-    monthlyUsd: item.quantity * usd,
-    monthlyWithFreeTierUsd: (item.quantity - freeQuantity) * usd,
+    monthlyUsd: quantity * usd,
+    monthlyWithFreeTierUsd: (quantity - freeQuantity) * usd,
     source,
     date,
   };
@@ -90,10 +139,14 @@ function takeFree({ price, quantity }: CostItem, freeLeft: Map<PriceId, number>)
   return taken;
 }
 
-function lookUp(price: CostItem["price"], region: string, table: PriceTable): Price & { unit: string } {
+function lookUp(
+  price: CostItem["price"],
+  region: string,
+  table: PriceTable,
+): { unit: string; price: Price | undefined } {
   return typeof price === "string"
-    ? { ...priceOf(table, region, price), unit: priceUnits[price] }
-    : { ...databaseInstancePrice(table, region, price.instanceClass), unit: databaseInstanceUnit };
+    ? { price: priceOf(table, region, price), unit: priceUnits[price] }
+    : { price: databaseInstancePrice(table, region, price.instanceClass), unit: databaseInstanceUnit };
 }
 
 /** Sums without rounding; amounts are rounded only where they are shown. */

@@ -1,7 +1,10 @@
 /**
  * What AWS charges, as data: one price table per region with the source and date of every price. Nothing here
- * is computed; {@link file://./cost.ts} does that. A price nobody has sourced is absent from the table, and
- * asking for it is an error, never a guess.
+ * is computed; {@link file://./cost.ts} does that. A price nobody has sourced is absent from the table: what it is for
+ * is then listed as not priced, never guessed.
+ *
+ * A source on github.com is a file that AWS's own price pages are drawn from, as a public repository keeps it; the date
+ * is that of its publication by AWS.
  */
 import { z } from "zod";
 import recorded from "./priceTable.json";
@@ -34,9 +37,10 @@ export type PriceId = keyof typeof priceUnits;
 /** Unit of every price in `databaseInstances`. */
 export const databaseInstanceUnit = "hour";
 
-/** How to add or renew the prices of a region. */
-export function rebuildCommand(region: string): string {
-  return `npx tsx cli/main.ts prices --rebuild --region ${region}`;
+/** How to add or renew the prices of a region, that of a further class of instances included. */
+export function rebuildCommand(region: string, instanceClass?: string): string {
+  const further = instanceClass === undefined ? "" : ` --instance-class ${instanceClass}`;
+  return `npx tsx cli/main.ts prices --rebuild --region ${region}${further}`;
 }
 
 const priceSchema = z.strictObject({
@@ -88,39 +92,27 @@ export function parsePriceTable(value: unknown): PriceTable {
 /** The table kept beside this file. */
 export const recordedPrices: PriceTable = parsePriceTable(recorded);
 
-/** A price the table does not hold. The message says which are known and how to add the missing one. */
-export class PriceUnknownError extends Error {
-  override readonly name = "PriceUnknownError";
+/** The price in a region, where one is recorded. A region without prices has those that are worldwide neither. */
+export function priceOf(table: PriceTable, region: string, id: PriceId): Price | undefined {
+  const recordedOnes = regionPrices(table, region);
+  return recordedOnes && (recordedOnes.prices[id] ?? table.worldwide[id]);
 }
 
-/** @throws PriceUnknownError for a region without prices, listing those that have some. */
-function regionPrices(table: PriceTable, region: string): RegionPrices {
-  const prices = Object.hasOwn(table.regions, region) ? table.regions[region] : undefined;
-  if (prices) return prices;
-  throw new PriceUnknownError(
-    `No prices are recorded for region "${region}". Known regions: ${Object.keys(table.regions).join(", ")}.\n` +
-      `Add it from AWS's public price list (no credentials needed): ${rebuildCommand(region)}`,
-  );
+/** The price of an hour of a database instance in a region, where one is recorded. */
+export function databaseInstancePrice(
+  table: PriceTable,
+  region: string,
+  instanceClass: string,
+): Price | undefined {
+  const classes = regionPrices(table, region)?.databaseInstances;
+  return classes && Object.hasOwn(classes, instanceClass) ? classes[instanceClass] : undefined;
 }
 
-/** @throws PriceUnknownError if the region is unknown or has no sourced price of this kind. */
-export function priceOf(table: PriceTable, region: string, id: PriceId): Price {
-  const price = regionPrices(table, region).prices[id] ?? table.worldwide[id];
-  if (price) return price;
-  throw new PriceUnknownError(
-    `No sourced price for ${id} (per ${priceUnits[id]}) in region "${region}". ` +
-      `Read it from AWS's public price list: ${rebuildCommand(region)}`,
-  );
+/** Whether anything is recorded for a region. */
+export function isRecorded(table: PriceTable, region: string): boolean {
+  return regionPrices(table, region) !== undefined;
 }
 
-/** @throws PriceUnknownError if the region is unknown or the class has no sourced price in it. */
-export function databaseInstancePrice(table: PriceTable, region: string, instanceClass: string): Price {
-  const classes = regionPrices(table, region).databaseInstances;
-  const price = Object.hasOwn(classes, instanceClass) ? classes[instanceClass] : undefined;
-  if (price) return price;
-  const known = Object.keys(classes).join(", ") || "none";
-  throw new PriceUnknownError(
-    `No sourced price for database instance class "${instanceClass}" in region "${region}" (known: ${known}). ` +
-      `Read it from AWS's public price list: ${rebuildCommand(region)} --instance-class ${instanceClass}`,
-  );
+function regionPrices(table: PriceTable, region: string): RegionPrices | undefined {
+  return Object.hasOwn(table.regions, region) ? table.regions[region] : undefined;
 }

@@ -13,6 +13,8 @@ export type * from "./planTypes";
 /** Tags of the rule that hold facts of the plan, for policies and people to read. */
 export const MAX_STALENESS_TAG = "matview-refresh:max-staleness-seconds";
 export const MONTHLY_USD_TAG = "matview-refresh:monthly-usd";
+/** "true" where a price is not recorded for the region, so that a month costs at least {@link MONTHLY_USD_TAG}. */
+export const MONTHLY_USD_IS_AT_LEAST_TAG = "matview-refresh:monthly-usd-is-at-least";
 export const MONTHLY_BUDGET_USD_TAG = "matview-refresh:monthly-budget-usd";
 /** Tag of everything the component makes: which group it belongs to. */
 export const GROUP_TAG = "matview-refresh:group";

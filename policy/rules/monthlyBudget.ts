@@ -1,5 +1,10 @@
-import { GROUP_TAG, MONTHLY_BUDGET_USD_TAG, MONTHLY_USD_TAG } from "../../components/plan/plan";
-import { known, readNumber, readText, type Reading } from "../reading";
+import {
+  GROUP_TAG,
+  MONTHLY_BUDGET_USD_TAG,
+  MONTHLY_USD_IS_AT_LEAST_TAG,
+  MONTHLY_USD_TAG,
+} from "../../components/plan/plan";
+import { known, readFlag, readNumber, readText, type Reading } from "../reading";
 import { TYPE } from "../resource";
 import { defineRule } from "../rule";
 
@@ -22,37 +27,49 @@ export const monthlyBudget = defineRule<{ monthlyBudgetUsd: number }>({
   judgeStack({ ofType }, { monthlyBudgetUsd }, verdicts) {
     const parts: string[] = [];
     let totalUsd = 0;
+    let isTotalAtLeast = false;
     // The component writes its estimate and its budget into tags of its rule, the sandbox its own onto its database.
     for (const { name, urn, props } of ofType(TYPE.rule)) {
       const group = known(readText(props, "tags", GROUP_TAG));
       const databases = ofType(TYPE.database).filter(
         (database) => known(readText(database.props, "tags", GROUP_TAG)) === group,
       );
-      const estimate = sumOf(
-        [{ props }, ...databases].map((each) => readNumber(each.props, "tags", MONTHLY_USD_TAG)),
-      );
+      const priced = [{ props }, ...databases];
+      const estimate = sumOf(priced.map((each) => readNumber(each.props, "tags", MONTHLY_USD_TAG)));
       const budget = readNumber(props, "tags", MONTHLY_BUDGET_USD_TAG);
       if (estimate.state === "unknown" || budget.state === "unknown") {
         return verdicts.judgedAtUpdate(`the estimate or the budget of ${name}`, urn);
       }
       if (estimate.state === "absent") continue;
-      const usd = `$${estimate.value.toFixed(2)}`;
-      parts.push(`${name} ${usd}`);
-      totalUsd += estimate.value;
-      const ownBudgetUsd = known(budget) ?? Infinity;
-      if (estimate.value <= ownBudgetUsd) continue;
-      verdicts.refuse(
-        `${name} and what belongs to it cost about ${usd} a month; its budget is $${ownBudgetUsd.toFixed(2)}. ${REMEDY}.`,
-        urn,
+      const isAtLeast = priced.some(
+        (each) => known(readFlag(each.props, "tags", MONTHLY_USD_IS_AT_LEAST_TAG)) === true,
       );
+      const costs = `${name} and what belongs to it cost ${costText(estimate.value, isAtLeast)} a month`;
+      parts.push(`${name} $${estimate.value.toFixed(2)}`);
+      totalUsd += estimate.value;
+      isTotalAtLeast ||= isAtLeast;
+      const ownBudgetUsd = known(budget) ?? Infinity;
+      if (estimate.value > ownBudgetUsd) {
+        verdicts.refuse(`${costs}; its budget is $${ownBudgetUsd.toFixed(2)}. ${REMEDY}.`, urn);
+      } else if (isAtLeast && (ownBudgetUsd < Infinity || monthlyBudgetUsd > 0)) {
+        verdicts.remark(
+          `${costs}: not every price is recorded for its region, so the budget was held against a lower bound. ` +
+            "npm run cost lists what is not priced, and the command that records it.",
+          urn,
+        );
+      }
     }
     if (monthlyBudgetUsd === 0 || totalUsd <= monthlyBudgetUsd) return;
     verdicts.refuse(
-      `The stack's refreshes cost about $${totalUsd.toFixed(2)} a month (${parts.join(", ")}); the budget is ` +
+      `The stack's refreshes cost ${costText(totalUsd, isTotalAtLeast)} a month (${parts.join(", ")}); the budget is ` +
         `$${monthlyBudgetUsd.toFixed(2)}. ${REMEDY}.`,
     );
   },
 });
+
+function costText(usd: number, isAtLeast: boolean): string {
+  return `${isAtLeast ? "at least" : "about"} $${usd.toFixed(2)}`;
+}
 
 /** The sum of what is stated; absent where nothing is. */
 function sumOf(readings: Reading<number>[]): Reading<number> {

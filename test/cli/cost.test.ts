@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { costCommand } from "../../cli/cost";
 import { renderCost, type CostReport } from "../../cli/costText";
-import { estimateMonthlyCost } from "../../components/cost/cost";
+import { estimateMonthlyCost, pricedLines } from "../../components/cost/cost";
 import { recordedPrices } from "../../components/cost/prices";
 import { runCommand } from "./commandRun";
 
@@ -48,7 +48,7 @@ describe("cost, for settings on the command line", () => {
     const { out } = await runCommand(costCommand(), ...arm64);
     assert.match(out, /^Lambda alone: \$0\.15\.$/m);
     const { estimate } = await report(...arm64);
-    const lambda = estimate.lines.filter(({ id }) => id.startsWith("lambda-"));
+    const lambda = pricedLines(estimate.lines).filter(({ id }) => id.startsWith("lambda-"));
     assert.ok(lambda.length >= 2);
     for (const line of lambda) assert.equal(line.monthlyWithFreeTierUsd, 0);
   });
@@ -79,12 +79,24 @@ describe("cost, for settings on the command line", () => {
     assert.match(run.out, /^total +\$\d+\.\d\d +\$\d+\.\d\d$/m);
   });
 
+  it("lists a region without prices as not priced, at least $0.00, with the command that records them", async () => {
+    const run = await runCommand(costCommand(), ...example, "--region", "mars-1");
+    assert.equal(run.exitCode, 0, run.error);
+    const lines = run.out.split("\n").filter((line) => /^(lambda|alarms|logs|schedule)/.test(line));
+    assert.ok(lines.length >= 4, run.out);
+    for (const line of lines) assert.match(line, / +not priced +not priced$/);
+    assert.match(run.out, /^lambda-compute .* 10,800 +GB-second +not priced/m);
+    assert.match(run.out, /^total +at least \$0\.00 +at least \$0\.00$/m);
+    assert.match(run.out, /^Lambda alone: at least \$0\.00\.$/m);
+    assert.match(run.out, /No prices.*"mars-1".*us-east-1.*prices --rebuild --region mars-1$/ms);
+    const { estimate } = await report(...example, "--region", "mars-1");
+    assert.equal(estimate.isLowerBound, true);
+    assert.equal(estimate.totalUsd, 0);
+    assert.match(estimate.missingPrices ?? "", /prices --rebuild --region mars-1$/);
+    assert.ok(estimate.lines.every(({ isPriced, quantity }) => !isPriced && quantity > 0));
+  });
+
   const refusals: [string, string[], RegExp][] = [
-    [
-      "an unknown region",
-      ["--region", "mars-1"],
-      /No prices.*"mars-1".*us-east-1.*prices --rebuild --region mars-1/s,
-    ],
     ["a rate that does not work", ["--rate", "rate(45 seconds)"], /refreshRate.*45/s],
     ["a memory size Lambda does not have", ["--memory", "100"], /memoryMb/],
     ["an unknown architecture", ["--architecture", "mips"], /Allowed choices are arm64, x86_64/],
@@ -190,8 +202,8 @@ describe("renderCost", () => {
     averageDurationSeconds: 1,
   } as const;
 
-  function render(monthlyBudgetUsd?: number, isDecorated = false): string {
-    const estimate = estimateMonthlyCost(usage, recordedPrices);
+  function render(monthlyBudgetUsd?: number, isDecorated = false, prices = recordedPrices): string {
+    const estimate = estimateMonthlyCost(usage, prices);
     const made = { title: "Title", usage, estimate };
     const budget = monthlyBudgetUsd === undefined ? {} : { monthlyBudgetUsd };
     return renderCost({ ...made, ...budget }, { isDecorated, hasFreeTier: true });
@@ -200,6 +212,19 @@ describe("renderCost", () => {
   it("tells whether a budget is kept", () => {
     assert.match(render(1), /Budget: \$1\.00 a month, kept\./);
     assert.match(render(0.1), /Budget: \$0\.10 a month, exceeded\./);
+  });
+
+  it("says of one missing price that the total is at least so much, and the budget kept by what is priced", () => {
+    const without = structuredClone(recordedPrices);
+    delete without.regions["us-east-1"]!.prices.lambdaRequest;
+    const text = render(1, false, without);
+    assert.match(text, /^lambda-requests .* 43,200 +request +not priced +not priced$/m);
+    assert.match(text, /^lambda-compute .* \$0\.18 /m);
+    assert.match(text, /^total +at least \$0\.18 +at least \$0\.00$/m);
+    assert.match(text, /^Lambda alone: at least \$0\.18\.$/m);
+    assert.match(text, /Budget: \$1\.00 a month, kept by what is priced\./);
+    assert.match(text, /"us-east-1" for lambda-requests\./);
+    assert.match(render(0.1, false, without), /a month, exceeded\./);
   });
 
   it("draws lines for a terminal", () => {

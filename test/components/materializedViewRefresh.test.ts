@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "../../components/args";
+import { recordedPrices } from "../../components/cost/prices";
 import type { RegisteredResource } from "../engine/mocks";
 import {
   allOf,
@@ -261,8 +262,23 @@ describe("the component", () => {
       const isRule = type.endsWith("EventRule");
       assert.equal(promise, isRule ? String(run.result.maxStalenessSeconds) : undefined, name);
       delete rest["matview-refresh:monthly-usd"];
+      delete rest["matview-refresh:monthly-usd-is-at-least"];
       assert.deepEqual(rest, own, name);
     }
+  });
+
+  it("tells where a price is not recorded that a month costs at least so much", async () => {
+    const { prices } = recordedPrices.regions["us-east-1"]!;
+    const { alarmMetric } = prices;
+    delete prices.alarmMetric;
+    const run = await runComponent().finally(() => Object.assign(prices, { alarmMetric }));
+    const { totalUsd, isLowerBound, lines, notPriced } = run.result.monthlyCost;
+    assert.equal(isLowerBound, true);
+    assert.deepEqual(notPriced, ["CloudWatch alarms"]);
+    assert.ok(lines.length > 3 && !lines.some((line) => "CloudWatch alarms" in line));
+    const tags = oneOf(run, "EventRule").inputs.tags as Record<string, string>;
+    assert.equal(tags["matview-refresh:monthly-usd"], totalUsd.toFixed(2));
+    assert.equal(tags["matview-refresh:monthly-usd-is-at-least"], "true");
   });
 
   it("tells what it made", async () => {
@@ -285,7 +301,8 @@ describe("the component", () => {
     );
     assert.match(result.codeHash, /^[0-9a-f]{64}$/);
     assert.match(result.dashboardUrl, /^https:\/\/us-east-1\.console\.aws\.amazon\.com\/cloudwatch\//);
-    assert.ok((result.monthlyCost.totalUsd ?? 0) > 0);
+    assert.ok(result.monthlyCost.totalUsd > 0);
+    assert.equal(result.monthlyCost.isLowerBound, false);
     assert.equal(result.schedule, "every minute");
     assert.match(Object.values(result.verification).join(), /views-dev-refresh-job-progress/);
     assert.ok(result.grants.some((sql) => sql.includes('GRANT "matview_refresher" TO "matview_refresh"')));

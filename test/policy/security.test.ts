@@ -239,6 +239,24 @@ describe("monthly-budget", () => {
     assert.deepEqual(await judge(monthlyBudget, stack, { config }), []);
   });
 
+  it("says that it judged a lower bound where prices are not recorded, and only where there is a budget", async () => {
+    const atLeast = (values: Record<string, unknown>) => {
+      const stack = ofComponent(values);
+      const tags = { ...tagged(stack), "matview-refresh:monthly-usd-is-at-least": "true" };
+      return changed(stack, "rule", { tags });
+    };
+    const estimate = Number(tagged(ofComponent())["matview-refresh:monthly-usd"]).toFixed(2);
+    const lowerBound = new RegExp(`cost at least \\$${estimate} a month.*held against a lower bound`);
+    const enough = atLeast({ monthlyBudgetUsd: 1000 });
+    assert.match(await advised(monthlyBudget, enough), lowerBound);
+    assert.deepEqual(refusals(await judge(monthlyBudget, all(enough))), []);
+    const config = { monthlyBudgetUsd: 1000 };
+    const said = await judge(monthlyBudget, all(atLeast({})), { config });
+    assert.match(advice(said)[0] ?? "", lowerBound);
+    assert.deepEqual(await judge(monthlyBudget, all(atLeast({}))), []);
+    assert.match((await refused(monthlyBudget, atLeast({ monthlyBudgetUsd: 1 })))[0] ?? "", /cost at least/);
+  });
+
   it("says what it judges at update", async () => {
     const tags = changed(ofComponent(), "rule", { tags: { "matview-refresh:monthly-usd": unknown } });
     assert.match(await advised(monthlyBudget, tags), /Judged at update: the estimate/);

@@ -153,7 +153,7 @@ function promiseTags(plan: Plan): Record<string, string> {
   const { monthlyBudgetUsd } = plan.settings;
   return {
     [MAX_STALENESS_TAG]: String(plan.maxStalenessSeconds),
-    [MONTHLY_USD_TAG]: String(estimateOf(plan, "us-east-1").cost?.totalUsd.toFixed(2)),
+    [MONTHLY_USD_TAG]: estimateOf(plan, "us-east-1").totalUsd.toFixed(2),
     ...(monthlyBudgetUsd === undefined ? {} : { [MONTHLY_BUDGET_USD_TAG]: String(monthlyBudgetUsd) }),
   };
 }

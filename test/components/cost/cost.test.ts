@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { estimateMonthlyCost, type CostEstimate, type CostUsage } from "../../../components/cost/cost";
-import { PriceUnknownError, recordedPrices } from "../../../components/cost/prices";
+import {
+  estimateMonthlyCost,
+  pricedLines,
+  unpricedLines,
+  type CostEstimate,
+  type CostUsage,
+} from "../../../components/cost/cost";
+import { recordedPrices } from "../../../components/cost/prices";
 
 /** README's example: every minute, 256 MB, a second. */
 const example: CostUsage = {
@@ -71,7 +77,7 @@ function estimate(usage: Partial<CostUsage>): CostEstimate {
 }
 
 function line(result: CostEstimate, id: string) {
-  const found = result.lines.find((one) => one.id === id);
+  const found = pricedLines(result.lines).find((one) => one.id === id);
   assert.ok(found, `no line ${id} in ${result.lines.map((one) => one.id).join(", ")}`);
   return found;
 }
@@ -159,7 +165,10 @@ describe("estimateMonthlyCost", () => {
   it("gives every line its price, source and date", () => {
     fc.assert(
       fc.property(usages, (usage) => {
-        for (const one of estimateMonthlyCost(usage, recordedPrices).lines) {
+        const result = estimateMonthlyCost(usage, recordedPrices);
+        assert.equal(result.isLowerBound, false);
+        assert.equal(result.missingPrices, undefined);
+        for (const one of pricedLines(result.lines)) {
           assert.match(one.source, /^https:\/\/|^AWS price list/);
           assert.match(one.date, /^20\d\d-\d\d-\d\d$/);
           assert.equal(one.monthlyUsd, one.quantity * one.unitPriceUsd);
@@ -174,7 +183,7 @@ describe("estimateMonthlyCost", () => {
         const result = estimateMonthlyCost(usage, recordedPrices);
         let usd = 0;
         let withFreeTierUsd = 0;
-        for (const one of result.lines) {
+        for (const one of pricedLines(result.lines)) {
           usd += one.monthlyUsd;
           withFreeTierUsd += one.monthlyWithFreeTierUsd;
           assert.ok(one.freeQuantity >= 0 && one.freeQuantity <= one.quantity, one.id);
@@ -216,12 +225,69 @@ describe("estimateMonthlyCost", () => {
     assert.throws(() => estimate({ averageDurationSeconds: Infinity }), RangeError);
   });
 
-  it("refuses a region without prices, and a line without a sourced price in its region", () => {
-    assert.throws(() => estimate({ region: "eu-nowhere-1" }), PriceUnknownError);
+  it("prices Sao Paulo as by hand: alarms, logs, endpoint, proxy and database are dearer there", () => {
+    const result = estimate({
+      region: "sa-east-1",
+      architecture: "arm64",
+      queues: 1,
+      alarmMetrics: 4,
+      logBytesPerInvocation: 1024 ** 3 / 43_200,
+      logRetentionDays: 30,
+      secrets: 1,
+      secretCallsPerMonth: 10_000,
+      endpointZones: 2,
+      proxyVcpus: 2,
+      database: { instanceClass: "db.t4g.micro", storageGb: 20 },
+    });
+    const byHand: [string, number][] = [
+      ["lambda-compute", 10_800 * 0.0000133334],
+      ["lambda-requests", 43_200 * 0.0000002],
+      ["sqs-idle-polling", 648_000 * 0.0000004],
+      ["alarms", 4 * 0.135],
+      ["logs-ingested", 0.9],
+      ["logs-stored", 0.0408],
+      ["secrets", 0.4],
+      ["secret-calls", 0.05],
+      ["endpoint-hours", 2 * 730 * 0.021],
+      ["database-proxy", 2 * 730 * 0.03],
+      ["database-instance", 730 * 0.034],
+      ["database-storage", 20 * 0.219],
+    ];
+    for (const [id, usd] of byHand) assertClose(line(result, id).monthlyUsd, usd);
+    assert.equal(result.isLowerBound, false);
+    assert.equal(result.totalUsd.toFixed(2), "106.00");
+  });
+
+  it("lists what has no recorded price as not priced, and sums the rest to a lower bound", () => {
     const without = structuredClone(recordedPrices);
     without.regions["us-east-1"]!.databaseInstances = {};
-    assert.doesNotThrow(() => estimateMonthlyCost(example, without));
+    assert.equal(estimateMonthlyCost(example, without).isLowerBound, false);
     const database = { instanceClass: "db.t4g.micro", storageGb: 20 };
-    assert.throws(() => estimateMonthlyCost({ ...example, database }, without), /db\.t4g\.micro.*us-east-1/s);
+    const result = estimateMonthlyCost({ ...example, database }, without);
+    const description = "RDS PostgreSQL db.t4g.micro, one zone x 730 h";
+    assert.deepEqual(unpricedLines(result.lines), [
+      { isPriced: false, id: "database-instance", description, unit: "hour", quantity: 730 },
+    ]);
+    assert.equal(result.isLowerBound, true);
+    const priced = estimateMonthlyCost({ ...example, database }, recordedPrices);
+    assertClose(result.totalUsd, priced.totalUsd - 730 * 0.016);
+    assertClose(result.totalWithFreeTierUsd, priced.totalWithFreeTierUsd - 730 * 0.016);
+    assert.match(
+      result.missingPrices ?? "",
+      /us-east-1" for database-instance\.\n.*prices --rebuild --region us-east-1 --instance-class db\.t4g\.micro$/,
+    );
+  });
+
+  it("prices nothing in a region without prices, and names the regions that have some", () => {
+    const result = estimate({ region: "eu-nowhere-1", dashboards: 1 });
+    assert.deepEqual(
+      result.lines.map(({ id, isPriced }) => [id, isPriced]),
+      ["lambda-compute", "lambda-requests", "schedule", "dashboard"].map((id) => [id, false]),
+    );
+    assert.deepEqual([result.totalUsd, result.totalWithFreeTierUsd, result.isLowerBound], [0, 0, true]);
+    assert.match(
+      result.missingPrices ?? "",
+      /region "eu-nowhere-1"\. Known regions: us-east-1, .*\n.*prices --rebuild --region eu-nowhere-1$/,
+    );
   });
 });
