@@ -116,8 +116,13 @@ function unknownKeys(
     });
 }
 
+/** Keys of earlier versions, which had one for a queue or a topic. */
+const RENAMED: Record<string, string> = { failureDestinationArn: "failureQueueArn" };
+
 /** The known key that differs least; none where even that has little in common. */
 function nearestKey(key: string, known: string[]): string | undefined {
+  const renamed = RENAMED[key];
+  if (renamed !== undefined && known.includes(renamed)) return renamed;
   const scored = known
     .map((candidate) => ({ candidate, edits: distance(key.toLowerCase(), candidate.toLowerCase()) }))
     .sort((a, b) => a.edits - b.edits);

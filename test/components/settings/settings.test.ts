@@ -133,7 +133,7 @@ describe("settings", () => {
     const remedy = (purpose: Purpose) => faultsOf({ ...place, timeoutSeconds: 1_000 }, purpose)[0]?.remedy;
     assert.equal(remedy("deploy"), "pulumi config set timeoutSeconds 60");
     assert.equal(remedy("local"), "edit Pulumi.local.yaml: matview-refresh:timeoutSeconds: 60");
-    assert.equal(remedy("component"), "in the program: timeoutSeconds: 60");
+    assert.equal(remedy("component"), "in the program: timeoutSeconds: 60 (timeout_seconds in Python)");
   });
 
   it("finds the nearest known key, inside objects too, and shows no secret", () => {
@@ -160,7 +160,7 @@ describe("settings", () => {
       roleArn: "x",
       kmsKeyArn: "x",
       permissionsBoundaryArn: "x",
-      failureDestinationArn: "x",
+      failureTopicArn: "x",
       runbookUrl: "x",
     });
     assert.equal(faults.length, 8);

@@ -223,7 +223,8 @@ for (const [title, rates, numRuns] of [
       const kinds = [...Object.values(failures), ...Object.values(silences).map((course) => () => course)];
       fc.assert(
         fc.property(stacks(rates), fc.constantFrom(...kinds), (stack, courseOf) => {
-          const { timeoutSeconds, schedule } = stack.settings;
+          const { schedule } = stack.plan;
+          const { timeoutSeconds } = stack.plan.settings;
           if (!isEven(stack)) return;
           const told = toldWithinSeconds(alarmOf(stack, "stale").periodSeconds);
           const ticks = Math.ceil(told / schedule.intervalSeconds) + 1;
@@ -234,7 +235,10 @@ for (const [title, rates, numRuns] of [
           const { failing, stale, slow } = transitions;
           const states = [failing, stale].map((each) => each.map(({ state }) => state));
           assert.deepEqual(states[1], ["ALARM", "OK"], "stale");
-          assert.ok(states[0]?.length === 0 || states[0]?.join() === "ALARM,OK", `failing: ${states[0]}`);
+          assert.ok(
+            states[0]?.length === 0 || states[0]?.join() === "ALARM,OK",
+            `failing: ${states[0]?.join()}`,
+          );
           assert.deepEqual(slow, []);
         }),
         { numRuns },
