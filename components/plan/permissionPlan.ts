@@ -5,7 +5,7 @@ import type { Settings } from "../settings/schema";
 import { token } from "./arnTemplates";
 import type { Plan, QueuePlan, StatementPlan } from "./planTypes";
 
-/** The group role that migration 004_refresher_role.sql makes. */
+/** The group role that migration 007_refresher_role.sql makes. */
 const REFRESHER_ROLE = "matview_refresher";
 
 /** AWS's own policy for network interfaces: describing them takes no resource, so we write no `*` ourselves. */
