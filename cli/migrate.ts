@@ -9,13 +9,14 @@ import { classify } from "../handler/failure";
 import { readMigrations } from "../migrations/files";
 import {
   migrate,
+  MigrationFailedError,
   status,
   UnknownMigrationError,
   type MigrationEvent,
   type MigrationSession,
   type MigrationStatus,
 } from "../migrations/runner";
-import { ALL_MIGRATIONS, migrationsFor, PRODUCT_MIGRATIONS } from "../migrations/sets";
+import { ALL_MIGRATIONS, migrationsFor, PRODUCT_MIGRATIONS, SCANNER_MIGRATIONS } from "../migrations/sets";
 import { ConnectionFaults, connectionFromEnvironment } from "./connection";
 import { readStack } from "./stackConfig";
 import { renderTable } from "./table";
@@ -39,7 +40,7 @@ export function migrateCommand(): Command {
     .description("apply the database migrations that are pending")
     .argument(
       "[file]",
-      "apply this one alone; one that is applied is run again with those after it: 002_optimize_for_scale.sql",
+      "apply this one alone; one that is applied is run again with those that stand on it: 002_optimize_for_scale.sql",
     )
     .option("--stack <name>", "only what the views of Pulumi.<name>.yaml need")
     .addOption(
@@ -77,7 +78,9 @@ async function run(file: string | undefined, options: Options): Promise<number> 
     else await applyPending(connect, directories, file && path.basename(file), options.json === true);
     return EXIT.done;
   } catch (error) {
-    return reportError(error, options.json === true);
+    const isScanners =
+      error instanceof MigrationFailedError && directories[error.migration.set] === SCANNER_MIGRATIONS;
+    return reportError(error, options.json === true, isScanners ? productAloneHint : "");
   }
 }
 
@@ -114,9 +117,11 @@ async function applyPending(
     }));
     printJson({ success: true, applied, already_applied: result.alreadyApplied });
   } else if (result.applied.length === 0) {
+    const isProduct = !directories.includes(SCANNER_MIGRATIONS);
+    const example = isProduct ? "003_refresh_history.sql" : "002_optimize_for_scale.sql";
     process.stdout.write(
       `Nothing to do: all ${result.alreadyApplied.length} migrations were applied before\n` +
-        "To make what was dropped since, name its file: npm run migrate -- 002_optimize_for_scale.sql\n",
+        `To make what was dropped since, name its file: npm run migrate -- ${example}\n`,
     );
   }
 }
@@ -175,10 +180,13 @@ function statusTable(migrations: MigrationStatus[], isDecorated: boolean): strin
   });
 }
 
-function reportError(error: unknown, json: boolean): number {
+const productAloneHint =
+  "\nViews of your own need nothing of the scanner. To leave it out: npm run migrate -- --product";
+
+function reportError(error: unknown, json: boolean, hint = ""): number {
   if (!(error instanceof Error)) throw error;
-  if (json) printJson({ success: false, error: error.message });
-  else process.stderr.write(`${error.message}\n`);
+  if (json) printJson({ success: false, error: error.message + hint });
+  else process.stderr.write(`${error.message}${hint}\n`);
   return error instanceof ConnectionFaults || error instanceof UnknownMigrationError
     ? EXIT.badUsage
     : EXIT.failed;

@@ -59,6 +59,18 @@ describe("the migrate command for views of one's own", () => {
     assert.match((await migrate("--product")).out, /^Nothing to do: all 3 migrations/);
   });
 
+  it("says how to go without the scanner where its files fail, once the product's are applied", async () => {
+    const client = await database.connect();
+    await client.query("CREATE TABLE public.jobs (id text)");
+    const run = await migrate();
+    assert.equal(run.exitCode, 1);
+    assert.match(run.error, /002_optimize_for_scale\.sql failed: .*public\.jobs\.job_id/);
+    assert.match(run.error, /To leave it out: npm run migrate -- --product\n$/);
+    await client.query(
+      "DROP TABLE public.jobs, public.job_objects; TRUNCATE public.matview_refresh_migrations",
+    );
+  });
+
   it("takes a stack with the scanner's view for all", async () => {
     const names = namesIn(await migrate("--stack", "scanner", "--status"));
     assert.deepEqual(names.length, 7);
