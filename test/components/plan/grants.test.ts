@@ -1,4 +1,7 @@
-/** The output `grants` on databases of somebody else, set up as on RDS: the administrator is no superuser. */
+/**
+ * The output `grants` on a database of somebody else, set up as on RDS: the administrator is no superuser. (By hand the
+ * same was seen to pass on 13, 14, 16 and 17.)
+ */
 import assert from "node:assert/strict";
 import path from "node:path";
 import { Client, type ClientConfig } from "pg";
@@ -39,9 +42,11 @@ for (const majorVersion of [18, 15] as const) {
     const folders = useServerFolders();
     let server: LocalPostgres;
     let superuser: Client;
+    /** In the database, where the others look as well. */
+    let superuserIn: Client;
     let administrator: Client;
     let analyst: Client;
-    let warnings: string[];
+    let warnings: string[] = [];
 
     const options = (user: string): ClientConfig => ({
       host: server.host,
@@ -68,6 +73,7 @@ for (const majorVersion of [18, 15] as const) {
         GRANT rds_iam TO administrator WITH ADMIN OPTION;
         GRANT analyst TO administrator;`);
       await superuser.query("CREATE DATABASE shop OWNER administrator");
+      superuserIn = await connectAs(server.user);
       administrator = await connectAs("administrator");
       administrator.on(
         "notice",
@@ -112,11 +118,6 @@ for (const majorVersion of [18, 15] as const) {
       );
       return rows[0]?.owner;
     };
-    let superuserIn: Client;
-    before(async () => {
-      superuserIn = await connectAs(server.user);
-    });
-
     it("let the function's login refresh a view of somebody else, and history tells its age", async () => {
       const plan = planFor([sales]);
       await grant(plan);
@@ -228,13 +229,13 @@ for (const majorVersion of [18, 15] as const) {
       const plan = planFor([sales]);
       await administrator.query(`
         ALTER MATERIALIZED VIEW reporting.sales OWNER TO analyst;
-        REVOKE matview_refresher FROM analyst;
-        GRANT analyst TO matview_refresher`);
+        REVOKE matview_refresher FROM analyst`);
+      await superuserIn.query("GRANT analyst TO matview_refresher");
       await grant(plan);
       assert.deepEqual(warnings, []);
       assert.equal(await ownerOf("reporting.sales"), "analyst");
       assert.deepEqual(refreshTypes(await refresh(plan)), ["concurrent"]);
-      await administrator.query("REVOKE analyst FROM matview_refresher");
+      await superuserIn.query("REVOKE analyst FROM matview_refresher");
     });
 
     it("do not give a view away whose rows another owner might not see", async () => {
