@@ -17,6 +17,7 @@ import {
 import type { FunctionConfiguration } from "../local/lambda/lambdaFunction";
 import { fill } from "../local/workload/workload";
 import { migrate } from "../migrations/runner";
+import { ALL_MIGRATIONS } from "../migrations/sets";
 
 /** A server of the bench's own with a filled database, and the function that refreshes it. */
 export interface Bed {
@@ -42,7 +43,7 @@ export async function makeBed(): Promise<Bed> {
     await rm(folder, { recursive: true, force: true });
   };
   try {
-    await migrate(connection, { directory: join(__dirname, "..", "migrations") });
+    await migrate(connection, { directories: ALL_MIGRATIONS });
     const login = await createFunctionLogin(connection);
     const secret = await writePasswordFile(login.password);
     const passFile = join(folder, "pgpass");

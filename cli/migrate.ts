@@ -1,29 +1,36 @@
 /** `migrate`: applies the files of migrations/ to the database the environment names. */
 import path from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
+import { parseSettings } from "../components/settings/parseSettings";
+import { viewSettingsOf } from "../components/settings/rules";
 import type { Connector } from "../handler/connect";
 import { Budget } from "../handler/budget";
 import { classify } from "../handler/failure";
+import { readMigrations } from "../migrations/files";
 import {
   migrate,
+  MigrationFailedError,
   status,
   UnknownMigrationError,
   type MigrationEvent,
   type MigrationSession,
   type MigrationStatus,
 } from "../migrations/runner";
+import { ALL_MIGRATIONS, migrationsFor, PRODUCT_MIGRATIONS, SCANNER_MIGRATIONS } from "../migrations/sets";
 import { ConnectionFaults, connectionFromEnvironment } from "./connection";
+import { readStack } from "./stackConfig";
 import { renderTable } from "./table";
 
 /** Exit codes of the command. */
 export const EXIT = { done: 0, failed: 1, badUsage: 2 } as const;
 
 interface Options {
+  stack?: string;
+  product?: true;
   status?: true;
   json?: true;
 }
 
-const migrationsDirectory = path.join(__dirname, "..", "migrations");
 /** Building an index on a large table takes hours; a session is cut at the end of its time. */
 const longestRunMilliseconds = 24 * 60 * 60 * 1000;
 
@@ -33,7 +40,11 @@ export function migrateCommand(): Command {
     .description("apply the database migrations that are pending")
     .argument(
       "[file]",
-      "apply this one alone; one that is applied is run again with those after it: 002_optimize_for_scale.sql",
+      "apply this one alone; one that is applied is run again with those that stand on it: 002_optimize_for_scale.sql",
+    )
+    .option("--stack <name>", "only what the views of Pulumi.<name>.yaml need")
+    .addOption(
+      new Option("--product", "only history, freshness and role: nothing of the scanner").conflicts("stack"),
     )
     .option("--status", "list the migrations and what is applied; change nothing")
     .option("--json", "print the result as JSON on stdout")
@@ -53,15 +64,31 @@ async function run(file: string | undefined, options: Options): Promise<number> 
     process.stderr.write("error: --status lists all migrations: leave the file out\n");
     return EXIT.badUsage;
   }
+  let directories: string[];
+  try {
+    directories = directoriesFor(options);
+  } catch (error) {
+    reportError(error, options.json === true);
+    return EXIT.badUsage;
+  }
   try {
     const connector = connectionFromEnvironment(process.env);
     const connect = (): Promise<MigrationSession> => openSession(connector);
-    if (options.status) await showStatus(connect, options.json === true);
-    else await applyPending(connect, file && path.basename(file), options.json === true);
+    if (options.status) await showStatus(connect, directories, options.json === true);
+    else await applyPending(connect, directories, file && path.basename(file), options.json === true);
     return EXIT.done;
   } catch (error) {
-    return reportError(error, options.json === true);
+    const isScanners =
+      error instanceof MigrationFailedError && directories[error.migration.set] === SCANNER_MIGRATIONS;
+    return reportError(error, options.json === true, isScanners ? productAloneHint : "");
   }
+}
+
+/** @throws Error where the stack has no file, SettingsFaults where its settings are wrong. */
+function directoriesFor({ stack, product }: Options): string[] {
+  if (product === true) return [PRODUCT_MIGRATIONS];
+  if (stack === undefined) return ALL_MIGRATIONS;
+  return migrationsFor(parseSettings(readStack(stack).settings, "local").views.map(viewSettingsOf));
 }
 
 async function openSession(connector: Connector): Promise<MigrationSession> {
@@ -73,12 +100,13 @@ async function openSession(connector: Connector): Promise<MigrationSession> {
 
 async function applyPending(
   connect: () => Promise<MigrationSession>,
+  directories: string[],
   only: string | undefined,
   json: boolean,
 ): Promise<void> {
   const log = json ? process.stderr : process.stdout;
   const result = await migrate(connect, {
-    directory: migrationsDirectory,
+    directories,
     ...(only === undefined ? {} : { only }),
     onEvent: (event) => log.write(eventLine(event)),
   });
@@ -89,9 +117,11 @@ async function applyPending(
     }));
     printJson({ success: true, applied, already_applied: result.alreadyApplied });
   } else if (result.applied.length === 0) {
+    const isProduct = !directories.includes(SCANNER_MIGRATIONS);
+    const example = isProduct ? "003_refresh_history.sql" : "002_optimize_for_scale.sql";
     process.stdout.write(
       `Nothing to do: all ${result.alreadyApplied.length} migrations were applied before\n` +
-        "To make what was dropped since, name its file: npm run migrate -- 002_optimize_for_scale.sql\n",
+        `To make what was dropped since, name its file: npm run migrate -- ${example}\n`,
     );
   }
 }
@@ -109,8 +139,14 @@ function eventLine(event: MigrationEvent): string {
   }
 }
 
-async function showStatus(connect: () => Promise<MigrationSession>, json: boolean): Promise<void> {
-  const migrations = await status(connect, migrationsDirectory);
+async function showStatus(
+  connect: () => Promise<MigrationSession>,
+  directories: string[],
+  json: boolean,
+): Promise<void> {
+  const wanted = new Set((await readMigrations(directories)).map(({ name }) => name));
+  const all = await status(connect, ALL_MIGRATIONS);
+  const migrations = all.filter(({ name, state }) => state !== "pending" || wanted.has(name));
   if (json) printJson({ success: true, migrations: migrations.map(statusFacts) });
   else process.stdout.write(statusTable(migrations, process.stdout.isTTY));
 }
@@ -144,10 +180,13 @@ function statusTable(migrations: MigrationStatus[], isDecorated: boolean): strin
   });
 }
 
-function reportError(error: unknown, json: boolean): number {
+const productAloneHint =
+  "\nViews of your own need nothing of the scanner. To leave it out: npm run migrate -- --product";
+
+function reportError(error: unknown, json: boolean, hint = ""): number {
   if (!(error instanceof Error)) throw error;
-  if (json) printJson({ success: false, error: error.message });
-  else process.stderr.write(`${error.message}\n`);
+  if (json) printJson({ success: false, error: error.message + hint });
+  else process.stderr.write(`${error.message}${hint}\n`);
   return error instanceof ConnectionFaults || error instanceof UnknownMigrationError
     ? EXIT.badUsage
     : EXIT.failed;

@@ -12,8 +12,10 @@ import { runLocally } from "../local/run";
 import { StopSignals } from "../local/stopSignals";
 import { openTerminal, type Terminal } from "../local/terminal";
 import { loadRates, type LoadLevel } from "../local/workload/load";
+import { migrationsOfRun } from "../local/workload/prepare";
 import { sampleJobCount } from "../local/workload/workload";
 import { MigrationRefusedError } from "../migrations/runner";
+import { SCANNER_MIGRATIONS } from "../migrations/sets";
 import { readTarget } from "./connection";
 import { existingServer } from "./existingServer";
 import { readStack } from "./stackConfig";
@@ -149,16 +151,24 @@ function refuseLateOutage({ for: forSeconds = Infinity, outage }: StartOptions):
 }
 
 /** Everything that a run creates, grants and does on a server that is not its own. */
-function whatWillBeDone({ settings }: Plan): string[] {
+function whatWillBeDone({ settings, views: relations }: Plan): string[] {
   const views = settings.views.map(({ name }) => name).join(", ");
+  const ofScanner = (...lines: string[]): string[] =>
+    migrationsOfRun(relations, false).includes(SCANNER_MIGRATIONS) ? lines : [];
   return [
     "Created in schema public, where it is missing:",
-    "  tables jobs, job_objects, matview_refresh_history, matview_refresh_migrations, with their indexes",
-    "  materialized view job_progress, with its index; views job_progress_statistics, matview_freshness",
-    "  sample data, only if neither jobs nor job_objects is there yet",
-    "If the user may create roles: the role matview_refresher (no login) with USAGE on the schema and, on what was",
-    "created, SELECT on the views; MAINTAIN on job_progress (before PostgreSQL 17 its ownership, and SELECT on jobs and",
-    "job_objects); SELECT, INSERT, DELETE on matview_refresh_history",
+    "  tables matview_refresh_history, matview_refresh_migrations, with their indexes; view matview_freshness",
+    ...ofScanner(
+      "  tables jobs, job_objects, with their indexes",
+      "  materialized view job_progress, with its index; view job_progress_statistics",
+      "  sample data, only if neither jobs nor job_objects is there yet",
+    ),
+    "If the user may create roles: the role matview_refresher (no login) with USAGE on the schema, SELECT, INSERT,",
+    "DELETE on matview_refresh_history and SELECT on matview_freshness",
+    ...ofScanner(
+      "and, where they were created, SELECT on job_progress and job_progress_statistics, MAINTAIN on job_progress",
+      "(before PostgreSQL 17 its ownership, and SELECT on jobs and job_objects)",
+    ),
     `Every tick refreshes ${views} and writes to matview_refresh_history.`,
     "Relations of these names that are there already keep their owner, rights, comments and indexes.",
   ];

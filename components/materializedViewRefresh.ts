@@ -7,7 +7,8 @@ import { pricedLines, unpricedLines, type CostEstimate } from "./cost/cost";
 import { partitionOf } from "./plan/arnTemplates";
 import { dashboardBody, dashboardUrl } from "./plan/dashboardPlan";
 import { estimateOf } from "./plan/estimate";
-import { freshnessQueryOf, grantsOf } from "./plan/permissionPlan";
+import { grantsOf } from "./plan/grantPlan";
+import { freshnessQueryOf } from "./plan/permissionPlan";
 import {
   MAX_STALENESS_TAG,
   MONTHLY_BUDGET_USD_TAG,

@@ -93,15 +93,16 @@ async function prepare(
   const database = await openDatabase(run, terminal, signals, cleanup);
   done(terminal, database.description);
   if (stop.aborted) return undefined;
-  const workload = await prepareSchema(database.connection, run.existing === undefined, terminal);
+  const isEmbedded = run.existing === undefined;
+  const workload = await prepareSchema(database.connection, run.plan.views, isEmbedded, terminal);
   if (stop.aborted) return undefined;
   if (workload === "foreign") {
     terminal.line(
       "  ! public.jobs and public.job_objects were there before: they are neither filled nor worked on",
     );
-  } else {
+  } else if (workload === "ours") {
     try {
-      await prepareWorkload(database.connection, run.existing === undefined, run.objects, terminal, stop);
+      await prepareWorkload(database.connection, isEmbedded, run.objects, terminal, stop);
     } catch (error) {
       if (stop.aborted) return undefined;
       throw error;

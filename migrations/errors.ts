@@ -15,7 +15,11 @@ export class UnknownMigrationError extends Error {
 export class MigrationFailedError extends Error {
   override readonly name = "MigrationFailedError";
 
-  constructor(migration: Migration, part: MigrationPart, cause: unknown) {
+  constructor(
+    readonly migration: Migration,
+    part: MigrationPart,
+    cause: unknown,
+  ) {
     super(describeFailure(migration, part, cause), { cause });
   }
 }

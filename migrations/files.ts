@@ -11,11 +11,13 @@ import path from "node:path";
 
 /** One migration file. */
 export interface Migration {
-  /** Such as `002_optimize_for_scale.sql`. Files are applied in the order of their names. */
+  /** Such as `002_optimize_for_scale.sql`. The files of a folder are applied in the order of their names. */
   name: string;
   /** SHA-256 of the text with line ends as LF, in hex: a checkout that changes line ends changes nothing. */
   checksum: string;
   isTransaction: boolean;
+  /** Place of its folder among those given. A file stands on those of its own folder and of the folders before it. */
+  set: number;
   /** What is sent at a time. */
   parts: MigrationPart[];
 }
@@ -27,20 +29,24 @@ export interface MigrationPart {
 }
 
 /**
- * Reads the migrations of a folder in the order they are applied.
+ * Reads the migrations of some folders in the order they are applied: folder by folder, by name in each.
  *
  * @throws Error when a file's name does not start with its number.
  */
-export async function readMigrations(directory: string): Promise<Migration[]> {
+export async function readMigrations(directories: string[]): Promise<Migration[]> {
+  return (await Promise.all(directories.map(readFolder))).flat();
+}
+
+async function readFolder(directory: string, set: number): Promise<Migration[]> {
   const names = (await readdir(directory)).filter((name) => name.endsWith(".sql")).sort();
   const misnamed = names.find((name) => !/^\d{3,}_\w+\.sql$/.test(name));
   if (misnamed) throw new Error(`Migration ${misnamed}: a name like 006_what_it_does.sql is needed.`);
   return Promise.all(
-    names.map(async (name) => toMigration(name, await readFile(path.join(directory, name), "utf8"))),
+    names.map(async (name) => toMigration(name, set, await readFile(path.join(directory, name), "utf8"))),
   );
 }
 
-function toMigration(name: string, text: string): Migration {
+function toMigration(name: string, set: number, text: string): Migration {
   const sql = text.replaceAll("\r\n", "\n");
   const isTransaction = !/^-- migrate: no-transaction$/m.test(sql);
   const parts: MigrationPart[] = [];
@@ -49,5 +55,5 @@ function toMigration(name: string, text: string): Migration {
     parts.push({ sql: part, firstLine });
     firstLine += part.split("\n").length - 1;
   }
-  return { name, checksum: createHash("sha256").update(sql).digest("hex"), isTransaction, parts };
+  return { name, checksum: createHash("sha256").update(sql).digest("hex"), isTransaction, set, parts };
 }

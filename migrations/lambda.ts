@@ -30,7 +30,7 @@ export async function handler(
   const connector = connectorFor(parseEnvironment(process.env).database);
   const budget = new Budget(context.getRemainingTimeInMillis());
   const result = await migrate(() => connector.open(budget), {
-    directory: path.join(__dirname, MIGRATIONS_FOLDER),
+    directories: [path.join(__dirname, MIGRATIONS_FOLDER)],
     lockWaitSeconds: Math.floor(budget.workLeftMs() / 1_000),
     onEvent: (event) => console.log(JSON.stringify(event)),
   });

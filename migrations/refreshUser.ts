@@ -1,7 +1,7 @@
 import { escapeIdentifier } from "pg";
 import type { MigrationSession } from "./session";
 
-/** The group role that 004_refresher_role.sql makes. */
+/** The group role that 007_refresher_role.sql makes. */
 const REFRESHER_ROLE = "matview_refresher";
 
 /** RDS's own role: whoever has it signs in with an IAM token instead of a password. Absent elsewhere. */

@@ -1,4 +1,4 @@
-/** Applies the migration files of a folder to a database, each once, and tells which are applied. */
+/** Applies the migration files of one folder or more to a database, each once, and tells which are applied. */
 import { setTimeout as delay } from "node:timers/promises";
 import { MigrationFailedError, MigrationRefusedError, UnknownMigrationError } from "./errors";
 import { readMigrations, type Migration, type MigrationPart } from "./files";
@@ -10,11 +10,11 @@ export type { Connection, MigrationSession };
 
 /** What to apply, and who is told about it. */
 export interface MigrateOptions {
-  /** Folder of the migration files. */
-  directory: string;
+  /** Folders of the migration files, each standing on those before it. A file's name is its own in all of them. */
+  directories: string[];
   /**
-   * Apply this one file; refused when an earlier one is pending. One that is applied is run again, with the applied
-   * ones after it, which makes what was dropped since: every file leaves alone what it finds.
+   * Apply this one file; refused when an earlier one that it stands on is pending. One that is applied is run again,
+   * with the applied ones that stand on it, which makes what was dropped since: every file leaves alone what it finds.
    */
   only?: string;
   /** How long to wait for another run that is migrating the same database; 120 unless given. */
@@ -63,9 +63,9 @@ const lockRetryMilliseconds = 200;
  */
 export async function migrate(
   connection: Connection,
-  { directory, only, lockWaitSeconds = 120, onEvent = () => undefined }: MigrateOptions,
+  { directories, only, lockWaitSeconds = 120, onEvent = () => undefined }: MigrateOptions,
 ): Promise<MigrationResult> {
-  const migrations = await readMigrations(directory);
+  const migrations = await readMigrations(directories);
   return withSession(connection, async (session) => {
     session.onNotice((message) => onEvent({ type: "notice", message }));
     await takeLock(session, lockWaitSeconds, () => onEvent({ type: "waiting" }));
@@ -88,8 +88,8 @@ export async function migrate(
 }
 
 /** The state of every file, and of what is recorded without one. Changes nothing. */
-export async function status(connection: Connection, directory: string): Promise<MigrationStatus[]> {
-  const migrations = await readMigrations(directory);
+export async function status(connection: Connection, directories: string[]): Promise<MigrationStatus[]> {
+  const migrations = await readMigrations(directories);
   const checksums = new Map(migrations.map(({ name, checksum }) => [name, checksum]));
   const ledger = await withSession(connection, readLedger);
   return [...new Set([...checksums.keys(), ...ledger.keys()])].sort().map((name) => {
@@ -155,12 +155,12 @@ function filesFor(only: string, migrations: Migration[], pending: Migration[]): 
     throw new UnknownMigrationError(`There is no migration ${only}. There are: ${names}`);
   }
   if (!pending.includes(asked)) {
-    return migrations.filter((one) => one.name >= only && !pending.includes(one));
+    return migrations.filter((one) => one.name >= only && one.set >= asked.set && !pending.includes(one));
   }
-  if (pending[0] === asked) return [asked];
-  const earlier = pending.slice(0, pending.indexOf(asked)).map(({ name }) => name);
+  const earlier = pending.filter((one) => one.name < only && one.set <= asked.set);
+  if (earlier.length === 0) return [asked];
   throw new MigrationRefusedError(
-    `${only} needs ${earlier.join(", ")} first. Nothing was done. Run all that is pending: npm run migrate`,
+    `${only} needs ${earlier.map(({ name }) => name).join(", ")} first. Nothing was done. Run all that is pending: npm run migrate`,
   );
 }
 

@@ -11,7 +11,9 @@ import { createFunction } from "../components/resources/function";
 import { createLogGroup } from "../components/resources/logGroup";
 import { admitToEndpoint, createSecretsEndpoint, createSecurityGroup } from "../components/resources/network";
 import { createRole, policyDocument } from "../components/resources/role";
+import type { QualifiedName } from "../handler/settings";
 import { MIGRATIONS_FOLDER, REFRESH_USER_VARIABLE } from "../migrations/contract";
+import { migrationsFor } from "../migrations/sets";
 
 /** What {@link SandboxMigrations} is told. */
 export interface SandboxMigrationsArgs {
@@ -27,6 +29,8 @@ export interface SandboxMigrationsArgs {
   masterSecretArn: pulumi.Output<string>;
   /** The handler's environment for a connection with that secret. */
   environment: Record<string, pulumi.Input<string>>;
+  /** Views that are refreshed: they decide which migrations there are. */
+  views: QualifiedName[];
   /** Database user of the refresh function. */
   refreshUser: string;
   logRetentionDays: number;
@@ -35,9 +39,6 @@ export interface SandboxMigrationsArgs {
   permissionsBoundaryArn: pulumi.Input<string> | undefined;
   tags: Record<string, pulumi.Input<string>>;
 }
-
-const REPOSITORY = path.resolve(__dirname, "..");
-const MIGRATIONS = path.join(REPOSITORY, "migrations");
 
 /** Migrations of a small database take seconds; what takes minutes is not for a deployment to wait for. */
 const TIMEOUT_SECONDS = 300;
@@ -56,7 +57,7 @@ export class SandboxMigrations extends pulumi.ComponentResource {
     const logicalName = `${name}-migrate`;
     const scope = { parent: this, tags: args.tags };
     const region = aws.getRegionOutput({}, { parent: this }).region;
-    const files = migrationFiles();
+    const files = migrationFiles(args.views);
 
     // One zone is enough for a call a deployment; every zone is billed.
     const endpoint = createSecretsEndpoint(`${logicalName}-secrets`, scope, {
@@ -150,21 +151,18 @@ function functionPlan(args: SandboxMigrationsArgs): FunctionPlan {
   };
 }
 
-/** Names of the migration files, in order. */
-function migrationFiles(): string[] {
-  return readdirSync(MIGRATIONS)
+/** Paths of the migration files, in the order of their names. */
+function migrationFiles(views: QualifiedName[]): string[] {
+  return migrationsFor(views)
+    .flatMap((folder) => readdirSync(folder).map((name) => path.join(folder, name)))
     .filter((file) => file.endsWith(".sql"))
-    .sort();
+    .sort((one, other) => (path.basename(one) < path.basename(other) ? -1 : 1));
 }
 
 /** Changes when a file's name or content does, and only then. */
 function digestOf(files: string[]): string {
   const hash = createHash("sha256");
-  for (const file of files)
-    hash
-      .update(file)
-      .update("\0")
-      .update(readFileSync(path.join(MIGRATIONS, file)));
+  for (const file of files) hash.update(path.basename(file)).update("\0").update(readFileSync(file));
   return hash.digest("hex");
 }
 
@@ -172,10 +170,7 @@ function digestOf(files: string[]): string {
 function archive(files: string[]): pulumi.Output<pulumi.asset.AssetArchive> {
   const bundle = bundleHandler("migrations/lambda.ts", "dist/migrate");
   const beside = Object.fromEntries(
-    files.map((file) => [
-      `${MIGRATIONS_FOLDER}/${file}`,
-      new pulumi.asset.FileAsset(path.join(MIGRATIONS, file)),
-    ]),
+    files.map((file) => [`${MIGRATIONS_FOLDER}/${path.basename(file)}`, new pulumi.asset.FileAsset(file)]),
   );
   return pulumi
     .output(bundle)

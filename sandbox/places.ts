@@ -109,6 +109,7 @@ function createdDatabase(
         tls: "verify-full",
       },
     ),
+    views,
     refreshUser: user,
     logRetentionDays,
     rolePath,

@@ -1,13 +1,10 @@
 import { randomBytes } from "node:crypto";
-import path from "node:path";
 import { Client, escapeIdentifier, type ClientConfig } from "pg";
 import type { DatabaseSettings } from "../handler/settings";
 import type { LocalPostgres, MajorVersion } from "../local/postgres/postgres";
 import { migrate } from "../migrations/runner";
+import { ALL_MIGRATIONS } from "../migrations/sets";
 import { testServer } from "./servers";
-
-/** The project's own migrations. */
-export const migrationsDirectory = path.join(__dirname, "..", "migrations");
 
 /** What a test's database starts as: with all migrations applied, or with nothing in it. */
 export type Template = "migrated" | "empty";
@@ -116,7 +113,7 @@ async function templateOn(server: LocalPostgres, template: Template): Promise<st
 async function buildMigratedTemplate(server: LocalPostgres): Promise<string> {
   const name = "template_migrated";
   await runOn(server, `CREATE DATABASE ${name} TEMPLATE template0`);
-  await migrate(optionsFor(server, name), { directory: migrationsDirectory });
+  await migrate(optionsFor(server, name), { directories: ALL_MIGRATIONS });
   return name;
 }
 

@@ -38,6 +38,12 @@ function runStack(stack: string, values: Record<string, unknown> = {}): Promise<
   });
 }
 
+/** Migration files of these sets, as they stand beside the function's code. */
+function filesOf(...sets: string[]): string[] {
+  const folders = sets.map((set) => path.join(repository, "migrations", set));
+  return folders.flatMap((folder) => readdirSync(folder)).map((file) => `migrations/${file}`);
+}
+
 describe("the sandbox", function () {
   this.timeout(60_000);
   let run: MockedRun<Exports>;
@@ -81,13 +87,7 @@ describe("the sandbox", function () {
   it("puts every migration beside the function that applies them, and its own secret into nobody's hands", () => {
     const fn = oneOf(run, "Function", `${base}-migrate`);
     const { assets } = fn.inputs.code as { assets: Record<string, pulumi.asset.FileAsset> };
-    const migrations = readdirSync(path.join(repository, "migrations")).filter((file) =>
-      file.endsWith(".sql"),
-    );
-    assert.deepEqual(
-      Object.keys(assets).sort(),
-      ["index.js", ...migrations.map((file) => `migrations/${file}`)].sort(),
-    );
+    assert.deepEqual(Object.keys(assets).sort(), ["index.js", ...filesOf("product", "scanner")].sort());
     const { variables } = fn.inputs.environment as { variables: Record<string, string> };
     const { masterUserSecrets } = oneOf(run, "Instance").outputs as {
       masterUserSecrets: { secretArn: string }[];
@@ -102,6 +102,13 @@ describe("the sandbox", function () {
       [`${base}-migrate`, [secretArn]],
       [`${base}-migrate-secrets`, [secretArn]],
     ]);
+  });
+
+  it("takes no migration of the scanner along where no view is the scanner's", async () => {
+    const stack = await runStack("dev", { views: ["reporting.sales"] });
+    const fn = oneOf(stack, "Function", "matview-dev-refresh-sales-migrate");
+    const { assets } = fn.inputs.code as { assets: Record<string, pulumi.asset.FileAsset> };
+    assert.deepEqual(Object.keys(assets).sort(), ["index.js", ...filesOf("product")].sort());
   });
 
   it("migrates when everything the function needs is there, and refreshes when that is done", () => {

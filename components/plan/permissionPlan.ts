@@ -1,12 +1,8 @@
-/** What the function may do in AWS, and what its database user may do in PostgreSQL: as little as works. */
-import type { QualifiedName } from "../../handler/settings";
-import { quoteIdentifier, quoteText } from "../settings/names";
+/** What the function may do in AWS: as little as works. */
+import { quoteText } from "../settings/names";
 import type { Settings } from "../settings/schema";
 import { token } from "./arnTemplates";
 import type { Plan, QueuePlan, StatementPlan } from "./planTypes";
-
-/** The group role that migration 004_refresher_role.sql makes. */
-const REFRESHER_ROLE = "matview_refresher";
 
 /** AWS's own policy for network interfaces: describing them takes no resource, so we write no `*` ourselves. */
 export const NETWORK_POLICY_ARN = `arn:${token("partition")}:iam::aws:policy/service-role/AWSLambdaENIManagementAccess`;
@@ -87,38 +83,6 @@ export function planStatements(
       ],
     ),
     interfacesForLambdaAlone(functionName),
-  ];
-}
-
-/** SQL for an administrator: what the function's user needs to refresh the views, and nothing more. */
-export function grantsOf(
-  { views, settings }: Plan,
-  database: { name: string | undefined; user: string | undefined },
-): string[] {
-  const user = quoteIdentifier(database.user ?? "<the user the secret names>");
-  const role = quoteIdentifier(REFRESHER_ROLE);
-  const isIam = settings.database.auth !== "secret" && database.name !== undefined;
-  const relationOf = ({ schema, name }: QualifiedName): string =>
-    `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
-  const schemas = [
-    ...new Set(views.flatMap((view) => [view.schema, ...(view.statistics ? [view.statistics.schema] : [])])),
-  ];
-  return [
-    ...(isIam ? [`CREATE ROLE ${user} LOGIN;`, `GRANT rds_iam TO ${user};`] : []),
-    `GRANT ${role} TO ${user};`,
-    ...(database.name === undefined
-      ? []
-      : [`GRANT CONNECT, TEMPORARY ON DATABASE ${quoteIdentifier(database.name)} TO ${role};`]),
-    ...schemas.map((schema) => `GRANT USAGE ON SCHEMA ${quoteIdentifier(schema)} TO ${role};`),
-    ...views.flatMap((view) => {
-      const relation = relationOf(view);
-      return [
-        `GRANT SELECT, MAINTAIN ON ${relation} TO ${role}; -- PostgreSQL 17 and later; before that: ALTER MATERIALIZED VIEW ${relation} OWNER TO ${role};`,
-        ...(view.statistics === undefined
-          ? []
-          : [`GRANT SELECT ON ${relationOf(view.statistics)} TO ${role};`]),
-      ];
-    }),
   ];
 }
 

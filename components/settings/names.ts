@@ -86,8 +86,19 @@ export function quoteIdentifier(text: string): string {
   return `"${text.replaceAll('"', '""')}"`;
 }
 
+/** A relation's name in SQL, always quoted. */
+export function qualifiedSql({ schema, name }: QualifiedName): string {
+  return `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
+}
+
 /** A text constant in SQL. */
 export function quoteText(text: string): string {
   const quoted = `'${text.replaceAll("'", "''")}'`;
   return text.includes("\\") ? `E${quoted.replaceAll("\\", "\\\\")}` : quoted;
+}
+
+/** A body of statements as a text constant, between signs that do not occur in it: `$tag$...$tag$`. */
+export function quoteDollars(body: string, tag: string): string {
+  const sign = `$${tag}$`;
+  return body.includes(sign) ? quoteDollars(body, `${tag}_`) : `${sign}${body}${sign}`;
 }

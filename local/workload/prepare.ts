@@ -1,14 +1,20 @@
 /** The start of a run on its database: migrations, and a first fill. */
-import { join } from "node:path";
 import { SingleBar } from "cli-progress";
 import type { ClientConfig } from "pg";
+import type { QualifiedName } from "../../handler/settings";
 import { migrate } from "../../migrations/runner";
+import { ALL_MIGRATIONS, migrationsFor, SCANNER_MIGRATIONS } from "../../migrations/sets";
 import { withClient } from "../postgres/database";
 import { count, done, type Terminal } from "../terminal";
 import { fill, isFilled, markAsOurs, sampleJobCount, tableState } from "./workload";
 
-/** Whether the scanner's tables may be filled and worked on. */
-export type Workload = "ours" | "foreign";
+/** Whether the scanner's tables may be filled and worked on; `absent` where no view of the scanner is refreshed. */
+export type Workload = "ours" | "foreign" | "absent";
+
+/** Folders of the migrations of a run: somebody else's server gets no more than the views need. */
+export function migrationsOfRun(views: QualifiedName[], isEmbedded: boolean): string[] {
+  return isEmbedded ? ALL_MIGRATIONS : migrationsFor(views);
+}
 
 /**
  * Applies the migrations and sees whose tables the scanner's are: those of an embedded server are ours, others
@@ -16,12 +22,14 @@ export type Workload = "ours" | "foreign";
  */
 export async function prepareSchema(
   connection: ClientConfig,
+  views: QualifiedName[],
   isEmbedded: boolean,
   terminal: Terminal,
 ): Promise<Workload> {
+  const directories = migrationsOfRun(views, isEmbedded);
   const before = await withClient(connection, tableState);
   const { applied, alreadyApplied } = await migrate(connection, {
-    directory: join(__dirname, "..", "..", "migrations"),
+    directories,
     onEvent: (event) => {
       if (event.type === "notice" && !/already exists, skipping/.test(event.message)) {
         terminal.line(`  ${terminal.colors.yellow("!")} ${event.message.replaceAll("\n", "\n    ")}`);
@@ -37,6 +45,7 @@ export async function prepareSchema(
       ? `Migrations: all ${alreadyApplied.length} were applied before`
       : `Migrations applied: ${names}`,
   );
+  if (!directories.includes(SCANNER_MIGRATIONS)) return "absent";
   if (before === "foreign" && !isEmbedded) return "foreign";
   await withClient(connection, markAsOurs);
   return "ours";

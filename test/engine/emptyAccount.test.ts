@@ -82,7 +82,7 @@ describeEngine("a stack on an empty account", () => {
   });
 
   it("runs the migrations again when one of them changes", async () => {
-    const added = path.join(program.directory, "migrations", "099_added.sql");
+    const added = path.join(program.directory, "migrations/product", "099_added.sql");
     await fs.writeFile(added, "SELECT 1;\n");
     try {
       const preview = await stack.preview();

@@ -24,6 +24,7 @@ describe("npm start", function () {
   const database = useDatabase({ template: "empty" });
   const untouched = useDatabase({ template: "empty" });
   const migrated = useDatabase({ template: "migrated" });
+  const own = useDatabase({ template: "empty" });
   let folder: string;
   const all: Started[] = [];
   // Ticks are 12 seconds apart at the least, so the long runs go on beside each other, each on a server of its own.
@@ -186,6 +187,25 @@ describe("npm start", function () {
       const again = start("none", ["--yes", "--for", "1s"], { DATABASE_URL: database.url });
       await again.ended;
       assert.match(again.output(), /neither filled nor worked on/, "also once the migrations are applied");
+    });
+
+    it("makes nothing of the scanner for views of one's own, and says so before", async () => {
+      const client = await own.connect();
+      await client.query(
+        "CREATE SCHEMA reporting; CREATE MATERIALIZED VIEW reporting.sales AS SELECT 1 AS day",
+      );
+      await stack("sales", { views: ["reporting.sales"], refreshRate: "rate(1 hour)" });
+      const run = start("none", ["--yes", "--stack", "sales", "--for", "0.1s"], { DATABASE_URL: own.url });
+      await run.ended;
+      assert.match(run.output(), /Refreshing reporting\.sales every hour/);
+      assert.doesNotMatch(run.output(), /job_objects|job_progress|Filled|Load/);
+      const { rows } = await client.query<{ relname: string }>(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm') ORDER BY 1",
+      );
+      assert.deepEqual(
+        rows.map(({ relname }) => relname),
+        ["matview_freshness", "matview_refresh_history", "matview_refresh_migrations"],
+      );
     });
 
     /** Tables and views of a database that has all migrations. */

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { Client } from "pg";
 import { migrate } from "../../migrations/runner";
-import { migrationsDirectory as directory, useDatabase } from "../database";
+import { ALL_MIGRATIONS as directories } from "../../migrations/sets";
+import { useDatabase } from "../database";
 
 /** Somebody's own tables and view, of the names that the migrations would use. */
 const tables = `
@@ -52,7 +53,7 @@ for (const majorVersion of [18, 15] as const) {
     const applyAll = async (): Promise<string> => {
       const notices: string[] = [];
       await migrate(database.options(), {
-        directory,
+        directories,
         onEvent: (event) => event.type === "notice" && notices.push(event.message),
       });
       return notices.join("\n");

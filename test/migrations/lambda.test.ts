@@ -10,7 +10,8 @@ import { toEnvironment } from "../../handler/settings";
 import { LambdaFunction } from "../../local/lambda/lambdaFunction";
 import type { Invocation } from "../../local/lambda/lambdaProcess";
 import { MIGRATIONS_FOLDER, REFRESH_USER_VARIABLE } from "../../migrations/contract";
-import { migrationsDirectory, useDatabase } from "../database";
+import { ALL_MIGRATIONS } from "../../migrations/sets";
+import { useDatabase } from "../database";
 
 const names = [
   "001_jobs.sql",
@@ -19,6 +20,7 @@ const names = [
   "004_refresher_role.sql",
   "005_job_objects_index.sql",
   "006_unknown_as_of.sql",
+  "007_refresher_role.sql",
 ];
 
 describe("the migration function", () => {
@@ -42,10 +44,8 @@ describe("the migration function", () => {
     this.timeout(60_000);
     folder = await mkdtemp(path.join(tmpdir(), "matview-refresh-migrate-"));
     const { file: bundleFile } = await bundleHandler("migrations/lambda.ts", folder);
-    await cp(migrationsDirectory, path.join(folder, MIGRATIONS_FOLDER), {
-      recursive: true,
-      filter: (source) => source === migrationsDirectory || source.endsWith(".sql"),
-    });
+    for (const directory of ALL_MIGRATIONS)
+      await cp(directory, path.join(folder, MIGRATIONS_FOLDER), { recursive: true });
     const environment = toEnvironment({
       group: "job_progress",
       views: [{ schema: "public", name: "job_progress", allowBlocking: true }],

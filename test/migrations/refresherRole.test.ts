@@ -3,7 +3,7 @@ import path from "node:path";
 import { Client, type ClientConfig } from "pg";
 import type { LocalPostgres } from "../../local/postgres/postgres";
 import { migrate, type MigrationEvent } from "../../migrations/runner";
-import { migrationsDirectory as directory } from "../database";
+import { ALL_MIGRATIONS as directories } from "../../migrations/sets";
 import { useServerFolders } from "../local/serverFolder";
 
 /*
@@ -51,10 +51,10 @@ for (const majorVersion of [18, 15] as const) {
     it("is left out with a notice when the user may not create roles", async () => {
       const events: MigrationEvent[] = [];
       const { applied } = await migrate(options("developer", "restricted"), {
-        directory,
+        directories,
         onEvent: (event) => events.push(event),
       });
-      assert.equal(applied.length, 6);
+      assert.equal(applied.length, 7);
       const notices = events.flatMap((event) => (event.type === "notice" ? [event.message] : []));
       assert.ok(
         notices.some((notice) =>
@@ -71,7 +71,7 @@ for (const majorVersion of [18, 15] as const) {
     it("is made by an administrator who is no superuser, and cannot log in", async () => {
       const events: MigrationEvent[] = [];
       await migrate(options("administrator", "scanner"), {
-        directory,
+        directories,
         onEvent: (event) => events.push(event),
       });
       assert.deepEqual(
@@ -168,7 +168,7 @@ for (const majorVersion of [18, 15] as const) {
       await administrator.query(
         "DELETE FROM matview_refresh_migrations WHERE name = '004_refresher_role.sql'",
       );
-      const { applied } = await migrate(options("administrator", "scanner"), { directory });
+      const { applied } = await migrate(options("administrator", "scanner"), { directories });
       assert.deepEqual(
         applied.map(({ name }) => name),
         ["004_refresher_role.sql"],

@@ -63,12 +63,12 @@ describe("the migration runner", () => {
     options: Partial<MigrateOptions> = {},
   ): ReturnType<typeof migrate> =>
     migrate(database.options(), {
-      directory: await folderOf(files),
+      directories: [await folderOf(files)],
       ...(only === undefined ? {} : { only }),
       ...options,
     });
   const list = async (files: MigrationFile[]): Promise<MigrationStatus[]> =>
-    status(database.options(), await folderOf(files));
+    status(database.options(), [await folderOf(files)]);
   const recorded = async (): Promise<string[]> => (await list([])).map(({ name }) => name);
   const count = async (table: string): Promise<unknown> =>
     (await client.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${table}`)).rows[0]?.n;
@@ -175,6 +175,27 @@ describe("the migration runner", () => {
       [second.name],
     );
     assert.deepEqual(await recorded(), [first.name, second.name]);
+  });
+
+  it("applies one folder after the other, and asks one file for what it stands on", async () => {
+    const base = [
+      { name: "002_base.sql", sql: "CREATE TABLE base (a int)" },
+      { name: "004_base_more.sql", sql: "ALTER TABLE base ADD b int" },
+    ];
+    const upper = [
+      { name: "001_upper.sql", sql: "CREATE TABLE upper (a int)" },
+      { name: "003_upper_more.sql", sql: "CREATE VIEW joined AS SELECT FROM base, upper" },
+    ];
+    const directories = [await folderOf(base), await folderOf(upper)];
+    const applyBoth = async (only?: string): Promise<string[]> => {
+      const { applied } = await migrate(database.options(), { directories, ...(only && { only }) });
+      return applied.map(({ name }) => name);
+    };
+    await assert.rejects(applyBoth("003_upper_more.sql"), /needs 002_base\.sql, 001_upper\.sql first/);
+    assert.deepEqual(await applyBoth("001_upper.sql"), ["001_upper.sql"]);
+    assert.deepEqual(await applyBoth(), ["002_base.sql", "004_base_more.sql", "003_upper_more.sql"]);
+    await client.query("DROP TABLE upper CASCADE");
+    assert.deepEqual(await applyBoth("001_upper.sql"), ["001_upper.sql", "003_upper_more.sql"]);
   });
 
   it("knows only the files there are", async () => {

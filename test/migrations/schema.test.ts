@@ -1,16 +1,19 @@
 import assert from "node:assert/strict";
 import type { Client } from "pg";
 import { migrate, MigrationFailedError, type MigrationEvent } from "../../migrations/runner";
-import { migrationsDirectory as directory, useDatabase } from "../database";
+import { ALL_MIGRATIONS as directories, migrationsFor } from "../../migrations/sets";
+import { useDatabase } from "../database";
 
-const files = [
+const productFiles = ["003_refresh_history.sql", "006_unknown_as_of.sql", "007_refresher_role.sql"];
+const scannerFiles = [
   "001_jobs.sql",
   "002_optimize_for_scale.sql",
-  "003_refresh_history.sql",
   "004_refresher_role.sql",
   "005_job_objects_index.sql",
-  "006_unknown_as_of.sql",
 ];
+
+/** Relations of the product alone. */
+const productRelations = ["matview_freshness", "matview_refresh_history", "matview_refresh_migrations"];
 
 for (const majorVersion of [18, 15] as const) {
   describe(`the project's migrations on PostgreSQL ${majorVersion}`, () => {
@@ -29,23 +32,53 @@ for (const majorVersion of [18, 15] as const) {
       (await client.query<Record<string, unknown>>(statement)).rows;
 
     it("apply to an empty database, each once", async () => {
-      const { applied } = await migrate(database.options(), { directory });
+      const { applied } = await migrate(database.options(), { directories });
       assert.deepEqual(
         applied.map(({ name }) => name),
-        files,
+        [...productFiles, ...scannerFiles],
       );
-      const again = await migrate(database.options(), { directory });
-      assert.deepEqual(again, { applied: [], alreadyApplied: files });
+      const again = await migrate(database.options(), { directories });
+      assert.deepEqual(again, { applied: [], alreadyApplied: [...scannerFiles, ...productFiles].sort() });
     });
 
-    it("go on in a database that has the ledger and checksums of the first release", async () => {
-      await migrate(database.options(), { directory });
+    it("make nothing of the scanner where no view is the scanner's, and the rest when one is", async () => {
+      const relations = async (): Promise<unknown[]> =>
+        (
+          await rows(`SELECT relname FROM pg_class
+                       WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm') ORDER BY 1`)
+        ).map(({ relname }) => relname);
+      const others = migrationsFor([{ schema: "reporting", name: "job_progress" }]);
+      await migrate(database.options(), { directories: others });
+      assert.deepEqual(await relations(), productRelations);
+      assert.deepEqual(
+        await rows(`SELECT has_table_privilege('matview_refresher', 'matview_refresh_history', 'INSERT') AS writes,
+                           has_table_privilege('matview_refresher', 'matview_freshness', 'SELECT') AS reads`),
+        [{ writes: true, reads: true }],
+      );
+      const both = migrationsFor([
+        { schema: "reporting", name: "sales" },
+        { schema: "public", name: "job_progress" },
+      ]);
+      const { applied } = await migrate(database.options(), { directories: both });
+      assert.deepEqual(
+        applied.map(({ name }) => name),
+        scannerFiles,
+      );
+      await client.query("SET ROLE matview_refresher");
+      await client
+        .query("REFRESH MATERIALIZED VIEW CONCURRENTLY job_progress")
+        .finally(() => client.query("RESET ROLE"));
+    });
+
+    it("go on in a database that has the ledger and checksums of earlier releases", async () => {
+      await migrate(database.options(), { directories });
       const entries = Object.entries({
         "001_jobs.sql": "49713cc14fc91254f7ea36d6ed472db4b0a48c2cf58e002cf4a1840990942a16",
         "002_optimize_for_scale.sql": "a0d29d3c391b6452c8a5c6ef31df6dc9aad4e9a8dc3226cf3acbb6ed9860acbd",
         "003_refresh_history.sql": "575a3982f922123dfa136b2450ce757df1d2e73a7ea10976a5d044abb3999fc9",
         "004_refresher_role.sql": "2ac9a035a0ddcdf69d8c89704b8bb61c6be842c258bdba99fd9456ccfecf3011",
         "005_job_objects_index.sql": "de2038da5e739f474de96c5a27b84807b9c244015db141e1f0da9562e5479a6a",
+        "006_unknown_as_of.sql": "ad3fa8bd6e778741edd5710d3989fd08b2f8271094cd4204ef4d4f9cbda08a19",
       });
       await client.query(`
         DROP TABLE matview_refresh_migrations;
@@ -55,15 +88,19 @@ for (const majorVersion of [18, 15] as const) {
       for (const entry of entries) {
         await client.query("INSERT INTO matview_refresh_migrations VALUES ($1, $2, now(), 0.01)", entry);
       }
-      const { alreadyApplied } = await migrate(database.options(), { directory });
+      const { applied, alreadyApplied } = await migrate(database.options(), { directories });
       assert.deepEqual(
         alreadyApplied,
         entries.map(([name]) => name),
       );
+      assert.deepEqual(
+        applied.map(({ name }) => name),
+        ["007_refresher_role.sql"],
+      );
     });
 
     it("count each job's objects by status", async () => {
-      await migrate(database.options(), { directory });
+      await migrate(database.options(), { directories });
       await client.query(`
         INSERT INTO jobs (job_id, name, status) VALUES (1, 'bucket', 'running'), (2, 'drive', 'queued'), (3, 'mail', 'running');
         INSERT INTO job_objects (job_id, object_key, status, updated_at)
@@ -116,7 +153,7 @@ for (const majorVersion of [18, 15] as const) {
                      (SELECT count(*) FROM pg_constraint WHERE conrelid = c.oid) AS constraints
                 FROM pg_class c WHERE relname IN ('jobs', 'job_objects') ORDER BY relname`);
       const before = await describeTables();
-      await migrate(database.options(), { directory });
+      await migrate(database.options(), { directories });
       assert.deepEqual(await describeTables(), before);
       assert.deepEqual(await rows("SELECT team FROM jobs"), [{ team: "red" }]);
       assert.deepEqual(await rows("SELECT processed_objects FROM job_progress"), [
@@ -124,11 +161,11 @@ for (const majorVersion of [18, 15] as const) {
       ]);
     });
 
-    it("say which columns they miss in tables that are already there", async () => {
+    it("say which columns they miss in tables that are already there, once history and role are made", async () => {
       await client.query(
         "CREATE TABLE jobs (id int, status text); CREATE TABLE job_objects (job_id int, state text)",
       );
-      await assert.rejects(migrate(database.options(), { directory }), (error: Error) => {
+      await assert.rejects(migrate(database.options(), { directories }), (error: Error) => {
         assert.ok(error instanceof MigrationFailedError);
         assert.match(
           error.message,
@@ -136,6 +173,10 @@ for (const majorVersion of [18, 15] as const) {
         );
         return true;
       });
+      assert.deepEqual(await rows("SELECT name FROM matview_refresh_migrations ORDER BY 1"), [
+        { name: "001_jobs.sql" },
+        ...productFiles.map((name) => ({ name })),
+      ]);
     });
 
     const droppedOfFiles = [
@@ -145,19 +186,19 @@ for (const majorVersion of [18, 15] as const) {
     ] as const;
     for (const [dropped, only] of droppedOfFiles) {
       it(`make a dropped ${dropped} again, with its views and rights, by the file's name`, async () => {
-        await migrate(database.options(), { directory });
+        await migrate(database.options(), { directories });
         const relations = (): Promise<Record<string, unknown>[]> =>
           rows(`SELECT relname, relkind, relowner, relacl::text, obj_description(oid, 'pg_class') AS comment FROM pg_class
                  WHERE relnamespace = 'public'::regnamespace ORDER BY relname`);
         const before = await relations();
         await client.query(`DROP ${dropped} CASCADE`);
-        await migrate(database.options(), { directory, only });
+        await migrate(database.options(), { directories, only });
         assert.deepEqual(await relations(), before);
       });
     }
 
     it("replace an index whose concurrent build failed, and keep one that is valid", async () => {
-      await migrate(database.options(), { directory, only: "001_jobs.sql" });
+      await migrate(database.options(), { directories, only: "001_jobs.sql" });
       await client.query(`
         INSERT INTO jobs (job_id, name) VALUES (1, 'bucket');
         INSERT INTO job_objects (job_id, object_key) VALUES (1, 'a'), (1, 'a');`);
@@ -172,12 +213,12 @@ for (const majorVersion of [18, 15] as const) {
         rows(`SELECT indisvalid, indisunique, indexrelid::int AS oid FROM pg_index
                WHERE indexrelid = to_regclass('idx_job_objects_job_id_status')`);
       assert.equal((await index())[0]?.indisvalid, false);
-      await migrate(database.options(), { directory });
+      await migrate(database.options(), { directories });
       const [built] = await index();
       assert.deepEqual([built?.indisvalid, built?.indisunique], [true, false]);
       await client.query("DELETE FROM matview_refresh_migrations WHERE name LIKE '005%'");
       const events: MigrationEvent[] = [];
-      await migrate(database.options(), { directory, onEvent: (event) => events.push(event) });
+      await migrate(database.options(), { directories, onEvent: (event) => events.push(event) });
       assert.deepEqual(await index(), [built]);
       assert.ok(
         events.some((event) => event.type === "notice" && /already exists, skipping/.test(event.message)),

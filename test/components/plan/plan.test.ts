@@ -7,7 +7,8 @@ import { makePlan, type AlarmPlan, type Plan } from "../../../components/plan/pl
 import { estimateMonthlyCost, pricedLines } from "../../../components/cost/cost";
 import { recordedPrices } from "../../../components/cost/prices";
 import { dashboardBody } from "../../../components/plan/dashboardPlan";
-import { freshnessQueryOf, grantsOf } from "../../../components/plan/permissionPlan";
+import { grantsOf } from "../../../components/plan/grantPlan";
+import { freshnessQueryOf } from "../../../components/plan/permissionPlan";
 import { usageOf } from "../../../components/plan/usagePlan";
 import { verificationCommands } from "../../../components/plan/verificationPlan";
 import { parseSettings } from "../../../components/settings/parseSettings";
