@@ -9,6 +9,14 @@ import pulumi_matview_refresh as matview
 
 config = pulumi.Config()
 
+
+def keep_log(args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult | None:
+    """The log outlives the stack: a child is changed by its type, without an argument of the component for it."""
+    if args.type_ != "aws:cloudwatch/logGroup:LogGroup":
+        return None
+    return pulumi.ResourceTransformResult(props={**args.props, "skipDestroy": True}, opts=args.opts)
+
+
 on_call = aws.sns.Topic("on-call")
 lost_ticks = aws.sqs.Queue("lost-ticks", message_retention_seconds=1_209_600)
 
@@ -31,6 +39,7 @@ refresh = matview.MaterializedViewRefresh(
     },
     alarm_topic_arns=[on_call.arn],
     failure_queue_arn=lost_ticks.arn,
+    opts=pulumi.ResourceOptions(transforms=[keep_log]),
 )
 
 pulumi.export("function_name", refresh.function_name)

@@ -108,6 +108,7 @@ describeEngine("the example in Python", () => {
     const preview = await stack.preview({ variables: { PYTHONPATH: await installPythonSdk() } });
     assertSucceeded(preview);
     assert.equal(stepOfType(preview, "Function").inputs.name, "reports-dev-refresh-sales");
+    assert.equal(stepOfType(preview, "LogGroup").inputs.skipDestroy, true);
     const invokeConfig = stepOfType(preview, "FunctionEventInvokeConfig").inputs;
     assert.deepEqual(invokeConfig.destinationConfig, { onFailure: { destination: unknownValue } });
   });
