@@ -1,7 +1,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["**/node_modules/", ".local/", "dist/", "components/sdks/", "**/*.mjs", "**/*.cjs"] },
+  { ignores: ["**/node_modules/", ".local/", "dist/", "**/sdks/", "examples/", "**/*.mjs", "**/*.cjs"] },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

@@ -148,7 +148,7 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
       monthlyCost: cost.apply(inCents),
       grants: pulumi
         .output({ name: given(args, "name"), user: given(args, "user") })
-        .apply((database) => grantsOf(plan, database)),
+        .apply(({ name: databaseName = "", user }) => grantsOf(plan, { name: databaseName, user })),
       freshnessQuery: pulumi.output(freshnessQueryOf(plan)),
       verification: region.apply((known) =>
         Object.fromEntries(verificationCommands(plan, known).map((step) => [step.title, step.command])),

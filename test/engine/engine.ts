@@ -61,6 +61,8 @@ export interface RunOptions {
   failInvocations?: string;
   /** End with an error when anything would change. */
   expectNoChanges?: boolean;
+  /** Further environment variables of this run. */
+  variables?: NodeJS.ProcessEnv;
 }
 
 /** A copy of a Pulumi program that the CLI can run. */
@@ -160,13 +162,16 @@ export class EngineStack {
   }
 
   private async run(command: string[], options: RunOptions = {}): Promise<EngineRun> {
-    const { policyPack, policyPackConfig, failInvocations, expectNoChanges } = options;
+    const { policyPack, policyPackConfig, failInvocations, expectNoChanges, variables } = options;
     const eventLog = path.join(await fs.mkdtemp(path.join(temporary(), "run-")), "events");
     const args = [...command, "--event-log", eventLog, "--color", "never", "--suppress-progress"];
     if (policyPack !== undefined) args.push("--policy-pack", policyPack);
     if (policyPackConfig !== undefined) args.push("--policy-pack-config", policyPackConfig);
     if (expectNoChanges) args.push("--expect-no-changes");
-    const { exitCode, text } = await this.execute(args, { STANDIN_FAIL_INVOCATIONS: failInvocations });
+    const { exitCode, text } = await this.execute(args, {
+      STANDIN_FAIL_INVOCATIONS: failInvocations,
+      ...variables,
+    });
     return runOf(exitCode, text, await fs.readFile(eventLog, "utf8"));
   }
 

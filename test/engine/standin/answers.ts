@@ -101,9 +101,9 @@ export function propertiesThatReplace(type: string, before: Properties, after: P
   );
 }
 
-/** The result of a lookup: its arguments, and whose account and which region answers. */
+/** The result of a lookup: its arguments, and whose account, which region and which of its zones answer. */
 export function lookUp(args: Properties, region: string): Properties {
-  return { id: account, accountId: account, region, ...args };
+  return { id: account, accountId: account, region, names: [`${region}a`, `${region}b`], ...args };
 }
 
 function arn(service: string, region: string, rest: string): string {
