@@ -237,9 +237,10 @@ for (const [title, rates, numRuns] of [
             index < ticks ? failed(index, chance) : { kind: "refreshed", seconds: 0.3 },
           );
           const { failing, stale, slow } = transitions;
-          const states = [failing, stale].map((each) => each.map(({ state }) => state));
-          assert.deepEqual(states[1], ["ALARM", "OK"], "stale");
-          assert.ok(states[0]?.length === 0 || states[0]?.join() === "ALARM,OK", `failing: ${states[0]}`);
+          const statesOf = (each: Transition[]): string => each.map(({ state }) => state).join();
+          assert.equal(statesOf(stale), "ALARM,OK", "stale");
+          // Of no ticks, or none that Lambda starts, failing has nothing to say.
+          assert.ok(["", "ALARM,OK"].includes(statesOf(failing)), `failing: ${statesOf(failing)}`);
           assert.deepEqual(slow, []);
         }),
         { numRuns },
