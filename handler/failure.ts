@@ -66,27 +66,20 @@ export class RefreshFailure extends Error implements FailureParts {
 const isSqlstate = (code: string): boolean => /^(?=.*\d)[0-9A-Z]{5}$/.test(code);
 
 /*
- * SQLSTATE classes, and codes of other classes, whose messages name objects, limits or causes. Any other message (a
- * cast that failed, a RAISE in a function of the view) may quote what is in a row, and is withheld.
+ * SQLSTATE classes whose messages name objects, limits or causes. Any other may quote what is in a row: a cast that
+ * failed (22), and syntax and names too (42, 3F, 0A), which texts in rows have where a query parses them (to_tsquery,
+ * a cast to regclass).
  */
-const CLASSES_WITHOUT_ROW_VALUES = new Set([
-  "08",
-  "0A",
-  "25",
-  "28",
-  "3D",
-  "3F",
-  "40",
-  "42",
-  "53",
-  "54",
-  "55",
-  "57",
-  "58",
-]);
+const CLASSES_WITHOUT_ROW_VALUES = new Set(["08", "25", "28", "40", "53", "54", "55", "57", "58"]);
 
-/** Division by zero, arguments of logarithm, power and substring, LIMIT and OFFSET: fixed texts of the server. */
-const CODES_WITHOUT_ROW_VALUES = new Set(["22012", "2201E", "2201F", "22011", "2201W", "2201X"]);
+/**
+ * Division by zero, arguments of logarithm, power and substring, LIMIT and OFFSET: fixed texts of the server. And
+ * rights, which are of objects that there are.
+ */
+const CODES_WITHOUT_ROW_VALUES = new Set(["22012", "2201E", "2201F", "22011", "2201W", "2201X", "42501"]);
+
+/** The server's function that raises what a function of the view says, under whatever SQLSTATE that chooses. */
+const RAISED_BY_A_FUNCTION = "exec_stmt_raise";
 
 /** Classes that another try may get past, beside the codes that have a rule of their own. */
 const TRANSIENT_CLASSES = new Set(["08", "40"]);
@@ -107,7 +100,9 @@ export function takesNoWrites(context: FailureContext): RefreshFailure {
 
 function fromServer(error: DatabaseError, sqlstate: string, context: FailureContext): RefreshFailure {
   const sqlClass = sqlstate.slice(0, 2);
-  const isHarmless = CLASSES_WITHOUT_ROW_VALUES.has(sqlClass) || CODES_WITHOUT_ROW_VALUES.has(sqlstate);
+  const isHarmless =
+    error.routine !== RAISED_BY_A_FUNCTION &&
+    (CLASSES_WITHOUT_ROW_VALUES.has(sqlClass) || CODES_WITHOUT_ROW_VALUES.has(sqlstate));
   const message = isHarmless ? error.message : "its message may quote a row and is not recorded";
   const fallback: Rule = {
     kind: TRANSIENT_CLASSES.has(sqlClass) ? "transient" : "permanent",
@@ -116,7 +111,8 @@ function fromServer(error: DatabaseError, sqlstate: string, context: FailureCont
   };
   const { constraint, detail, hint } = error;
   const server = context.attended === true ? { message: error.message, detail, hint } : undefined;
-  return build(SQLSTATE_RULES[sqlstate] ?? fallback, sqlstate, { ...context, message, constraint }, server);
+  const rule = context.isInsideQuery === true ? fallback : (SQLSTATE_RULES[sqlstate] ?? fallback);
+  return build(rule, sqlstate, { ...context, message, constraint }, server);
 }
 
 function fromCredentials(error: CredentialsError, context: FailureContext): RefreshFailure {

@@ -24,6 +24,8 @@ export interface FailureContext {
   usableIndexes?: string[];
   /** Set where the statement ran into its own statement_timeout, as the clock tells and not the SQLSTATE. */
   timedOutAfterSeconds?: number;
+  /** Set where the view is as it should be, so that what is missing or of the wrong kind is what its query uses. */
+  isInsideQuery?: boolean;
   /** How many other views the run's time is divided among. */
   otherViews?: number;
   /** Seconds after which the wait for a lock was given up. */
@@ -124,7 +126,6 @@ const restarted = transient(
 export const SQLSTATE_RULES: Partial<Record<string, Rule>> = {
   "42P01": permanent("the materialized view does not exist", makeTheView),
   "3F000": permanent("the view's schema does not exist", LIST_VIEWS),
-  "0A000": permanent(({ message }) => message ?? "", LIST_VIEWS),
   "42809": permanent("it is not a materialized view", LIST_VIEWS),
   "21000": permanent(duplicateProblem, findDuplicates),
   "23505": permanent(duplicateProblem, findDuplicates),

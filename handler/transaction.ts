@@ -33,6 +33,9 @@ export interface ViewWork {
 const LONGEST_LOCK_WAIT_MS: Record<RefreshType, number> = { concurrent: 5_000, regular: 1_000 };
 const CONNECTION_CHECK_MS = 1_000;
 
+/** No such schema, no such relation, not of that kind: of the view itself, or of what its query uses. */
+const ABOUT_A_VIEW = new Set(["3F000", "42P01", "42809"]);
+
 export class RefreshTransaction {
   /** The view as it was found after its lock was taken, or found taken. */
   facts: ViewFacts | undefined;
@@ -211,6 +214,8 @@ export class RefreshTransaction {
       if (failure.code === "42501") return await this.refusedToOwner(failure);
       if (failure.code === "55000" && (await this.hasLostItsIndex()))
         return changedMeanwhile(this.work.view, failure.code, "the view's unique index was dropped");
+      if (ABOUT_A_VIEW.has(failure.code) && (await this.isStillThere()))
+        return classify(error, { ...context, isInsideQuery: true });
       const mayBeStandby = failure.code === "0A000" || failure.code === "25006";
       return mayBeStandby && (await isInRecovery(session)) ? takesNoWrites(context) : failure;
     } catch {
@@ -240,6 +245,11 @@ export class RefreshTransaction {
     if (awaitedOid !== undefined) return refreshInFront(session, work.share.tailMs, awaitedOid);
     if (!facts?.oid) return [];
     return blockersOfRefresh(session, work.share.tailMs, facts.oid, mode?.type ?? "regular");
+  }
+
+  /** Whether the view that was found fit for a refresh has not been dropped since. */
+  private async isStillThere(): Promise<boolean> {
+    return this.mode !== undefined && (await readFacts(this.session, this.work.view)).relkind === "m";
   }
 
   /** Whether what was found to allow a concurrent refresh went while it waited for its lock. */

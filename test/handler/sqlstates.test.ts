@@ -108,6 +108,36 @@ for (const majorVersion of [18, 15] as const) {
       assert.equal(await serversCode(failure.remedy), "22P02");
     });
 
+    it("withholds it whatever the SQLSTATE says: parsers of texts in rows, and a RAISE that has a code of its own", async () => {
+      await execute(`
+        CREATE MATERIALIZED VIEW searched AS SELECT to_tsquery('row secret' || j.name) AS q FROM jobs j WITH NO DATA;
+        CREATE MATERIALIZED VIEW named AS SELECT ('row secret' || j.name)::regclass AS r FROM jobs j WITH NO DATA;
+        CREATE FUNCTION complain(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+          RAISE EXCEPTION 'row secret%', $1 USING ERRCODE = '55000'; END $$;
+        CREATE MATERIALIZED VIEW complaining AS SELECT complain(j.name) AS c FROM jobs j WITH NO DATA`);
+      for (const [name, code] of [
+        ["searched", "42601"],
+        ["named", "42602"],
+        ["complaining", "55000"],
+      ] as const) {
+        const run = await runViews(database, [viewNamed(name)]);
+        const failure = onlyFailure(run);
+        assert.deepEqual([failure.code, failure.kind], [code, "permanent"]);
+        assert.ok(!`${failure.stack} ${run.lines.join(" ")} ${JSON.stringify(failure)}`.includes("secret"));
+        assert.equal(await serversCode(failure.remedy), code);
+      }
+    });
+
+    it("42P01: what is missing is not the view but what its query uses", async () => {
+      await execute(`CREATE TABLE gone (id integer);
+        CREATE FUNCTION count_gone() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM public.gone); END';
+        CREATE MATERIALIZED VIEW job_counts AS SELECT count_gone() AS n; DROP TABLE gone`);
+      const failure = await failureOf(viewNamed("job_counts"));
+      assert.deepEqual([failure.code, failure.kind], ["42P01", "permanent"]);
+      assert.match(failure.problem, /^the refresh failed: /);
+      assert.equal(await serversCode(failure.remedy), "42P01");
+    });
+
     it("shows at a terminal what a log withholds, and keeps it out of history", async () => {
       const run = await runViews(database, [viewNamed("cast's")], { attended: true });
       const { server, message } = onlyFailure(run);
