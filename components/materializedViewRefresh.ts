@@ -109,6 +109,7 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
     const stack: Stack = { name, args, plan, region, parent: this, tags: { ...plan.tags, ...args.tags } };
 
     warnOfSilence(stack);
+    warnOfMissingPrices(stack, cost);
     const network = createNetwork(stack);
     const logs = createLogs(stack);
     const queues = createQueues(`${name}-rule`, stack, plan.queues, args.kmsKeyArn);
@@ -190,6 +191,12 @@ function warnOfSilence({ args, plan, parent }: Stack): void {
   const { alarmEmails = [], alarmTopicArns = [] } = args;
   if (alarmEmails.length > 0 || !Array.isArray(alarmTopicArns) || alarmTopicArns.length > 0) return;
   void pulumi.log.warn("The alarms tell nobody. Set alarmEmails or alarmTopicArns.", parent);
+}
+
+function warnOfMissingPrices({ parent }: Stack, cost: pulumi.Output<CostEstimate>): void {
+  cost.apply(({ missingPrices }) => {
+    if (missingPrices !== undefined) void pulumi.log.warn(missingPrices, parent);
+  });
 }
 
 /** Where the function stands in the network, and its way to Secrets Manager, where one is asked for. */
