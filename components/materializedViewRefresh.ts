@@ -189,8 +189,11 @@ function warnOfSilence({ args, plan, parent }: Stack): void {
       );
   }
   const { alarmEmails = [], alarmTopicArns = [] } = args;
-  if (alarmEmails.length > 0 || !Array.isArray(alarmTopicArns) || alarmTopicArns.length > 0) return;
-  void pulumi.log.warn("The alarms tell nobody. Set alarmEmails or alarmTopicArns.", parent);
+  if (alarmEmails.length > 0) return;
+  pulumi.output(alarmTopicArns).apply((arns) => {
+    if (arns.length === 0)
+      void pulumi.log.warn("The alarms tell nobody. Set alarmEmails or alarmTopicArns.", parent);
+  });
 }
 
 function warnOfMissingPrices({ parent }: Stack, cost: pulumi.Output<CostEstimate>): void {
@@ -369,9 +372,10 @@ function given(
 /** The subnets, counted again where they were known only now. @throws RunError for one alone. */
 function subnetsOf({ network }: MaterializedViewRefreshArgs): pulumi.Output<string[]> {
   return pulumi.output(network.subnetIds).apply((subnetIds) => {
-    if (subnetIds.length >= 2) return subnetIds;
+    const { size } = new Set(subnetIds);
+    if (size >= 2) return subnetIds;
     throw new pulumi.RunError(
-      `network.subnetIds has ${subnetIds.length}: the loss of one zone would stop the refresh. Give two subnets in two zones.`,
+      `network.subnetIds has ${size}: the loss of one zone would stop the refresh. Give two subnets in two zones.`,
     );
   });
 }

@@ -235,9 +235,9 @@ describe("components in a program", () => {
     assert.deepEqual(names, ["one-blue-refresh-job-progress", "two-blue-refresh-job-progress"]);
   });
 
-  it("refuse one subnet, an empty name, and a topic of another region, that are known only after deployment", async () => {
+  it("refuse what can be seen to be wrong only after deployment", async () => {
     const { network } = plainArgs;
-    const subnetIds = pulumi.output(["subnet-0a1b2c3d4e5f60718"]);
+    const subnetIds = pulumi.output(["subnet-0a1b2c3d4e5f60718", "subnet-0a1b2c3d4e5f60718"]);
     await assert.rejects(
       runComponent(() => ({ network: { ...network, subnetIds } })),
       /subnetIds has 1/,
@@ -251,6 +251,14 @@ describe("components in a program", () => {
     await assert.rejects(
       runComponent(() => ({ alarmTopicArns: [topic] })),
       /own region, us-east-1, and arn:aws:sns:eu-west-1/,
+    );
+    const six = Array.from(
+      { length: 6 },
+      (_, index) => `arn:aws:sns:us-east-1:123456789012:on-call-${index}`,
+    );
+    await assert.rejects(
+      runComponent(() => ({ alarmTopicArns: pulumi.output(six) })),
+      /6 topics are given\. Give at most 5/,
     );
   });
 

@@ -31,6 +31,8 @@ export interface MockedRun<Result> {
   resources: RegisteredResource[];
   /** What the function returned, outputs replaced by their values at any depth. */
   result: pulumi.Unwrap<Result>;
+  /** Warnings, without the resource that they are about. */
+  warnings: string[];
 }
 
 /** The part of the SDK's mocks that knows of parents and dependencies, which the mocks' functions are not told. */
@@ -60,11 +62,26 @@ export async function withMocks<Result>(
   await pulumi.runtime.setMocks(mocks, project, stack, false);
   pulumi.runtime.setAllConfig(Object.fromEntries(values), secretKeys.map(qualified));
   const resources = watchRegistrations();
-  return failingWithRejections(async () => {
-    const returned = await program();
-    await pulumi.runtime.disconnect();
-    return { resources, result: await valueOf(returned) };
-  });
+  return withWarnings((warnings) =>
+    failingWithRejections(async () => {
+      const returned = await program();
+      await pulumi.runtime.disconnect();
+      return { resources, result: await valueOf(returned), warnings };
+    }),
+  );
+}
+
+/** Runs `body` with the list that warnings are added to, in place of stderr. */
+async function withWarnings<Value>(body: (warnings: string[]) => Promise<Value>): Promise<Value> {
+  const warnings: string[] = [];
+  const log: { warn: typeof pulumi.log.warn } = pulumi.log;
+  const { warn } = log;
+  log.warn = (message) => Promise.resolve(void warnings.push(message));
+  try {
+    return await body(warnings);
+  } finally {
+    log.warn = warn;
+  }
 }
 
 /** Loads a program's file as the engine would: afresh, so that what it does at its top level is done again. */
