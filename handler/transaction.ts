@@ -5,7 +5,7 @@ import { beginWithLock, readFacts, waitForLock, type ViewFacts } from "./catalog
 import type { Session } from "./connect";
 import { isInRecovery, suggestGrants, suggestIndex } from "./diagnose";
 import { classify, RefreshFailure, takesNoWrites, type FailureContext } from "./failure";
-import { insertEntry, LONGEST_HISTORY_MS, readAsOf, whyUnwritten, type KnownAsOf } from "./history";
+import { insertOutcome, LONGEST_HISTORY_MS, readAsOf, whyUnwritten, type KnownAsOf } from "./history";
 import { assertRefreshable, chooseMode, type Mode, type RefreshableFacts, type RefreshType } from "./mode";
 import { displayName, qualifiedName, quotedName } from "./names";
 import type { RefreshedView, SkippedView } from "./outcome";
@@ -165,17 +165,22 @@ export class RefreshTransaction {
     durationSeconds: number,
   ): Promise<RefreshedView> {
     const { view, runId, report } = this.work;
-    const asOf = "asOf" in time ? time.asOf : undefined;
+    const outcome: RefreshedView = {
+      view,
+      outcome: "refreshed",
+      refreshType: mode.type,
+      durationSeconds,
+      asOf: "asOf" in time ? time.asOf : undefined,
+      stalenessSeconds: undefined,
+      statistics: {},
+    };
     const reasons = [mode.reason, "unknown" in time ? `as_of is unknown: ${time.unknown}` : undefined];
-    let stalenessSeconds: number | undefined;
+    const reason = reasons.filter((each) => each !== undefined).join("; ") || undefined;
     let refusal: unknown;
     if (facts.history.mayInsert) {
       try {
-        stalenessSeconds = await insertEntry(this.session, facts.history, {
-          ...{ view, oid: facts.oid, outcome: "refreshed", refreshType: mode.type, asOf: asOf ?? null },
-          ...{ startedAt: facts.clock, durationSeconds, sqlstate: null, runId },
-          reason: reasons.filter((reason) => reason !== undefined).join("; ") || null,
-        });
+        const run = { runId, startedAt: facts.clock, durationSeconds, reason };
+        outcome.stalenessSeconds = await insertOutcome(this.session, facts, outcome, run);
       } catch (error) {
         if (this.session.lost) throw error;
         refusal = error;
@@ -186,16 +191,7 @@ export class RefreshTransaction {
       const what = `the refresh of ${displayName(view)} is done and not recorded`;
       report.note(await whyUnwritten(this.session, what, refusal));
     }
-    const { type: refreshType } = mode;
-    return {
-      view,
-      outcome: "refreshed",
-      refreshType,
-      durationSeconds,
-      asOf,
-      stalenessSeconds,
-      statistics: {},
-    };
+    return outcome;
   }
 
   /**
