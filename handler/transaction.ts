@@ -1,7 +1,8 @@
 /** One try at one view, one transaction: advisory lock, catalog, REFRESH, history row, COMMIT. */
-import { blockersOfRefresh, refreshInFront } from "./blockers";
+import { escapeLiteral } from "pg";
+import { blockersOfRefresh, LOCK_NAMESPACE, refreshInFront } from "./blockers";
 import { limitOf, setLimit, type Limit, type Share } from "./budget";
-import { beginWithLock, readFacts, waitForLock, type ViewFacts } from "./catalog";
+import { factsQuery, readFacts, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
 import { isInRecovery, suggestGrants, suggestIndex } from "./diagnose";
 import { classify, RefreshFailure, takesNoWrites, type FailureContext } from "./failure";
@@ -10,7 +11,7 @@ import { assertRefreshable, chooseMode, type Mode, type RefreshableFacts, type R
 import { displayName, qualifiedName, quotedName } from "./names";
 import type { RefreshedView, SkippedView } from "./outcome";
 import type { Report } from "./report";
-import type { ViewSettings } from "./settings";
+import type { QualifiedName, ViewSettings } from "./settings";
 
 /** One view of a run, and what the run knows by the time that its turn comes. */
 export interface ViewWork {
@@ -35,6 +36,15 @@ const CONNECTION_CHECK_MS = 1_000;
 
 /** No such schema, no such relation, not of that kind: of the view itself, or of what its query uses. */
 const ABOUT_A_VIEW = new Set(["3F000", "42P01", "42809"]);
+
+/** The other half is the view's oid, so that equal names in two schemas never wait for each other. */
+const LOCK_KEY = `(${LOCK_NAMESPACE}::bigint << 32) | c.oid::bigint`;
+
+/** No row where there is no such materialized view. */
+const tryLockQuery = (view: QualifiedName): string => `
+SELECT c.oid AS "oid", pg_catalog.pg_try_advisory_xact_lock(${LOCK_KEY}) AS "locked"
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ${escapeLiteral(view.schema)} AND c.relname = ${escapeLiteral(view.name)} AND c.relkind = 'm'`;
 
 export class RefreshTransaction {
   /** The view as it was found after its lock was taken, or found taken. */
@@ -82,6 +92,9 @@ export class RefreshTransaction {
   }
 
   /**
+   * Opens the transaction, takes the view's lock until its end or finds it taken, and reads the view's facts after
+   * that: all in one round trip.
+   *
    * The isolation level is said aloud, since a role may default to REPEATABLE READ, in which a concurrent refresh
    * fails and a plain one goes back in time; so is READ WRITE. The server looks after its client from 14 on, where the
    * platform lets it: a query whose client is gone must not run on.
@@ -94,11 +107,11 @@ export class RefreshTransaction {
       CASE WHEN pg_catalog.current_setting('client_connection_check_interval', true) IS NOT NULL
             AND pg_catalog.version() ~* '(linux|darwin|freebsd)'
            THEN pg_catalog.set_config('client_connection_check_interval', '${CONNECTION_CHECK_MS}', true) END`;
-    const { lock, facts } = await beginWithLock(
-      this.session,
-      view,
-      `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${limit}, ${watch}`,
+    const results = await this.session.results(
+      `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${limit}, ${watch}; ${tryLockQuery(view)}; ${factsQuery(view)}`,
     );
+    const lock = results.at(-2)?.rows[0] as { oid: number; locked: boolean } | undefined;
+    const facts = results.at(-1)?.rows[0] as ViewFacts;
     if (lock === undefined) return { lockedOid: null, facts };
     if (lock.locked) return { lockedOid: lock.oid, facts };
     if (!this.work.waitForLock) return { lockedOid: "taken", facts };
@@ -116,7 +129,10 @@ export class RefreshTransaction {
     await this.session.query(
       this.startStatement({ statementMs: waitMs + Math.ceil(share.tailMs) + 1, lockMs: waitMs }),
     );
-    await waitForLock(this.session, oid);
+    await this.session.query(
+      `SELECT pg_catalog.pg_advisory_xact_lock(${LOCK_KEY}) FROM (SELECT $1::pg_catalog.oid AS oid) AS c`,
+      [oid],
+    );
     this.awaitedOid = undefined;
     await this.session.query(this.startStatement(limitOf(share.statementMs(), LONGEST_LOCK_WAIT_MS.regular)));
   }
