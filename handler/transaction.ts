@@ -4,7 +4,7 @@ import { blockersOfRefresh, LOCK_NAMESPACE, refreshInFront } from "./blockers";
 import { limitOf, setLimit, type Limit, type Share } from "./budget";
 import { factsQuery, readFacts, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
-import { isInRecovery, suggestGrants, suggestIndex } from "./diagnose";
+import { suggestGrants, suggestIndex } from "./diagnose";
 import { classify, RefreshFailure, takesNoWrites, type FailureContext } from "./failure";
 import { insertOutcome, LONGEST_HISTORY_MS, readAsOf, whyUnwritten, type KnownAsOf } from "./history";
 import { assertRefreshable, chooseMode, type Mode, type RefreshableFacts, type RefreshType } from "./mode";
@@ -216,7 +216,8 @@ export class RefreshTransaction {
    * @param base what is known of any failure of the run.
    */
   async explain(error: unknown, base: FailureContext): Promise<RefreshFailure> {
-    const { session } = this;
+    const { session, mode } = this;
+    const { view } = this.work;
     const context = { ...base, ...this.known(error) };
     const failure = classify(error, context);
     if (session.lost) return failure;
@@ -224,12 +225,16 @@ export class RefreshTransaction {
       await session.query("ROLLBACK");
       if (failure.code === "55P03") return classify(error, { ...context, blockers: await this.blockers() });
       if (failure.code === "42501") return await this.refusedToOwner(failure);
-      if (failure.code === "55000" && (await this.hasLostItsIndex()))
-        return changedMeanwhile(this.work.view, failure.code, "the view's unique index was dropped");
-      if (ABOUT_A_VIEW.has(failure.code) && (await this.isStillThere()))
-        return classify(error, { ...context, isInsideQuery: true });
+      const isOfAView = ABOUT_A_VIEW.has(failure.code);
+      // A standby refuses a transaction that would write as 0A000, a feature it has not.
       const mayBeStandby = failure.code === "0A000" || failure.code === "25006";
-      return mayBeStandby && (await isInRecovery(session)) ? takesNoWrites(context) : failure;
+      if (failure.code !== "55000" && !isOfAView && !mayBeStandby) return failure;
+      const now = await readFacts(session, view);
+      if (failure.code === "55000" && mode?.type === "concurrent" && now.usableIndexes.length === 0)
+        return changedMeanwhile(view, failure.code, "the view's unique index was dropped");
+      if (isOfAView && mode !== undefined && now.relkind === "m")
+        return classify(error, { ...context, isInsideQuery: true });
+      return mayBeStandby && now.inRecovery ? takesNoWrites(context) : failure;
     } catch {
       // The connection went too; what is known already is the answer.
       return failure;
@@ -257,17 +262,6 @@ export class RefreshTransaction {
     if (awaitedOid !== undefined) return refreshInFront(session, work.share.tailMs, awaitedOid);
     if (!facts?.oid) return [];
     return blockersOfRefresh(session, work.share.tailMs, facts.oid, mode?.type ?? "regular");
-  }
-
-  /** Whether the view that was found fit for a refresh has not been dropped since. */
-  private async isStillThere(): Promise<boolean> {
-    return this.mode !== undefined && (await readFacts(this.session, this.work.view)).relkind === "m";
-  }
-
-  /** Whether what was found to allow a concurrent refresh went while it waited for its lock. */
-  private async hasLostItsIndex(): Promise<boolean> {
-    if (this.mode?.type !== "concurrent") return false;
-    return (await readFacts(this.session, this.work.view)).usableIndexes.length === 0;
   }
 
   /** A permission refused in mid-refresh is the owner's, as whom the view's query runs: names the grants he lacks. */
