@@ -37,13 +37,6 @@ export async function handler(event: unknown, context: InvocationContext): Promi
 async function reportFor(settings: HandlerSettings, context: InvocationContext): Promise<Report> {
   if (settings.logFormat === "text") return textReport((line) => void process.stdout.write(`${line}\n`));
   const { Logger } = await import("@aws-lambda-powertools/logger");
-  const logger = new Logger({
-    serviceName: "matview-refresh",
-    persistentKeys: { group: settings.group, request_id: context.awsRequestId },
-  });
-  return jsonReport({
-    info: (message, facts = {}) => logger.info(message, facts),
-    warn: (message, facts = {}) => logger.warn(message, facts),
-    error: (message, facts = {}) => logger.error(message, facts),
-  });
+  const persistentKeys = { group: settings.group, request_id: context.awsRequestId };
+  return jsonReport(new Logger({ serviceName: "matview-refresh", persistentKeys }));
 }
