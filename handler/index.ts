@@ -11,7 +11,7 @@ import { parseEnvironment } from "./parseEnvironment";
 import type { HandlerSettings } from "./settings";
 
 /** What the function uses of Lambda's context. */
-export type InvocationContext = Pick<Context, "awsRequestId" | "getRemainingTimeInMillis"> & Partial<Context>;
+type InvocationContext = Pick<Context, "awsRequestId" | "getRemainingTimeInMillis"> & Partial<Context>;
 
 /**
  * Refreshes the views the environment names, or the one of them that a manual event names.

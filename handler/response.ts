@@ -11,7 +11,7 @@ export interface RefreshResponse {
 }
 
 /** What is said of one view. */
-export interface ViewReport {
+interface ViewReport {
   success: true;
   duration_seconds: number;
   /** `skipped` where another run was refreshing the view. */

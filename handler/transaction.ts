@@ -5,11 +5,12 @@ import { limitOf, setLimit, type Limit, type Share } from "./budget";
 import { factsQuery, readFacts, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
 import { suggestGrants, suggestIndex } from "./diagnose";
-import { classify, RefreshFailure, takesNoWrites, type FailureContext } from "./failure";
+import { classify, RefreshFailure, takesNoWrites } from "./failure";
 import { insertOutcome, LONGEST_HISTORY_MS, readAsOf, whyUnwritten, type KnownAsOf } from "./history";
 import { assertRefreshable, chooseMode, type Mode, type RefreshableFacts, type RefreshType } from "./mode";
 import { displayName, qualifiedName, quotedName } from "./names";
 import type { RefreshedView, SkippedView } from "./outcome";
+import type { FailureContext } from "./remedies";
 import type { Report } from "./report";
 import type { QualifiedName, ViewSettings } from "./settings";
 
