@@ -241,9 +241,9 @@ describe("settings", () => {
       "alarms.errors.threshold",
       /missing/,
     ],
-    ["a view without a schema", { views: ["job_progress"] }, "views[0].name", /perhaps public.job_progress/],
-    ["a view that needs quotes", { views: ["public.my-view"] }, "views[0].name", /double quotes/],
-    ["a view name too long", { views: [`public.${"é".repeat(32)}`] }, "views[0].name", /64 bytes/],
+    ["a view without a schema", { views: ["job_progress"] }, "views[0]", /perhaps public.job_progress/],
+    ["a view that needs quotes", { views: ["public.my-view"] }, "views[0]", /double quotes/],
+    ["a view name too long", { views: [`public.${"é".repeat(32)}`] }, "views[0]", /64 bytes/],
     ["no views", { views: [] }, "views", /empty/],
     ["a view twice", { views: ["public.a", "PUBLIC.A"], groupName: "g" }, "views[1]", /twice/],
     ["a view without a name", { views: [{ allowBlocking: true }] }, "views[0].name", /missing/],
@@ -430,8 +430,103 @@ describe("settings", () => {
         [key],
       );
       assert.match(faults[0]?.problem ?? "", problem);
-      assert.match(faults[0]?.remedy ?? "", /^pulumi config (set|rm) /);
+      assert.match(faults[0]?.remedy ?? "", /pulumi config (set|rm) /);
       assert.notEqual(faults[0]?.limit, "");
+    });
+  }
+
+  const [first = "", second = ""] = place.network.subnetIds;
+  const subnets = (...subnetIds: string[]) => ({ network: { ...place.network, subnetIds } });
+  const remedies: [string, Record<string, unknown>, string[]][] = [
+    [
+      "too many tags",
+      { tags: Object.fromEntries(topics(46).map((_, index) => [`t${index}`, "x"])) },
+      ['take out one of the tags: pulumi config rm --path "tags.<key>"'],
+    ],
+    [
+      "variables beyond 4 KB",
+      { environment: { LARGE: "x".repeat(MOST_ENVIRONMENT_BYTES) } },
+      ['shorten variables, or take some out: pulumi config rm --path "environment.<key>"'],
+    ],
+    [
+      "views beyond 4 KB",
+      { views: manyViews, groupName: "many" },
+      ['take views out, the last one first, for a group of their own: pulumi config rm --path "views[59]"'],
+    ],
+    [
+      "a payload beyond EventBridge's",
+      { eventPayload: payload(8_193) },
+      ['shorten it, or take a part out: pulumi config rm --path "eventPayload.<key>"'],
+    ],
+    ["six topics", { alarmTopicArns: topics(6) }, ['pulumi config rm --path "alarmTopicArns[5]"']],
+    [
+      "seven topics",
+      { okActionArns: topics(7) },
+      ['pulumi config rm --path "okActionArns[6]" && pulumi config rm --path "okActionArns[5]"'],
+    ],
+    [
+      "addresses twice",
+      { alarmEmails: ["a@b.de", "a@b.de", "c@b.de", "c@b.de"] },
+      ['pulumi config rm --path "alarmEmails[3]"', 'pulumi config rm --path "alarmEmails[1]"'],
+    ],
+    [
+      "one subnet",
+      subnets(first),
+      ['pulumi config set --path "network.subnetIds[1]" "<a second subnet in another zone>"'],
+    ],
+    [
+      "one subnet twice",
+      subnets(first, first),
+      ['pulumi config set --path "network.subnetIds[1]" "<a second subnet in another zone>"'],
+    ],
+    [
+      "one subnet of three twice",
+      subnets(first, first, second),
+      ['pulumi config rm --path "network.subnetIds[1]"'],
+    ],
+    [
+      "a view that is no list",
+      { views: "reporting.sales" },
+      ['pulumi config rm views && pulumi config set --path "views[0]" reporting.sales'],
+    ],
+    [
+      "a view's parts that are no list",
+      { views: { name: "reporting.sales" } },
+      ['pulumi config rm views && pulumi config set --path "views[0].name" reporting.sales'],
+    ],
+    [
+      "an address that is no list",
+      { alarmEmails: "ops@example.com" },
+      ['pulumi config rm alarmEmails && pulumi config set --path "alarmEmails[0]" ops@example.com'],
+    ],
+    [
+      "text for tags",
+      { tags: "team=x" },
+      ['pulumi config rm tags && pulumi config set --path "tags.<key>" "<value>"'],
+    ],
+    [
+      "a view that is no JSON",
+      { views: ["{name: reporting.sales}"] },
+      ['pulumi config set --path "views[0]" "<value>"'],
+    ],
+    ["a view without a schema", { views: ["sales"] }, ['pulumi config set --path "views[0]" public.sales']],
+    [
+      "a view without quotes",
+      { views: [{ name: "reporting.my-view" }] },
+      [`pulumi config set --path "views[0].name" '"reporting"."my-view"'`],
+    ],
+    [
+      "a key mistyped beside the right one",
+      { refreshRate: "rate(5 minutes)", refreshrate: "rate(1 minute)" },
+      ["pulumi config rm refreshrate"],
+    ],
+  ];
+  for (const [title, values, expected] of remedies) {
+    it(`keeps what is right where it tells how to mend ${title}`, () => {
+      assert.deepEqual(
+        deployFaults(values).map(({ remedy }) => remedy),
+        expected,
+      );
     });
   }
 
