@@ -15,7 +15,7 @@ import {
 } from "./faults";
 import { isObject, type FaultHint } from "./readers";
 import { ruleFaults } from "./rules";
-import { SETTINGS, type SettingKey, type Settings } from "./schema";
+import { SETTINGS, type DatabaseSetting, type SettingKey, type Settings } from "./schema";
 
 const KEYS = Object.keys(SETTINGS) as SettingKey[];
 
@@ -41,6 +41,17 @@ export function parseSettings(values: Record<string, unknown>, purpose: Purpose,
   }
   if (faults.length > 0) throw new SettingsFaults(faults);
   return read as Settings;
+}
+
+/**
+ * Checks a value of `database` that was known later, as soon as it is there, as if it had been given at once.
+ * @throws SettingsFaults with what is wrong with it; an absent value is right.
+ */
+export function checkArrived(name: keyof DatabaseSetting, value: unknown): void {
+  const given = { [name]: value };
+  const { error } = SETTINGS.database.safeParse(given);
+  const faults = error?.issues.flatMap((issue) => issueFaults("database", given, issue, "component")) ?? [];
+  if (faults.length > 0) throw new SettingsFaults(faults);
 }
 
 /** One zod issue as faults; an object with several unknown keys is one issue and several faults. */

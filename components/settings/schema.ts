@@ -74,11 +74,12 @@ const identifier = later(
   }),
 );
 
-/** IAM reads `*` and `?` in the ARN of a database user as patterns. */
+/** IAM reads `*` and `?` in the ARN of a database user as patterns, and `${...}` as a variable of the policy. */
 const databaseUser = later(
-  readBy(`1 to ${LONGEST_IDENTIFIER_BYTES} bytes, without * and ?`, "matview_refresh", (value) => {
+  readBy(`1 to ${LONGEST_IDENTIFIER_BYTES} bytes, without *, ? and \${`, "matview_refresh", (value) => {
     if (typeof value !== "string" || value === "") return wrong("is not a name");
-    if (/[*?]/.test(value)) return wrong("would be read by IAM as a pattern, which more users than one fit");
+    if (/[*?]|\$\{/.test(value))
+      return wrong("would be read by IAM as a pattern or variable, which more users than one fit");
     const problem = identifierProblem(value);
     return problem === undefined ? value : wrong(problem);
   }),

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { makePlan } from "../../../components/plan/plan";
 import { SettingsFaults, type Fault, type Purpose } from "../../../components/settings/faults";
 import { readViewName, writeViewName } from "../../../components/settings/names";
-import { parseSettings } from "../../../components/settings/parseSettings";
+import { checkArrived, parseSettings } from "../../../components/settings/parseSettings";
 import { LOG_RETENTION_DAYS, MOST_ENVIRONMENT_BYTES } from "../../../components/time/limits";
 
 const place = {
@@ -574,6 +574,35 @@ describe("settings", () => {
         return true;
       },
     );
+  });
+
+  const asPatterns: ["user" | "resourceId", string][] = [
+    ["user", "*"],
+    ["user", "refresher?"],
+    ["user", "${aws:username}"],
+    ["resourceId", "*"],
+    ["resourceId", "cluster-*"],
+    ["resourceId", "db-${aws:userid}"],
+  ];
+  for (const [name, value] of asPatterns) {
+    it(`refuses ${value} as database.${name}, at once and when it is known later`, () => {
+      const faults = deployFaults({ database: { ...place.database, [name]: value } });
+      assert.deepEqual(
+        faults.map(({ key, value: quoted }) => [key, quoted]),
+        [[`database.${name}`, JSON.stringify(value)]],
+      );
+      assert.throws(
+        () => checkArrived(name, value),
+        (error: Error) => error instanceof SettingsFaults && error.faults[0]?.problem === faults[0]?.problem,
+      );
+    });
+  }
+
+  it("takes a user and a resource id that are known later, or absent", () => {
+    for (const user of [place.database.user, "a$b", undefined]) checkArrived("user", user);
+    for (const id of ["db-ABCDEFGHIJKLMNOPQRSTUVWXYZ", "prx-0123456789abcdef0"]) {
+      checkArrived("resourceId", id);
+    }
   });
 
   it("takes a proxy's ARN for its id", () => {
