@@ -84,11 +84,11 @@ export function setCommand(purpose: Purpose, key: string, example: unknown): str
     .join(" && ");
 }
 
-/** The command that takes a key away. */
-export function unsetCommand(purpose: Purpose, key: string): string {
+/** The command that takes a key away; one that the product does not know is written as it came. */
+export function unsetCommand(purpose: Purpose, key: string, isKnown = true): string {
   if (purpose === "local") return `edit Pulumi.local.yaml: remove ${CONFIG_NAMESPACE}:${key}`;
   return purpose === "component"
-    ? `in the program: remove ${key}${inPython(key)}`
+    ? `in the program: remove ${key}${isKnown ? inPython(key) : ""}`
     : `pulumi config rm ${configName(key)}`;
 }
 
@@ -118,7 +118,9 @@ export function renameCommand(purpose: Purpose, from: string, to: string, value:
 
 /** The component does not know which language called it; of those with a package, Python alone writes names another way. */
 function inPython(key: string): string {
-  const name = key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  // What stands inside these is the user's, and the same in every language.
+  const [own = key] = /^(?:environment|tags|eventPayload)\b/.exec(key) ?? [];
+  const name = own.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) + key.slice(own.length);
   return name === key ? "" : ` (${name} in Python)`;
 }
 

@@ -127,7 +127,7 @@ function unknownKeys(
         remedy:
           meant !== undefined && isFree
             ? renameCommand(purpose, path, meant, value)
-            : unsetCommand(purpose, path),
+            : unsetCommand(purpose, path, false),
       };
     });
 }

@@ -136,6 +136,27 @@ describe("settings", () => {
     assert.equal(remedy("component"), "in the program: timeoutSeconds: 60 (timeout_seconds in Python)");
   });
 
+  it("writes its own keys for Python as Python does, and the user's as they are", () => {
+    const values = {
+      environment: { AWS_REGION: "x" },
+      tags: { "aws:createdBy": "x" },
+      eventPayload: payload(8_193),
+      alarmTopicArns: topics(6),
+      network: { ...place.network, costCentre: "x" },
+      database: place.database,
+    };
+    assert.deepEqual(
+      faultsOf(values, "component").map(({ remedy }) => remedy.replace(/^.*in the program: /, "")),
+      [
+        "remove network.costCentre",
+        "remove environment.AWS_REGION",
+        'remove tags["aws:createdBy"]',
+        "remove alarmTopicArns[5] (alarm_topic_arns[5] in Python)",
+        "remove eventPayload.<key> (event_payload.<key> in Python)",
+      ],
+    );
+  });
+
   it("finds the nearest known key, inside objects too, and shows no secret", () => {
     const [top, nested, secret] = deployFaults({
       refreshrate: "rate(5 minutes)",
