@@ -114,7 +114,7 @@ function unknownKeys(
   return Object.entries(values)
     .filter(([key]) => !known.includes(key))
     .map(([key, value]) => {
-      const nearest = nearestKey(key, known);
+      const nearest = renamedKey(key, value, known) ?? nearestKey(key, known);
       const meant = nearest === undefined ? undefined : within(nearest);
       const isFree = nearest !== undefined && (given[nearest] ?? undefined) === undefined;
       const path = within(key);
@@ -132,13 +132,14 @@ function unknownKeys(
     });
 }
 
-/** Keys of earlier versions, which had one for a queue or a topic. */
-const RENAMED: Record<string, string> = { failureDestinationArn: "failureQueueArn" };
+/** What a key of earlier versions is now: they had one for a queue or a topic. */
+function renamedKey(key: string, value: unknown, known: string[]): string | undefined {
+  if (key !== "failureDestinationArn" || !known.includes("failureQueueArn")) return undefined;
+  return /^arn:[^:]*:sns:/.test(String(value)) ? "failureTopicArn" : "failureQueueArn";
+}
 
 /** The known key that differs least; none where even that has little in common. */
 function nearestKey(key: string, known: string[]): string | undefined {
-  const renamed = RENAMED[key];
-  if (renamed !== undefined && known.includes(renamed)) return renamed;
   const scored = known
     .map((candidate) => ({ candidate, edits: distance(key.toLowerCase(), candidate.toLowerCase()) }))
     .sort((a, b) => a.edits - b.edits);

@@ -136,6 +136,18 @@ describe("settings", () => {
     assert.equal(remedy("component"), "in the program: timeoutSeconds: 60 (timeout_seconds in Python)");
   });
 
+  it("knows by the ARN what the destination of earlier versions is now", () => {
+    for (const [arn, key] of [
+      ["arn:aws:sqs:us-east-1:123456789012:lost-ticks", "failureQueueArn"],
+      ["arn:aws-cn:sns:cn-north-1:123456789012:lost-ticks", "failureTopicArn"],
+    ] as const) {
+      const [fault] = deployFaults({ failureDestinationArn: arn });
+      const remedy = `pulumi config rm failureDestinationArn && pulumi config set ${key} ${arn}`;
+      assert.equal(fault?.remedy, remedy);
+      assert.deepEqual(deployFaults({ [key]: arn }), []);
+    }
+  });
+
   it("writes its own keys for Python as Python does, and the user's as they are", () => {
     const values = {
       environment: { AWS_REGION: "x" },
