@@ -245,7 +245,6 @@ export type SettingKey = keyof typeof SETTINGS;
 
 /** Every setting, checked and with its default filled in: plain values, under the keys of the stack's config. */
 export type Settings = { [Key in SettingKey]: z.output<(typeof SETTINGS)[Key]> };
-export type ViewSetting = Settings["views"][number];
 export type DatabaseSetting = Settings["database"];
 export type NetworkSetting = Settings["network"];
 export type ErrorsAlarmSetting = NonNullable<Settings["alarms"]["errors"]>;
