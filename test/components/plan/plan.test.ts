@@ -247,11 +247,7 @@ describe("plan", () => {
     const planned = plan({ views: [`public."x""; drop table jobs; --'\\"`] });
     const grants = grantsOf(planned, { name: "scanner", user: "refresher" });
     const freshnessQuery = freshnessQueryOf(planned);
-    assert.ok(
-      grants.some((grant) =>
-        grant.includes('ON "public"."x""; drop table jobs; --\'\\" TO "matview_refresher"'),
-      ),
-    );
+    assert.ok(grants.some((grant) => grant.includes(`(E'"public"."x""; drop table jobs; --''\\\\"', NULL)`)));
     assert.ok(freshnessQuery.includes(`('public', E'x"; drop table jobs; --''\\\\')`));
   });
 
