@@ -1,4 +1,4 @@
-/** A run of the deployed function on this machine, from the start of its database to the summary. */
+/** The run of the deployed function on this machine: its server, its ticks, its alarms, and the summary at the end. */
 import { join, relative } from "node:path";
 import { bundleHandler } from "../components/bundle";
 import type { Plan } from "../components/plan/plan";

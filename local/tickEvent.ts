@@ -1,3 +1,4 @@
+/** The event of a tick, as EventBridge sends it to the function or to a queue. */
 import { createHash, randomUUID } from "node:crypto";
 import type { Schedule } from "../components/time/schedule";
 

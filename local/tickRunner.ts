@@ -1,3 +1,4 @@
+/** One tick of a run, from its event to what is counted and printed. */
 import type { Plan } from "../components/plan/plan";
 import { AlarmWatch } from "./alarms";
 import { describeSeconds } from "./duration";
