@@ -198,7 +198,8 @@ BEGIN
       END IF;
     EXCEPTION WHEN OTHERS THEN
       RAISE WARNING '% was not granted and is as it was: % (SQLSTATE %). '
-        'Run this again as a superuser, or as a member of the owners of the view and of what it reads.',
+        'Put that right and run this again; for want of a right, as a superuser or a member of the owners of the view '
+        'and of what it reads.',
         wanted.view, SQLERRM, SQLSTATE;
       failed := failed || wanted.view;
     END;
@@ -221,7 +222,7 @@ const failureStatement = `DO $failures$
 BEGIN
   -- What was granted stays, unless all of this runs in one transaction.
   IF current_setting('matview_refresh.not_granted', true) <> '' THEN
-    RAISE EXCEPTION 'Not granted: %. The warnings say why; all other views are done.',
+    RAISE EXCEPTION 'Not granted: %. The warnings say why. The other views keep what they were granted.',
       current_setting('matview_refresh.not_granted');
   END IF;
 END
