@@ -1,3 +1,4 @@
+/** The plan's cost: its usage at the recorded prices. */
 import { estimateMonthlyCost, type CostEstimate } from "../cost/cost";
 import { recordedPrices } from "../cost/prices";
 import type { Plan } from "./planTypes";

@@ -5,10 +5,10 @@ import type { Plan } from "./planTypes";
 import { DAYS_PER_MONTH } from "../time/schedule";
 import type { Settings } from "../settings/schema";
 
-/** The guide's assumption: a refresh takes a second. */
+/** Assumed: a refresh takes a second. */
 const AVERAGE_DURATION_SECONDS = 1;
 
-/** The guide's figure for a cold start in a VPC. */
+/** Assumed for a cold start in a VPC. */
 const COLD_START_SECONDS = 0.5;
 
 /** Assumed: Lambda replaces a function's environment about every two hours, and drops one idle for ten minutes. */

@@ -60,7 +60,7 @@ describe("the component with what is there already", () => {
     assert.deepEqual(vpcConfig.securityGroupIds, [securityGroupId]);
   });
 
-  it("takes places and topics from other resources", async () => {
+  it("takes networks, databases and topics from other resources", async () => {
     const run = await runComponent(() => {
       const topic = new aws.sns.Topic("on-call");
       const vpc = new aws.ec2.Vpc("net", { cidrBlock: "10.0.0.0/16" });
@@ -201,7 +201,7 @@ describe("components in a program", () => {
   });
 
   it("name too many topics, known or not, or one of another region", async () => {
-    const topic = (place: string) => `arn:aws:sns:${place}:123456789012:on-call`;
+    const topic = (region: string) => `arn:aws:sns:${region}:123456789012:on-call`;
     const refused = (alarmTopicArns: pulumi.Input<string>[], problem: RegExp) =>
       assert.rejects(
         runComponent(() => ({ alarmTopicArns, alarmEmails: ["ops@example.com"] })),

@@ -20,6 +20,8 @@ export interface RegisteredResource {
   inputs: Properties;
   /** Outputs after creation. */
   outputs: Properties;
+  /** Inputs whose change is no update. */
+  ignoreChanges: string[];
   /** URNs of all resources it depends on. */
   dependencies: string[];
   /** URNs of the resources that an input's value comes from, by input. */
@@ -136,6 +138,7 @@ function registrationOf(
     parent: request.getParent(),
     inputs: request.getObject()?.toJavaScript() ?? {},
     outputs: response.getObject()?.toJavaScript() ?? {},
+    ignoreChanges: request.getIgnorechangesList(),
     dependencies: request.getDependenciesList(),
     references: Object.fromEntries(sources.filter(([, urns]) => urns.length > 0)),
   };
