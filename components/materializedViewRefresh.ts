@@ -2,7 +2,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "./args";
 import { bundleHandler } from "./bundle";
-import { checkedPlan } from "./checkedPlan";
+import { checkedPlan, refusingFaults, runError } from "./checkedPlan";
 import { pricedLines, unpricedLines, type CostEstimate } from "./cost/cost";
 import { partitionOf } from "./plan/arnTemplates";
 import { dashboardBody, dashboardUrl } from "./plan/dashboardPlan";
@@ -30,6 +30,7 @@ import { createRole, givenRole, policyDocument, type ArnValues, type FunctionRol
 import type { Scope } from "./resources/scope";
 import { createQueues, createTicks, type DelayQueue } from "./resources/ticks";
 import { functionEnvironment } from "./settings/environment";
+import { checkArrived } from "./settings/parseSettings";
 
 /** What a month costs, in US dollars, to the cent. */
 export interface MonthlyCost {
@@ -172,7 +173,7 @@ interface Stack extends Scope {
 function regionOf(given: string | undefined, parent: pulumi.Resource): pulumi.Output<string> {
   return aws.getRegionOutput({}, { parent }).region.apply((region) => {
     if (given === undefined || given === region) return region;
-    throw new pulumi.RunError(
+    throw runError(
       `region is "${given}", and the component's provider is in ${region}. Leave region out, or give the component ` +
         `a provider of ${given}: { provider: new aws.Provider("${given}", { region: "${given}" }) }.`,
     );
@@ -362,10 +363,10 @@ function given(
   const value = database[key];
   if (value === undefined) return undefined;
   return pulumi.output(value).apply((text: string | null | undefined) => {
-    if (typeof text === "string" && text !== "") return text;
-    throw new pulumi.RunError(
-      `database.${key} is empty: the resource that it was to come from has no such value.`,
-    );
+    if (typeof text !== "string" || text === "")
+      throw runError(`database.${key} is empty: the resource that it was to come from has no such value.`);
+    refusingFaults(() => checkArrived(key, text));
+    return text;
   });
 }
 
@@ -374,7 +375,7 @@ function subnetsOf({ network }: MaterializedViewRefreshArgs): pulumi.Output<stri
   return pulumi.output(network.subnetIds).apply((subnetIds) => {
     const { size } = new Set(subnetIds);
     if (size >= 2) return subnetIds;
-    throw new pulumi.RunError(
+    throw runError(
       `network.subnetIds has ${size}: the loss of one zone would stop the refresh. Give two subnets in two zones.`,
     );
   });

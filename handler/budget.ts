@@ -76,7 +76,11 @@ export function shareMs(leftMs: number, ownNeedMs: number, otherNeedsMs: number[
     if (need > mostMs) break;
     unclaimedMs -= need;
   }
-  return otherNeedsMs.reduce((left, need) => left - Math.min(need, mostMs), leftMs);
+  // Rounding may leave a little less than nothing.
+  return Math.max(
+    0,
+    otherNeedsMs.reduce((left, need) => left - Math.min(need, mostMs), leftMs),
+  );
 }
 
 /** The bounds of one statement, in whole milliseconds. */

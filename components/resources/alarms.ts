@@ -1,6 +1,7 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "../args";
+import { runError } from "../checkedPlan";
 import type { AlarmPlan } from "../plan/planTypes";
 import { MOST_ALARM_ACTIONS } from "../time/limits";
 import type { Scope } from "./scope";
@@ -50,14 +51,14 @@ export function createAlarmActions(
  */
 function actionsOf(arns: string[], region: string, most: number): string[] {
   if (arns.length > most) {
-    throw new pulumi.RunError(
+    throw runError(
       `An alarm tells at most ${MOST_ALARM_ACTIONS}, the topic of alarmEmails included, and ${arns.length} topics are ` +
         `given. Give at most ${most}.`,
     );
   }
   const elsewhere = arns.find((arn) => (arn.split(":")[3] ?? region) !== region);
   if (elsewhere === undefined) return arns;
-  throw new pulumi.RunError(
+  throw runError(
     `Alarms tell only what is in their own region, ${region}, and ${elsewhere} is not. Give a topic of ${region}.`,
   );
 }
