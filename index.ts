@@ -1,18 +1,12 @@
-import * as pulumi from "@pulumi/pulumi";
-import { inCents, MaterializedViewRefresh } from "./components/materializedViewRefresh";
-import { estimateOf } from "./components/plan/estimate";
-import { makePlan } from "./components/plan/plan";
+import { MaterializedViewRefresh } from "./components/materializedViewRefresh";
 import { stackRegion, stackSettings } from "./components/stackSettings";
 import { createPlaces } from "./sandbox/places";
 
-const plan = makePlan(stackSettings());
-const region = stackRegion();
-const cost = estimateOf(plan, region);
-if (cost.missingPrices !== undefined) void pulumi.log.warn(cost.missingPrices);
-const places = createPlaces(plan, region);
+const settings = stackSettings();
+const places = createPlaces(settings, stackRegion());
 const refresh = new MaterializedViewRefresh(
-  plan.names.base,
-  { ...plan.settings, database: places.database, network: places.network },
+  places.name,
+  { ...settings, database: places.database, network: places.network },
   { dependsOn: places.ready },
 );
 
@@ -32,7 +26,7 @@ export const schedule = refresh.schedule;
 export const worstStalenessByDesignSeconds = refresh.worstStalenessByDesignSeconds;
 export const maxStalenessSeconds = refresh.maxStalenessSeconds;
 /** Of the whole stack: a database that is made with it is not the component's. */
-export const monthlyCost = inCents(cost);
+export const monthlyCost = refresh.monthlyCost.apply(places.withDatabase);
 export const verification = refresh.verification;
 export const grants = refresh.grants;
 export const freshnessQuery = refresh.freshnessQuery;

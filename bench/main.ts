@@ -1,4 +1,4 @@
-/** What the quoted figures come from: `npm run bench -- overhead`, `readers` and `alarms`. */
+/** The measurements behind docs/figures.md, a file each: `npm run bench -- overhead`, `readers` and `alarms`. */
 import { Command, InvalidArgumentError } from "commander";
 import { alarms } from "./alarms";
 import { overhead, type OverheadOptions } from "./overhead";

@@ -1,4 +1,4 @@
-/** The product's one command; `npm start`, `npm run refresh`, `migrate`, `cost` and `prices` are its subcommands. */
+/** The product's one command, a file for each subcommand: `start`, `refresh`, `migrate`, `cost` and `prices`. */
 import { Command } from "commander";
 import { costCommand } from "./cost";
 import { migrateCommand } from "./migrate";

@@ -37,7 +37,9 @@ const longestRunMilliseconds = 24 * 60 * 60 * 1000;
 /** The `migrate` subcommand. It exits with 0 when all is applied, 1 when something failed, 2 for bad usage. */
 export function migrateCommand(): Command {
   return new Command("migrate")
-    .description("apply the database migrations that are pending")
+    .description(
+      "apply the database migrations that are pending: the product's, and the scanner's tables and view (a demo)",
+    )
     .argument(
       "[file]",
       "apply this one alone; one that is applied is run again with those that stand on it: 002_optimize_for_scale.sql",
@@ -57,7 +59,9 @@ export function migrateCommand(): Command {
 
 const environmentHelp = `
 The database comes from the environment, as for refresh: RDS_PROXY_ENDPOINT with RDS_USERNAME and RDS_PASSWORD, or
-DATABASE_URL, or PGHOST and its like.`;
+DATABASE_URL, or PGHOST and its like.
+
+With views of your own, --product or --stack leaves the scanner out.`;
 
 async function run(file: string | undefined, options: Options): Promise<number> {
   if (file !== undefined && options.status) {

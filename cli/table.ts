@@ -1,3 +1,4 @@
+/** Tables as the commands print them. */
 import Table from "cli-table3";
 
 /** How a table is drawn. */

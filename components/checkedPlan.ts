@@ -25,12 +25,21 @@ export function checkedPlan(name: string, args: MaterializedViewRefreshArgs): Pl
   );
 }
 
+/**
+ * The one kind of error that Pulumi prints without a stack trace. It has none either: Node 20 takes 15 seconds to
+ * colour a stack with a file right below a scope (`node_modules/@pulumi/output.ts`), as Pulumi has it done for each
+ * error in an `apply`.
+ */
+export function runError(message: string): pulumi.RunError {
+  return Object.assign(new pulumi.RunError(message), { stack: "" });
+}
+
 /** Runs a check; turns its faults into the one kind of error that Pulumi prints without a stack trace. */
 export function refusingFaults<T>(check: () => T): T {
   try {
     return check();
   } catch (error) {
-    if (error instanceof SettingsFaults) throw new pulumi.RunError(error.message);
+    if (error instanceof SettingsFaults) throw runError(error.message);
     throw error;
   }
 }

@@ -2,7 +2,7 @@ import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "./args";
 import { bundleHandler } from "./bundle";
-import { checkedPlan } from "./checkedPlan";
+import { checkedPlan, refusingFaults, runError } from "./checkedPlan";
 import { pricedLines, unpricedLines, type CostEstimate } from "./cost/cost";
 import { partitionOf } from "./plan/arnTemplates";
 import { dashboardBody, dashboardUrl } from "./plan/dashboardPlan";
@@ -30,6 +30,7 @@ import { createRole, givenRole, policyDocument, type ArnValues, type FunctionRol
 import type { Scope } from "./resources/scope";
 import { createQueues, createTicks, type DelayQueue } from "./resources/ticks";
 import { functionEnvironment } from "./settings/environment";
+import { checkArrived } from "./settings/parseSettings";
 
 /** What a month costs, in US dollars, to the cent. */
 export interface MonthlyCost {
@@ -109,6 +110,7 @@ export class MaterializedViewRefresh extends pulumi.ComponentResource {
     const stack: Stack = { name, args, plan, region, parent: this, tags: { ...plan.tags, ...args.tags } };
 
     warnOfSilence(stack);
+    warnOfMissingPrices(stack, cost);
     const network = createNetwork(stack);
     const logs = createLogs(stack);
     const queues = createQueues(`${name}-rule`, stack, plan.queues, args.kmsKeyArn);
@@ -171,7 +173,7 @@ interface Stack extends Scope {
 function regionOf(given: string | undefined, parent: pulumi.Resource): pulumi.Output<string> {
   return aws.getRegionOutput({}, { parent }).region.apply((region) => {
     if (given === undefined || given === region) return region;
-    throw new pulumi.RunError(
+    throw runError(
       `region is "${given}", and the component's provider is in ${region}. Leave region out, or give the component ` +
         `a provider of ${given}: { provider: new aws.Provider("${given}", { region: "${given}" }) }.`,
     );
@@ -188,8 +190,17 @@ function warnOfSilence({ args, plan, parent }: Stack): void {
       );
   }
   const { alarmEmails = [], alarmTopicArns = [] } = args;
-  if (alarmEmails.length > 0 || !Array.isArray(alarmTopicArns) || alarmTopicArns.length > 0) return;
-  void pulumi.log.warn("The alarms tell nobody. Set alarmEmails or alarmTopicArns.", parent);
+  if (alarmEmails.length > 0) return;
+  pulumi.output(alarmTopicArns).apply((arns) => {
+    if (arns.length === 0)
+      void pulumi.log.warn("The alarms tell nobody. Set alarmEmails or alarmTopicArns.", parent);
+  });
+}
+
+function warnOfMissingPrices({ parent }: Stack, cost: pulumi.Output<CostEstimate>): void {
+  cost.apply(({ missingPrices }) => {
+    if (missingPrices !== undefined) void pulumi.log.warn(missingPrices, parent);
+  });
 }
 
 /** Where the function stands in the network, and its way to Secrets Manager, where one is asked for. */
@@ -352,19 +363,20 @@ function given(
   const value = database[key];
   if (value === undefined) return undefined;
   return pulumi.output(value).apply((text: string | null | undefined) => {
-    if (typeof text === "string" && text !== "") return text;
-    throw new pulumi.RunError(
-      `database.${key} is empty: the resource that it was to come from has no such value.`,
-    );
+    if (typeof text !== "string" || text === "")
+      throw runError(`database.${key} is empty: the resource that it was to come from has no such value.`);
+    refusingFaults(() => checkArrived(key, text));
+    return text;
   });
 }
 
 /** The subnets, counted again where they were known only now. @throws RunError for one alone. */
 function subnetsOf({ network }: MaterializedViewRefreshArgs): pulumi.Output<string[]> {
   return pulumi.output(network.subnetIds).apply((subnetIds) => {
-    if (subnetIds.length >= 2) return subnetIds;
-    throw new pulumi.RunError(
-      `network.subnetIds has ${subnetIds.length}: the loss of one zone would stop the refresh. Give two subnets in two zones.`,
+    const { size } = new Set(subnetIds);
+    if (size >= 2) return subnetIds;
+    throw runError(
+      `network.subnetIds has ${size}: the loss of one zone would stop the refresh. Give two subnets in two zones.`,
     );
   });
 }

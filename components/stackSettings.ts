@@ -108,14 +108,32 @@ function secretFault(key: string, value: string): Fault {
   };
 }
 
+/** Settings with a name like a secret's, which hold none. */
+const NO_SECRET = /^secret(?:Arn|KmsKeyArn|sEndpoint)$/;
+
 /** Takes nothing away but what looks like a secret: the rest of an object is worth keeping. */
 function secretRemedy(key: string, value: string): string {
-  if (!value.startsWith("{") && !value.startsWith("[")) {
+  const parts = partsOf(value);
+  if (parts === undefined) {
     return `pulumi config set --plaintext ${key} <value>, or ${unsetCommand("deploy", key)}`;
   }
-  const paths = scalars(key, JSON.parse(value) as unknown).map(([path]) => path);
-  const suspects = paths.filter((path) => SECRET_KEY.test(path.slice(path.lastIndexOf(".") + 1)));
-  return suspects.length > 0
-    ? suspects.map((path) => unsetCommand("deploy", path)).join(" && ")
-    : `pulumi config set --plaintext --path ${paths[0] ?? key} <value>, for the value that is encrypted`;
+  const suspects = scalars(key, parts)
+    .map(([path]) => path)
+    .filter((path) => {
+      const name = path.slice(path.lastIndexOf(".") + 1);
+      return SECRET_KEY.test(name) && !NO_SECRET.test(name);
+    });
+  if (suspects.length > 0) return suspects.map((path) => unsetCommand("deploy", path)).join(" && ");
+  const path = Array.isArray(parts) ? `${key}[<index>]` : `${key}.<key>`;
+  return `pulumi config set --plaintext --path "${path}" <value>, for the value that is encrypted`;
+}
+
+/** The object or list that the value is as JSON; the error of reading another would quote it. */
+function partsOf(value: string): object | undefined {
+  try {
+    const parts = JSON.parse(value) as unknown;
+    return typeof parts === "object" && parts !== null ? parts : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,7 +1,10 @@
 /** Who stands in the way of a refresh: asked of pg_locks once a wait for a lock has been given up. */
 import { escapeLiteral } from "pg";
-import { LOCK_NAMESPACE, READS } from "./catalog";
+import { READS } from "./catalog";
 import type { Session } from "./connect";
+
+/** Of the two halves of a view's advisory lock, the first ("mvrf"); shown in pg_locks as classid. */
+export const LOCK_NAMESPACE = 0x6d767266;
 
 /** A session, or a prepared transaction, whose lock conflicts with the one that was waited for. Holds no row data. */
 export interface Blocker {

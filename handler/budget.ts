@@ -1,16 +1,19 @@
 /** A run's time as one concept: the run has a budget, every view a share of it, every statement a limit of its own. */
-import { statementMarginMs } from "./timeouts";
+
+/** What is kept back at the end of a run at the most, and of a short run only this share. */
+const LONGEST_MARGIN_MS = 2_000;
+const MARGIN_SHARE = 0.05;
 
 /**
  * Counts down on a monotonic clock. A margin at the end is kept for what must follow the work: the rollback, the
  * history row of a failure, the metrics. A Lambda that is killed reports nothing.
  */
 export class Budget {
-  readonly marginMs: number;
+  private readonly marginMs: number;
   private readonly endsAtMs: number;
 
   constructor(readonly totalMs: number) {
-    this.marginMs = statementMarginMs(totalMs);
+    this.marginMs = Math.min(LONGEST_MARGIN_MS, totalMs * MARGIN_SHARE);
     this.endsAtMs = performance.now() + totalMs;
   }
 
@@ -73,7 +76,11 @@ export function shareMs(leftMs: number, ownNeedMs: number, otherNeedsMs: number[
     if (need > mostMs) break;
     unclaimedMs -= need;
   }
-  return otherNeedsMs.reduce((left, need) => left - Math.min(need, mostMs), leftMs);
+  // Rounding may leave a little less than nothing.
+  return Math.max(
+    0,
+    otherNeedsMs.reduce((left, need) => left - Math.min(need, mostMs), leftMs),
+  );
 }
 
 /** The bounds of one statement, in whole milliseconds. */

@@ -1,7 +1,6 @@
 /** What PostgreSQL says of a view, asked before anything is tried. */
 import { escapeLiteral } from "pg";
 import type { Session } from "./connect";
-import { quotedName } from "./names";
 import type { QualifiedName, ViewSettings } from "./settings";
 
 /** What may be done with `public.matview_refresh_history`. */
@@ -105,8 +104,8 @@ const SOURCES = `
 const literalOrNull = (text: string | undefined): string =>
   text === undefined ? "NULL" : escapeLiteral(text);
 
-/** The query for {@link ViewFacts}, without parameters, so that it can travel together with other statements. */
-const factsQuery = (view: ViewSettings): string => `
+/** The query for {@link ViewFacts}: one row, without parameters, so that it can travel with other statements. */
+export const factsQuery = (view: ViewSettings): string => `
 WITH history AS (${HISTORY_OID}), statistics AS (
   SELECT c.oid
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -135,9 +134,9 @@ SELECT n.oid IS NOT NULL AS "schemaExists",
        ${privilege("c", "SELECT")} AND coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE'), false)
          AS "viewReadable",
        ${privilege("statistics", "SELECT")} AS "statisticsReadable",
-       ${privilege("history", "INSERT")} AS "mayInsert",
-       ${privilege("history", "SELECT")} AS "maySelect",
-       ${privilege("history", "DELETE")} AS "mayDelete",
+       pg_catalog.json_build_object('mayInsert', ${privilege("history", "INSERT")},
+                                    'maySelect', ${privilege("history", "SELECT")},
+                                    'mayDelete', ${privilege("history", "DELETE")}) AS "history",
        ${SOURCES} AS "sources",
        pg_catalog.pg_is_in_recovery() AS "inRecovery",
        ${isoTime("pg_catalog.clock_timestamp()")} AS "clock"
@@ -151,52 +150,6 @@ SELECT n.oid IS NOT NULL AS "schemaExists",
 
 /** Facts of one view as the current statement's snapshot shows them. Works in a transaction and outside one. */
 export async function readFacts(session: Session, view: ViewSettings): Promise<ViewFacts> {
-  return factsIn(view, await session.query<FactsRow>(factsQuery(view)));
-}
-
-type FactsRow = Omit<ViewFacts, "history"> & HistoryAccess;
-
-function factsIn(view: ViewSettings, [row]: FactsRow[]): ViewFacts {
-  if (row === undefined) throw new Error(`the catalog gave no answer about ${quotedName(view)}`);
-  const { mayInsert, maySelect, mayDelete, ...facts } = row;
-  return { ...facts, history: { mayInsert, maySelect, mayDelete } };
-}
-
-/** An advisory key of two halves, shown in pg_locks as classid and objid: ours ("mvrf"), and the view's oid. */
-export const LOCK_NAMESPACE = 0x6d767266;
-const LOCK_KEY = `(${LOCK_NAMESPACE}::bigint << 32) | c.oid::bigint`;
-
-const tryLockQuery = (view: QualifiedName): string => `
-SELECT c.oid AS "oid", pg_catalog.pg_try_advisory_xact_lock(${LOCK_KEY}) AS "locked"
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = ${escapeLiteral(view.schema)} AND c.relname = ${escapeLiteral(view.name)} AND c.relkind = 'm'`;
-
-/** What {@link beginWithLock} found. */
-export interface Begun {
-  /** Undefined when there is no such materialized view. */
-  lock: { oid: number; locked: boolean } | undefined;
-  /** Read after the lock was taken. */
-  facts: ViewFacts;
-}
-
-/**
- * Opens a transaction, takes the view's lock until its end or finds it taken, and reads the view's facts: all in one
- * round trip. The lock belongs to the view's oid, so equal names in two schemas never wait for each other.
- * @param begin BEGIN and what is to be set before anything else.
- */
-export async function beginWithLock(session: Session, view: ViewSettings, begin: string): Promise<Begun> {
-  const results = await session.results(`${begin}; ${tryLockQuery(view)}; ${factsQuery(view)}`);
-  const [lock, facts] = results.slice(-2);
-  return {
-    lock: lock?.rows[0] as Begun["lock"],
-    facts: factsIn(view, (facts?.rows ?? []) as FactsRow[]),
-  };
-}
-
-/** Waits for the lock of a view that {@link beginWithLock} found taken, as long as statement_timeout lets it. */
-export async function waitForLock(session: Session, oid: number): Promise<void> {
-  await session.query(
-    `SELECT pg_catalog.pg_advisory_xact_lock(${LOCK_KEY}) FROM (SELECT $1::pg_catalog.oid AS oid) AS c`,
-    [oid],
-  );
+  const [facts] = await session.query<ViewFacts>(factsQuery(view));
+  return facts as ViewFacts;
 }

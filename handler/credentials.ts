@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import * as z from "zod/mini";
 import type { DatabaseSettings } from "./settings";
 
-export interface Credentials {
+interface Credentials {
   user: string;
   password: string;
 }

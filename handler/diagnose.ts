@@ -4,17 +4,6 @@ import { INDEX_COLUMNS, READS, USABLE_INDEX } from "./catalog";
 import type { Session } from "./connect";
 import type { RefreshableFacts } from "./mode";
 
-/**
- * Whether the server is a standby. It refuses a transaction that would write as 0A000, a feature it has not, which
- * says as little as it says of a view.
- */
-export async function isInRecovery(session: Session): Promise<boolean> {
-  const [row] = await session.query<{ inRecovery: boolean }>(
-    'SELECT pg_catalog.pg_is_in_recovery() AS "inRecovery"',
-  );
-  return row?.inRecovery === true;
-}
-
 const COLUMN_CANDIDATES = `
 SELECT coalesce(
          (SELECT ${INDEX_COLUMNS} FROM pg_catalog.pg_index i

@@ -4,7 +4,7 @@ import { chooseView } from "./names";
 import type { ViewSettings } from "./settings";
 
 /** A scheduled run skips a view that is being refreshed; a manual one waits for it. */
-export interface Trigger {
+interface Trigger {
   kind: "scheduled" | "manual";
   views: ViewSettings[];
 }

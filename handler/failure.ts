@@ -10,17 +10,15 @@ import {
   type Rule,
 } from "./remedies";
 
-export type { FailureContext, FailureKind } from "./remedies";
-
 /** The server's own words. They may quote a row: for a terminal, never for a log or a table. */
-export interface ServerWords {
+interface ServerWords {
   message: string;
   detail?: string | undefined;
   hint?: string | undefined;
 }
 
 /** The parts of a failure, none of which holds a password or a token, and none but `server` a row's value. */
-export interface FailureParts {
+interface FailureParts {
   kind: FailureKind;
   /** SQLSTATE, or the errno or TLS code where the server never spoke. */
   code: string;

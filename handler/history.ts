@@ -5,30 +5,22 @@
 import { blockersOfWriting, heldBy } from "./blockers";
 import { HISTORY_TABLE, isoTime, readFacts, type HistoryAccess, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
-import type { RefreshType } from "./mode";
 import { displayName, nameRows, qualifiedName } from "./names";
-import type { FailedView, SkippedView } from "./outcome";
+import type { FailedView, SkippedView, ViewOutcome } from "./outcome";
 import type { Report } from "./report";
 import type { QualifiedName } from "./settings";
 
 /** The most that one statement about history may take; half of it at the most may be a wait for a lock. */
 export const LONGEST_HISTORY_MS = 1_000;
 
-/** One row of matview_refresh_history. Times are ISO 8601 text from the database's own clock. */
-export interface HistoryEntry {
-  view: QualifiedName;
-  oid: number | null;
-  outcome: "refreshed" | "skipped" | "failed";
-  refreshType: RefreshType | null;
-  /** The time the data is of; null unless refreshed, and where a source has no known time. */
-  asOf: string | null;
-  /** Null where the server's clock was never read: the row then starts when it is written. */
-  startedAt: string | null;
-  durationSeconds: number;
-  sqlstate: string | null;
-  /** Why it was skipped, failed or not concurrent, or why `asOf` is unknown; never with a row's value. */
-  reason: string | null;
+/** What a row says beside the outcome of its view. */
+interface Circumstances {
   runId: string;
+  /** ISO 8601 text; undefined where the server's clock was never read: the row then starts when it is written. */
+  startedAt: string | undefined;
+  durationSeconds: number;
+  /** Why it was skipped, failed or not concurrent, or why `asOf` is unknown; never with a row's value. */
+  reason: string | undefined;
 }
 
 const LAST_AS_OF = `
@@ -37,14 +29,18 @@ const LAST_AS_OF = `
   ORDER BY before.id DESC LIMIT 1)`;
 
 /**
- * Writes a row.
+ * Writes a row of matview_refresh_history, by the database's own clock.
  * @returns seconds since the time of the data that readers saw before this row; undefined where it is not known.
  */
-export async function insertEntry(
+export async function insertOutcome(
   session: Session,
-  access: HistoryAccess,
-  entry: HistoryEntry,
+  { oid, history }: ViewFacts,
+  outcome: ViewOutcome,
+  { runId, startedAt, durationSeconds, reason }: Circumstances,
 ): Promise<number | undefined> {
+  const { schema, name } = outcome.view;
+  const refreshed = outcome.outcome === "refreshed" ? outcome : undefined;
+  const sqlstate = outcome.outcome === "failed" ? outcome.failure.sqlstate : undefined;
   const staleness = `extract(epoch FROM pg_catalog.clock_timestamp() - ${LAST_AS_OF})::double precision`;
   const [row] = await session.query<{ stalenessSeconds: number | null }>(
     `INSERT INTO ${HISTORY_TABLE}
@@ -52,10 +48,10 @@ export async function insertEntry(
         sqlstate, reason, run_id)
      VALUES ($1, $2, $3, $4, $5, $6::timestamptz, coalesce($7::timestamptz, pg_catalog.clock_timestamp()),
              pg_catalog.clock_timestamp(), $8, $9, $10, $11)
-     ${access.maySelect ? `RETURNING ${staleness} AS "stalenessSeconds"` : ""}`,
+     ${history.maySelect ? `RETURNING ${staleness} AS "stalenessSeconds"` : ""}`,
     [
-      ...[entry.view.schema, entry.view.name, entry.oid, entry.outcome, entry.refreshType, entry.asOf],
-      ...[entry.startedAt, entry.durationSeconds, entry.sqlstate, entry.reason, entry.runId],
+      ...[schema, name, oid, outcome.outcome, refreshed?.refreshType, refreshed?.asOf],
+      ...[startedAt, durationSeconds, sqlstate, reason, runId],
     ],
   );
   return row?.stalenessSeconds ?? undefined;
@@ -74,23 +70,12 @@ export async function recordUnrefreshed(
   run: { runId: string; facts: ViewFacts | undefined; durationSeconds: number },
 ): Promise<number | undefined> {
   const { view } = outcome;
-  const isFailure = outcome.outcome === "failed";
+  const reason = outcome.outcome === "failed" ? outcome.failure.problem : outcome.reason;
   try {
     return await session.within(LONGEST_HISTORY_MS, async () => {
       const facts = run.facts ?? (await readFacts(session, view));
       if (!facts.history.mayInsert) return undefined;
-      return insertEntry(session, facts.history, {
-        view,
-        oid: facts.oid,
-        outcome: outcome.outcome,
-        refreshType: null,
-        asOf: null,
-        startedAt: run.facts?.clock ?? null,
-        durationSeconds: run.durationSeconds,
-        sqlstate: isFailure ? outcome.failure.sqlstate : null,
-        reason: isFailure ? outcome.failure.problem : outcome.reason,
-        runId: run.runId,
-      });
+      return insertOutcome(session, facts, outcome, { ...run, startedAt: run.facts?.clock, reason });
     });
   } catch (error) {
     report.note(

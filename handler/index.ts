@@ -1,4 +1,14 @@
-/** The Lambda function: environment and event in, response out, failures thrown. */
+/**
+ * The Lambda function: environment and event in, response out, failures thrown. Read the folder in this order:
+ * - `settings`, `parseEnvironment`, `event`: what the function is told, and which views an event asks for.
+ * - `budget`: the run's time, each view's share of it, and the limit of each statement.
+ * - `session`, over `connect`, `credentials`, `tls`: the run's connection, opened again when lost, and what is retried.
+ * - `run`, over `order`: the views one after the other, sources first; `refreshView`: one view's turn and its tries.
+ * - `transaction`: one try, one transaction; over `catalog` (what the server says of a view), `mode` (which refresh
+ *   that allows), `blockers` and `diagnose` (asked when something is wrong). `preview` asks the same, changing nothing.
+ * - `outcome`: what a view came to; `failure` and `remedies`: what failed, whether another try helps, and what to do.
+ * - `history`, `statistics`, `report`, `metrics`: where that is told; `response`: what is answered, or thrown.
+ */
 import type { Context } from "aws-lambda";
 import { Budget } from "./budget";
 import { connectorFor } from "./connect";
@@ -11,7 +21,7 @@ import { parseEnvironment } from "./parseEnvironment";
 import type { HandlerSettings } from "./settings";
 
 /** What the function uses of Lambda's context. */
-export type InvocationContext = Pick<Context, "awsRequestId" | "getRemainingTimeInMillis"> & Partial<Context>;
+type InvocationContext = Pick<Context, "awsRequestId" | "getRemainingTimeInMillis"> & Partial<Context>;
 
 /**
  * Refreshes the views the environment names, or the one of them that a manual event names.
@@ -37,13 +47,6 @@ export async function handler(event: unknown, context: InvocationContext): Promi
 async function reportFor(settings: HandlerSettings, context: InvocationContext): Promise<Report> {
   if (settings.logFormat === "text") return textReport((line) => void process.stdout.write(`${line}\n`));
   const { Logger } = await import("@aws-lambda-powertools/logger");
-  const logger = new Logger({
-    serviceName: "matview-refresh",
-    persistentKeys: { group: settings.group, request_id: context.awsRequestId },
-  });
-  return jsonReport({
-    info: (message, facts = {}) => logger.info(message, facts),
-    warn: (message, facts = {}) => logger.warn(message, facts),
-    error: (message, facts = {}) => logger.error(message, facts),
-  });
+  const persistentKeys = { group: settings.group, request_id: context.awsRequestId };
+  return jsonReport(new Logger({ serviceName: "matview-refresh", persistentKeys }));
 }

@@ -35,7 +35,7 @@ SELECT coalesce((
          AS "mayReadHistory"`;
 
 /** Who reads whom among the views of a run, and whether the role may read what history knows of them. */
-export interface Dependencies {
+interface Dependencies {
   /** Indirect ones too. Views that do not exist have none. */
   dependencies: Dependency[];
   mayReadHistory: boolean;

@@ -11,7 +11,7 @@ import type { FailedView } from "./outcome";
 import type { ViewSettings } from "./settings";
 
 /** The refresh one view would get. */
-export interface Preview {
+interface Preview {
   view: ViewSettings;
   outcome: "planned";
   mode: Mode;

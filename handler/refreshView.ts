@@ -22,7 +22,7 @@ export interface PutOffView {
 }
 
 /** What is fixed for the view; its share of the time is measured when a try begins. */
-export interface Turn extends Omit<ViewWork, "share"> {
+interface Turn extends Omit<ViewWork, "share"> {
   budget: Budget;
   takeShare(): Share;
   /** Whether others, which do not read this view, wait for their turn. */

@@ -1,4 +1,5 @@
-/** What a run says while it goes: the guide's lines, or the same facts as structured JSON. */
+/** What a run says while it goes: lines for people, or the same facts as structured JSON. */
+import type { Logger } from "@aws-lambda-powertools/logger";
 import type { RefreshFailure } from "./failure";
 import { displayName, qualifiedName } from "./names";
 import type { Statistics, ViewOutcome } from "./outcome";
@@ -82,7 +83,7 @@ function serverLines({ server, problem }: RefreshFailure): string[] {
 }
 
 /**
- * The guide's log, a line to each call of `write`; continuation lines are indented and have no time. Tries that fail
+ * A log for people to read, a line to each call of `write`; continuation lines are indented and have no time. Tries that fail
  * one after the other for one reason give it once.
  */
 export function textReport(write: (line: string) => void): Report {
@@ -123,15 +124,8 @@ export function textReport(write: (line: string) => void): Report {
   };
 }
 
-/** What is used of the Powertools logger. */
-export interface StructuredLogger {
-  info(message: string, facts?: Record<string, unknown>): void;
-  warn(message: string, facts?: Record<string, unknown>): void;
-  error(message: string, facts?: Record<string, unknown>): void;
-}
-
 /** The same facts as one JSON object a line. */
-export function jsonReport(logger: StructuredLogger): Report {
+export function jsonReport(logger: Pick<Logger, "info" | "warn" | "error">): Report {
   const of = (view: QualifiedName): { view: string } => ({ view: qualifiedName(view) });
   return {
     connecting: () => logger.info("Connecting to database"),

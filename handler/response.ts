@@ -1,7 +1,8 @@
 /** What an invocation answers, or throws. */
 import { RefreshFailure } from "./failure";
+import type { RefreshType } from "./mode";
 import { qualifiedName } from "./names";
-import type { FailedView, Statistics, ViewOutcome } from "./outcome";
+import type { FailedView, RefreshedView, SkippedView, Statistics, ViewOutcome } from "./outcome";
 
 /** The response of a run without failures. `body` is JSON text: {@link ResponseBody}. */
 export interface RefreshResponse {
@@ -9,14 +10,12 @@ export interface RefreshResponse {
   body: string;
 }
 
-/** `skipped` where another run was refreshing the view. */
-export type ReportedType = "concurrent" | "regular" | "skipped";
-
 /** What is said of one view. */
-export interface ViewReport {
+interface ViewReport {
   success: true;
   duration_seconds: number;
-  refresh_type: ReportedType;
+  /** `skipped` where another run was refreshing the view. */
+  refresh_type: RefreshType | "skipped";
   statistics: Statistics;
   /** Why it was skipped. */
   reason?: string;
@@ -41,27 +40,25 @@ export function respond(outcomes: ViewOutcome[]): RefreshResponse {
 }
 
 /** @throws the failure, or one Error that names them all. */
-export function throwFailures(outcomes: ViewOutcome[]): void {
+export function throwFailures(outcomes: ViewOutcome[]): asserts outcomes is (RefreshedView | SkippedView)[] {
   const failures = outcomes
     .filter((each): each is FailedView => each.outcome === "failed")
     .map((each) => each.failure);
   const [first] = failures;
   if (first === undefined) return;
-  const isSame = failures.every((each) => each.code === first.code && each.problem === first.problem);
   if (failures.length === 1) throw first;
-  const views = failures.map((each) => each.view).join(", ");
-  if (isSame) throw new RefreshFailure({ ...partsOf(first), view: views });
+  const { kind, code, problem, remedy } = first;
+  if (failures.every((each) => each.code === code && each.problem === problem)) {
+    const view = failures.map((each) => each.view).join(", ");
+    throw new RefreshFailure({ kind, code, problem, remedy, view });
+  }
   throw new Error(
     `${failures.length} of ${outcomes.length} views failed. ${failures.map((each) => each.message).join(" | ")}`,
   );
 }
 
-function partsOf({ kind, code, problem, remedy }: RefreshFailure) {
-  return { kind, code, problem, remedy };
-}
-
 /** The body of a run in which nothing failed. */
-export function responseBody(outcomes: ViewOutcome[]): ResponseBody {
+export function responseBody(outcomes: (RefreshedView | SkippedView)[]): ResponseBody {
   const reports = outcomes.map((outcome) => ({ view: qualifiedName(outcome.view), ...viewReport(outcome) }));
   const changed = reports.filter((report) => report.refresh_type !== "skipped");
   const shown = changed.find((report) => report.refresh_type === "regular") ?? changed[0] ?? reports[0];
@@ -75,17 +72,21 @@ export function responseBody(outcomes: ViewOutcome[]): ResponseBody {
   };
 }
 
-function viewReport(outcome: ViewOutcome): ViewReport {
-  if (outcome.outcome === "refreshed") {
+function viewReport(outcome: RefreshedView | SkippedView): ViewReport {
+  if (outcome.outcome === "skipped")
     return {
       success: true,
-      duration_seconds: toMilliseconds(outcome.durationSeconds),
-      refresh_type: outcome.refreshType,
-      statistics: outcome.statistics,
+      duration_seconds: 0,
+      refresh_type: "skipped",
+      statistics: {},
+      reason: outcome.reason,
     };
-  }
-  const reason = outcome.outcome === "skipped" ? outcome.reason : outcome.failure.problem;
-  return { success: true, duration_seconds: 0, refresh_type: "skipped", statistics: {}, reason };
+  return {
+    success: true,
+    duration_seconds: toMilliseconds(outcome.durationSeconds),
+    refresh_type: outcome.refreshType,
+    statistics: outcome.statistics,
+  };
 }
 
 /** Seconds with three decimals. */

@@ -12,7 +12,7 @@ import { RunSession, type SessionOptions } from "./session";
 import type { ViewSettings } from "./settings";
 
 /** Everything a run needs to know. */
-export interface Run extends SessionOptions {
+interface Run extends SessionOptions {
   /** The views to refresh now. */
   views: ViewSettings[];
   /** Wait for a view that is being refreshed by another run (by hand), or skip it (on schedule). */

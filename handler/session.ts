@@ -3,7 +3,8 @@ import pRetry, { AbortError } from "p-retry";
 import type { Budget } from "./budget";
 import type { HistoryAccess } from "./catalog";
 import type { Connector, Session } from "./connect";
-import { RefreshFailure, type FailureContext } from "./failure";
+import { RefreshFailure } from "./failure";
+import type { FailureContext } from "./remedies";
 import type { Report } from "./report";
 
 /** What the sessions of a run are opened with. */

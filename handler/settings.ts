@@ -20,10 +20,10 @@ export interface ViewSettings extends QualifiedName {
 }
 
 /** How the function proves who it is: an IAM token, a Secrets Manager secret, or a password file (local). */
-export type DatabaseAuth = "iam" | "secret" | "password";
+type DatabaseAuth = "iam" | "secret" | "password";
 
 /** `verify-full` checks certificate and host name; `disable` is for a server on this machine alone. */
-export type TlsMode = "verify-full" | "disable";
+type TlsMode = "verify-full" | "disable";
 
 /**
  * Where the database is. `Text` is `string` in the handler; a deployment that creates its database knows some

@@ -1,16 +1,18 @@
 /** One try at one view, one transaction: advisory lock, catalog, REFRESH, history row, COMMIT. */
-import { blockersOfRefresh, refreshInFront } from "./blockers";
+import { escapeLiteral } from "pg";
+import { blockersOfRefresh, LOCK_NAMESPACE, refreshInFront } from "./blockers";
 import { limitOf, setLimit, type Limit, type Share } from "./budget";
-import { beginWithLock, readFacts, waitForLock, type ViewFacts } from "./catalog";
+import { factsQuery, readFacts, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
-import { isInRecovery, suggestGrants, suggestIndex } from "./diagnose";
-import { classify, RefreshFailure, takesNoWrites, type FailureContext } from "./failure";
-import { insertEntry, LONGEST_HISTORY_MS, readAsOf, whyUnwritten, type KnownAsOf } from "./history";
+import { suggestGrants, suggestIndex } from "./diagnose";
+import { classify, RefreshFailure, takesNoWrites } from "./failure";
+import { insertOutcome, LONGEST_HISTORY_MS, readAsOf, whyUnwritten, type KnownAsOf } from "./history";
 import { assertRefreshable, chooseMode, type Mode, type RefreshableFacts, type RefreshType } from "./mode";
 import { displayName, qualifiedName, quotedName } from "./names";
 import type { RefreshedView, SkippedView } from "./outcome";
+import type { FailureContext } from "./remedies";
 import type { Report } from "./report";
-import type { ViewSettings } from "./settings";
+import type { QualifiedName, ViewSettings } from "./settings";
 
 /** One view of a run, and what the run knows by the time that its turn comes. */
 export interface ViewWork {
@@ -35,6 +37,15 @@ const CONNECTION_CHECK_MS = 1_000;
 
 /** No such schema, no such relation, not of that kind: of the view itself, or of what its query uses. */
 const ABOUT_A_VIEW = new Set(["3F000", "42P01", "42809"]);
+
+/** The other half is the view's oid, so that equal names in two schemas never wait for each other. */
+const LOCK_KEY = `(${LOCK_NAMESPACE}::bigint << 32) | c.oid::bigint`;
+
+/** No row where there is no such materialized view. */
+const tryLockQuery = (view: QualifiedName): string => `
+SELECT c.oid AS "oid", pg_catalog.pg_try_advisory_xact_lock(${LOCK_KEY}) AS "locked"
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = ${escapeLiteral(view.schema)} AND c.relname = ${escapeLiteral(view.name)} AND c.relkind = 'm'`;
 
 export class RefreshTransaction {
   /** The view as it was found after its lock was taken, or found taken. */
@@ -82,6 +93,9 @@ export class RefreshTransaction {
   }
 
   /**
+   * Opens the transaction, takes the view's lock until its end or finds it taken, and reads the view's facts after
+   * that: all in one round trip.
+   *
    * The isolation level is said aloud, since a role may default to REPEATABLE READ, in which a concurrent refresh
    * fails and a plain one goes back in time; so is READ WRITE. The server looks after its client from 14 on, where the
    * platform lets it: a query whose client is gone must not run on.
@@ -94,11 +108,11 @@ export class RefreshTransaction {
       CASE WHEN pg_catalog.current_setting('client_connection_check_interval', true) IS NOT NULL
             AND pg_catalog.version() ~* '(linux|darwin|freebsd)'
            THEN pg_catalog.set_config('client_connection_check_interval', '${CONNECTION_CHECK_MS}', true) END`;
-    const { lock, facts } = await beginWithLock(
-      this.session,
-      view,
-      `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${limit}, ${watch}`,
+    const results = await this.session.results(
+      `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; ${limit}, ${watch}; ${tryLockQuery(view)}; ${factsQuery(view)}`,
     );
+    const lock = results.at(-2)?.rows[0] as { oid: number; locked: boolean } | undefined;
+    const facts = results.at(-1)?.rows[0] as ViewFacts;
     if (lock === undefined) return { lockedOid: null, facts };
     if (lock.locked) return { lockedOid: lock.oid, facts };
     if (!this.work.waitForLock) return { lockedOid: "taken", facts };
@@ -116,7 +130,10 @@ export class RefreshTransaction {
     await this.session.query(
       this.startStatement({ statementMs: waitMs + Math.ceil(share.tailMs) + 1, lockMs: waitMs }),
     );
-    await waitForLock(this.session, oid);
+    await this.session.query(
+      `SELECT pg_catalog.pg_advisory_xact_lock(${LOCK_KEY}) FROM (SELECT $1::pg_catalog.oid AS oid) AS c`,
+      [oid],
+    );
     this.awaitedOid = undefined;
     await this.session.query(this.startStatement(limitOf(share.statementMs(), LONGEST_LOCK_WAIT_MS.regular)));
   }
@@ -165,17 +182,22 @@ export class RefreshTransaction {
     durationSeconds: number,
   ): Promise<RefreshedView> {
     const { view, runId, report } = this.work;
-    const asOf = "asOf" in time ? time.asOf : undefined;
+    const outcome: RefreshedView = {
+      view,
+      outcome: "refreshed",
+      refreshType: mode.type,
+      durationSeconds,
+      asOf: "asOf" in time ? time.asOf : undefined,
+      stalenessSeconds: undefined,
+      statistics: {},
+    };
     const reasons = [mode.reason, "unknown" in time ? `as_of is unknown: ${time.unknown}` : undefined];
-    let stalenessSeconds: number | undefined;
+    const reason = reasons.filter((each) => each !== undefined).join("; ") || undefined;
     let refusal: unknown;
     if (facts.history.mayInsert) {
       try {
-        stalenessSeconds = await insertEntry(this.session, facts.history, {
-          ...{ view, oid: facts.oid, outcome: "refreshed", refreshType: mode.type, asOf: asOf ?? null },
-          ...{ startedAt: facts.clock, durationSeconds, sqlstate: null, runId },
-          reason: reasons.filter((reason) => reason !== undefined).join("; ") || null,
-        });
+        const run = { runId, startedAt: facts.clock, durationSeconds, reason };
+        outcome.stalenessSeconds = await insertOutcome(this.session, facts, outcome, run);
       } catch (error) {
         if (this.session.lost) throw error;
         refusal = error;
@@ -186,16 +208,7 @@ export class RefreshTransaction {
       const what = `the refresh of ${displayName(view)} is done and not recorded`;
       report.note(await whyUnwritten(this.session, what, refusal));
     }
-    const { type: refreshType } = mode;
-    return {
-      view,
-      outcome: "refreshed",
-      refreshType,
-      durationSeconds,
-      asOf,
-      stalenessSeconds,
-      statistics: {},
-    };
+    return outcome;
   }
 
   /**
@@ -204,7 +217,8 @@ export class RefreshTransaction {
    * @param base what is known of any failure of the run.
    */
   async explain(error: unknown, base: FailureContext): Promise<RefreshFailure> {
-    const { session } = this;
+    const { session, mode } = this;
+    const { view } = this.work;
     const context = { ...base, ...this.known(error) };
     const failure = classify(error, context);
     if (session.lost) return failure;
@@ -212,12 +226,16 @@ export class RefreshTransaction {
       await session.query("ROLLBACK");
       if (failure.code === "55P03") return classify(error, { ...context, blockers: await this.blockers() });
       if (failure.code === "42501") return await this.refusedToOwner(failure);
-      if (failure.code === "55000" && (await this.hasLostItsIndex()))
-        return changedMeanwhile(this.work.view, failure.code, "the view's unique index was dropped");
-      if (ABOUT_A_VIEW.has(failure.code) && (await this.isStillThere()))
-        return classify(error, { ...context, isInsideQuery: true });
+      const isOfAView = ABOUT_A_VIEW.has(failure.code);
+      // A standby refuses a transaction that would write as 0A000, a feature it has not.
       const mayBeStandby = failure.code === "0A000" || failure.code === "25006";
-      return mayBeStandby && (await isInRecovery(session)) ? takesNoWrites(context) : failure;
+      if (failure.code !== "55000" && !isOfAView && !mayBeStandby) return failure;
+      const now = await readFacts(session, view);
+      if (failure.code === "55000" && mode?.type === "concurrent" && now.usableIndexes.length === 0)
+        return changedMeanwhile(view, failure.code, "the view's unique index was dropped");
+      if (isOfAView && mode !== undefined && now.relkind === "m")
+        return classify(error, { ...context, isInsideQuery: true });
+      return mayBeStandby && now.inRecovery ? takesNoWrites(context) : failure;
     } catch {
       // The connection went too; what is known already is the answer.
       return failure;
@@ -245,17 +263,6 @@ export class RefreshTransaction {
     if (awaitedOid !== undefined) return refreshInFront(session, work.share.tailMs, awaitedOid);
     if (!facts?.oid) return [];
     return blockersOfRefresh(session, work.share.tailMs, facts.oid, mode?.type ?? "regular");
-  }
-
-  /** Whether the view that was found fit for a refresh has not been dropped since. */
-  private async isStillThere(): Promise<boolean> {
-    return this.mode !== undefined && (await readFacts(this.session, this.work.view)).relkind === "m";
-  }
-
-  /** Whether what was found to allow a concurrent refresh went while it waited for its lock. */
-  private async hasLostItsIndex(): Promise<boolean> {
-    if (this.mode?.type !== "concurrent") return false;
-    return (await readFacts(this.session, this.work.view)).usableIndexes.length === 0;
   }
 
   /** A permission refused in mid-refresh is the owner's, as whom the view's query runs: names the grants he lacks. */

@@ -1,3 +1,4 @@
+/** The alarms of a run: the plan's, over the metrics of this run. */
 import type { AlarmPlan, MetricPlan } from "../components/plan/planTypes";
 import { evaluateAlarm, evaluationSeconds, type AlarmState } from "../components/time/alarmRule";
 import { MetricStore, type Datapoint } from "./metrics";

@@ -1,3 +1,4 @@
+/** Durations as options give them and as readers see them. */
 const unitSeconds: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
 /**

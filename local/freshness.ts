@@ -1,3 +1,4 @@
+/** The age of each view's data during a run. */
 import { Client, type ClientConfig } from "pg";
 import type { QualifiedName } from "../handler/settings";
 

@@ -1,3 +1,4 @@
+/** The metrics that the function writes into its log, kept as CloudWatch would keep them. */
 import type { MetricPlan } from "../components/plan/planTypes";
 
 /** One measured value, as CloudWatch would be given it. */

@@ -1,4 +1,4 @@
-/** A run of the deployed function on this machine, from the start of its database to the summary. */
+/** The run of the deployed function on this machine: its server, its ticks, its alarms, and the summary at the end. */
 import { join, relative } from "node:path";
 import { bundleHandler } from "../components/bundle";
 import type { Plan } from "../components/plan/plan";
@@ -217,12 +217,12 @@ async function runSchedule(
   const startEpochMs = Date.now();
   const endEpochMs = run.forSeconds === undefined ? Infinity : startEpochMs + run.forSeconds * 1000;
   announce(run, startEpochMs, endEpochMs, terminal);
-  const place = {
+  const origin = {
     region,
     functionName: plan.names.function,
     ...(settings.eventPayload && { payload: settings.eventPayload }),
   };
-  const ticks = new TickRunner({ plan, place, fn, freshness, terminal });
+  const ticks = new TickRunner({ plan, origin, fn, freshness, terminal });
   lines.listener = (line) => ticks.print(line);
   if (run.outage !== undefined && guard !== undefined) {
     const onBegin = (): void => ticks.beginOutage();

@@ -1,3 +1,4 @@
+/** What a run prints at its end. */
 import Table from "cli-table3";
 import type { Plan } from "../components/plan/plan";
 import { describeSeconds } from "./duration";

@@ -1,3 +1,4 @@
+/** How the ticks of a run ended, counted. */
 import { quantileSorted } from "simple-statistics";
 import type { Invocation } from "./lambda/lambdaProcess";
 

@@ -1,3 +1,4 @@
+/** The output of a run. */
 import type { WriteStream } from "node:tty";
 import pc from "picocolors";
 

@@ -1,10 +1,11 @@
+/** The event of a tick, as EventBridge sends it to the function or to a queue. */
 import { createHash, randomUUID } from "node:crypto";
 import type { Schedule } from "../components/time/schedule";
 
 const account = "000000000000";
 
 /** What the names inside an event are made of. */
-export interface EventPlace {
+export interface EventOrigin {
   region: string;
   /** Name of the function; rule and queues are named after it. */
   functionName: string;
@@ -21,17 +22,17 @@ export function offsetSeconds(schedule: Schedule, tickEpochMs: number): number {
  * The event a deployed function gets for a tick: the rule's own event at the full minute, and the same event
  * as the body of an SQS message, sent at the full minute and held back, for the ticks between.
  */
-export function tickEvent(schedule: Schedule, tickEpochMs: number, place: EventPlace): unknown {
+export function tickEvent(schedule: Schedule, tickEpochMs: number, origin: EventOrigin): unknown {
   const offset = offsetSeconds(schedule, tickEpochMs);
   const ruleEpochMs = tickEpochMs - offset * 1000;
-  const scheduled = scheduledEvent(ruleEpochMs, place);
+  const scheduled = scheduledEvent(ruleEpochMs, origin);
   return offset === 0
     ? scheduled
-    : queueEvent(JSON.stringify(scheduled), ruleEpochMs, tickEpochMs, offset, place);
+    : queueEvent(JSON.stringify(scheduled), ruleEpochMs, tickEpochMs, offset, origin);
 }
 
 /** @see https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html */
-function scheduledEvent(epochMs: number, { region, functionName, payload }: EventPlace): object {
+function scheduledEvent(epochMs: number, { region, functionName, payload }: EventOrigin): object {
   return {
     version: "0",
     id: randomUUID(),
@@ -51,7 +52,7 @@ function queueEvent(
   sentEpochMs: number,
   receivedEpochMs: number,
   delaySeconds: number,
-  { region, functionName }: EventPlace,
+  { region, functionName }: EventOrigin,
 ): object {
   const record = {
     messageId: randomUUID(),

@@ -1,3 +1,4 @@
+/** One tick of a run, from its event to what is counted and printed. */
 import type { Plan } from "../components/plan/plan";
 import { AlarmWatch } from "./alarms";
 import { describeSeconds } from "./duration";
@@ -7,12 +8,12 @@ import type { Invocation } from "./lambda/lambdaProcess";
 import { readEmbeddedMetrics, type Datapoint } from "./metrics";
 import { isFailure, Tally, tickOf, type Tick } from "./tally";
 import type { Terminal } from "./terminal";
-import { tickEvent, type EventPlace } from "./tickEvent";
+import { tickEvent, type EventOrigin } from "./tickEvent";
 
 /** What a tick needs to know of the run. */
 export interface TickContext {
   plan: Plan;
-  place: EventPlace;
+  origin: EventOrigin;
   fn: LambdaFunction;
   freshness: FreshnessWatch;
   terminal: Terminal;
@@ -56,9 +57,9 @@ export class TickRunner {
 
   /** Starts the run of a tick and returns at once. */
   fire(tickEpochMs: number): void {
-    const { plan, place, fn } = this.context;
+    const { plan, origin, fn } = this.context;
     const run = fn
-      .invoke(tickEvent(plan.schedule, tickEpochMs, place))
+      .invoke(tickEvent(plan.schedule, tickEpochMs, origin))
       .then((invocation) => this.finish(invocation));
     this.inFlight.add(run);
     void run.finally(() => this.inFlight.delete(run));

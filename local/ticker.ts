@@ -1,3 +1,4 @@
+/** The clock of a run. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { nextTick, type Schedule } from "../components/time/schedule";
 

@@ -1,3 +1,4 @@
+/** Why a migration was not applied. */
 import { DatabaseError } from "pg";
 import type { Migration, MigrationPart } from "./files";
 

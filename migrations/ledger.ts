@@ -1,3 +1,4 @@
+/** The record of applied migrations, in the database itself. */
 import type { Migration } from "./files";
 import type { MigrationSession } from "./session";
 

@@ -1,3 +1,4 @@
+/** The database user of the refresh function, made after the migrations. */
 import { escapeIdentifier } from "pg";
 import type { MigrationSession } from "./session";
 

@@ -1,3 +1,4 @@
+/** The connection that migrations run over. */
 import { Client, type ClientConfig, type QueryResult } from "pg";
 
 /** What the runner needs of an open connection. The sessions of the handler's connector are such. */

@@ -1,3 +1,4 @@
+/** The policy pack: the rules in rules/, over the reading of resources, triggers and alarms beside this file. */
 import { PolicyPack } from "@pulumi/policy";
 import { alarmSubscribers } from "./rules/alarmSubscribers";
 import { connectionSecurity } from "./rules/connectionSecurity";

@@ -127,13 +127,12 @@ export class SandboxMigrations extends pulumi.ComponentResource {
 const STATEMENTS: StatementPlan[] = [
   {
     sid: "WriteItsOwnLog",
-    reason: "what the migrations did",
     actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
     resources: [`${token("logGroupArn")}:*`],
   },
   {
     sid: "ReadTheMasterSecret",
-    reason: "migrations make tables and roles",
+    // Migrations make tables and roles.
     actions: ["secretsmanager:GetSecretValue"],
     resources: [token("secretArn")],
   },

@@ -1,8 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { DatabaseArgs, NetworkArgs } from "../components/args";
-import { estimateOf } from "../components/plan/estimate";
-import { makePlan, MONTHLY_USD_IS_AT_LEAST_TAG, MONTHLY_USD_TAG, type Plan } from "../components/plan/plan";
+import { inCents, type MonthlyCost } from "../components/materializedViewRefresh";
+import { createdDatabaseEstimate } from "../components/plan/estimate";
+import { MONTHLY_USD_IS_AT_LEAST_TAG, MONTHLY_USD_TAG, tagsOf } from "../components/plan/plan";
+import { planNames } from "../components/plan/tickPlan";
 import { functionEnvironment } from "../components/settings/environment";
+import { groupOf, viewSettingsOf } from "../components/settings/rules";
 import type { Settings } from "../components/settings/schema";
 import { SandboxDatabase } from "./database";
 import { SandboxMigrations } from "./migrations";
@@ -10,26 +13,35 @@ import { SandboxNetwork } from "./network";
 
 /** Where the views are and where the function runs, made with the stack or there already. */
 export interface Places {
+  /** Of the component, and of whatever else is made. */
+  name: string;
   database: DatabaseArgs;
   network: NetworkArgs;
   /** What must be done before the first refresh: the migrations of a database made with the stack, and its proxy. */
   ready: pulumi.Resource[];
+  /** The component's month with that of a database made with the stack. */
+  withDatabase: (component: MonthlyCost) => MonthlyCost;
 }
 
 /** Makes what the settings of a stack want made, and names the rest. */
-export function createPlaces(plan: Plan, region: string): Places {
-  const { tags } = plan;
-  const { database, network } = plan.settings;
-  const name = plan.names.base;
+export function createPlaces(settings: Settings, region: string): Places {
+  const { database, network } = settings;
+  const group = groupOf(settings) ?? "";
+  const names = planNames(settings, group);
+  const name = names.base;
+  const tags = tagsOf(settings, names);
   // The rules of the settings have asked for what is missing here.
   const { host = "", name: databaseName = "", vpcId = "", subnetIds = [] } = { ...database, ...network };
   const subnets =
     network.create === true
       ? new SandboxNetwork(name, { zones: network.zones ?? 2, tags })
       : { vpcId, subnetIds };
-  if (database.create !== undefined) return createdDatabase(plan, database.create, subnets, region);
+  if (database.create !== undefined) {
+    return createdDatabase({ name, group, tags, settings, region }, database.create, subnets);
+  }
   const { create: _created, proxy, resourceId, ...given } = database;
   return {
+    name,
     database: {
       ...given,
       host,
@@ -45,6 +57,7 @@ export function createPlaces(plan: Plan, region: string): Places {
       secretsEndpoint: network.secretsEndpoint,
     },
     ready: [],
+    withDatabase: (component) => component,
   };
 }
 
@@ -62,15 +75,24 @@ interface Subnets {
 /** Database and user of a database made with the stack, unless named. */
 const CREATED = { name: "scanner", user: "matview_refresh_function", port: 5_432 } as const;
 
+/** What all that is made with a stack is made of. */
+interface Stack {
+  name: string;
+  group: string;
+  tags: Record<string, string>;
+  settings: Settings;
+  region: string;
+}
+
 function createdDatabase(
-  plan: Plan,
+  { name, group, tags, settings, region }: Stack,
   create: NonNullable<Settings["database"]["create"]>,
   subnets: Subnets,
-  region: string,
 ): Places {
-  const { settings, names, group, views, tags } = plan;
+  const views = settings.views.map(viewSettingsOf);
+  const cost = createdDatabaseEstimate(create, region);
+  if (cost.missingPrices !== undefined) void pulumi.log.warn(cost.missingPrices);
   const { database, rolePath, permissionsBoundaryArn, runtime, logRetentionDays } = settings;
-  const name = names.base;
   const { vpcId } = subnets;
   const subnetIds = pulumi.output(subnets.subnetIds);
   const port = database.port ?? CREATED.port;
@@ -86,7 +108,11 @@ function createdDatabase(
     rolePath,
     permissionsBoundaryArn,
     tags,
-    instanceTags: priceTags(plan, region),
+    // The component tells its own price; the budget's rule adds them up.
+    instanceTags: {
+      [MONTHLY_USD_TAG]: cost.totalUsd.toFixed(2),
+      [MONTHLY_USD_IS_AT_LEAST_TAG]: String(cost.isLowerBound),
+    },
   });
   const migrations = new SandboxMigrations(name, {
     vpcId,
@@ -117,6 +143,7 @@ function createdDatabase(
     tags,
   });
   return {
+    name,
     database: {
       host: made.host,
       port,
@@ -128,16 +155,17 @@ function createdDatabase(
     },
     network: { vpcId, subnetIds, databaseSecurityGroupId: made.securityGroupId },
     ready: [migrations, ...made.ready],
+    withDatabase: (component) => sumOf(component, inCents(cost)),
   };
 }
 
-/** What the database adds to the component's own price, which the component tells itself; the budget's rule adds them up. */
-function priceTags(plan: Plan, region: string): Record<string, string> {
-  const { create: _made, ...database } = plan.settings.database;
-  const alone = makePlan({ ...plan.settings, database });
-  const whole = estimateOf(plan, region);
+function sumOf(component: MonthlyCost, database: MonthlyCost): MonthlyCost {
+  const toCents = (usd: number): number => Math.round(usd * 100) / 100;
   return {
-    [MONTHLY_USD_TAG]: (whole.totalUsd - estimateOf(alone, region).totalUsd).toFixed(2),
-    [MONTHLY_USD_IS_AT_LEAST_TAG]: String(whole.isLowerBound),
+    totalUsd: toCents(component.totalUsd + database.totalUsd),
+    totalWithFreeTierUsd: toCents(component.totalWithFreeTierUsd + database.totalWithFreeTierUsd),
+    isLowerBound: component.isLowerBound || database.isLowerBound,
+    lines: [...component.lines, ...database.lines],
+    notPriced: [...component.notPriced, ...database.notPriced],
   };
 }

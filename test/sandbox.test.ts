@@ -177,6 +177,12 @@ describe("the sandbox", function () {
     assert.equal(target.inputs.dbInstanceIdentifier, oneOf(withProxy, "Instance").outputs.identifier);
   });
 
+  it("leaves a database on the version that it was made with", () => {
+    for (const stack of [run, withProxy]) {
+      assert.deepEqual(oneOf(stack, "Instance").ignoreChanges, ["engineVersion"]);
+    }
+  });
+
   it("gives every role the path and the boundary that the account asks for", async () => {
     const permissionsBoundaryArn = "arn:aws:iam::123456789012:policy/boundary";
     const stack = await runStack("dev", {

@@ -38,13 +38,14 @@ export interface CostDatabase {
   storageGb: number;
 }
 
-/** What a stack uses in a month. Counts left out are zero. */
+/** What a stack, or a part of it, uses in a month. Counts left out are zero. */
 export interface CostUsage {
   region: string;
-  architecture: "arm64" | "x86_64";
-  memoryMb: number;
-  invocationsPerMonth: number;
-  averageDurationSeconds: number;
+  architecture?: "arm64" | "x86_64";
+  memoryMb?: number;
+  /** Left out where there is no function, and then its schedule is not listed either. */
+  invocationsPerMonth?: number;
+  averageDurationSeconds?: number;
   /** Cold starts; their INIT phase is billed like a run's. */
   coldStartsPerMonth?: number;
   /** Length of one INIT phase. */
@@ -91,7 +92,7 @@ export interface CostItem {
  */
 export function costItems(usage: CostUsage): CostItem[] {
   const items = [
-    ...functionItems(usage),
+    ...(usage.invocationsPerMonth === undefined ? [] : functionItems(usage)),
     ...queueItems(usage),
     ...secretItems(usage),
     proxyItem(usage),
@@ -107,7 +108,7 @@ export function costItems(usage: CostUsage): CostItem[] {
 }
 
 function functionItems(usage: CostUsage): CostItem[] {
-  const { architecture, memoryMb, invocationsPerMonth, averageDurationSeconds } = usage;
+  const { architecture, memoryMb = 0, invocationsPerMonth = 0, averageDurationSeconds = 0 } = usage;
   const { coldStartsPerMonth = 0, coldStartSeconds = 0 } = usage;
   const memoryGb = memoryMb / MB_PER_GB;
   const price = architecture === "arm64" ? "lambdaArm64GbSecond" : "lambdaX86GbSecond";
@@ -162,7 +163,7 @@ function monitoringItems(usage: CostUsage): CostItem[] {
   const { alarmMetrics = 0, highResolutionAlarmMetrics = 0, compositeAlarms = 0 } = usage;
   const { dashboards = 0, customMetrics = 0 } = usage;
   const { logBytesPerInvocation = 0, logRetentionDays = 0, emailNotificationsPerMonth = 0 } = usage;
-  const logGb = (logBytesPerInvocation * usage.invocationsPerMonth) / BYTES_PER_GB;
+  const logGb = (logBytesPerInvocation * (usage.invocationsPerMonth ?? 0)) / BYTES_PER_GB;
   return [
     { id: "alarms", description: "CloudWatch alarms", quantity: alarmMetrics, price: "alarmMetric" },
     {

@@ -15,7 +15,6 @@ export const NETWORK_POLICY_ARN = `arn:${token("partition")}:iam::aws:policy/ser
 export function interfacesForLambdaAlone(functionName: string): StatementPlan {
   return {
     sid: "InterfacesForLambdaAlone",
-    reason: "AWS's policy for network interfaces names no resource, and only Lambda itself needs it",
     actions: [
       "ec2:CreateNetworkInterface",
       "ec2:DeleteNetworkInterface",
@@ -37,45 +36,37 @@ export function planStatements(
   functionName: string,
 ): StatementPlan[] {
   const { database, failureQueueArn, failureTopicArn, kmsKeyArn } = settings;
-  const statement = (sid: string, reason: string, actions: string[], resources: string[]): StatementPlan[] =>
-    resources.length === 0 ? [] : [{ sid, reason, actions, resources }];
+  const statement = (sid: string, actions: string[], resources: string[]): StatementPlan[] =>
+    resources.length === 0 ? [] : [{ sid, actions, resources }];
   const isSecret = database.auth === "secret";
   const hasDatabase = database.host !== undefined || database.create !== undefined;
   const userArn = `arn:${token("partition")}:rds-db:${token("region")}:${token("accountId")}:dbuser:${token("databaseResourceId")}/${token("databaseUser")}`;
   return [
-    ...statement(
-      "WriteLogs",
-      "Lambda writes the function's log with the function's role, into streams that it names itself",
-      ["logs:CreateLogStream", "logs:PutLogEvents"],
-      [`${token("logGroupArn")}:*`],
-    ),
+    // Lambda writes the function's log with the function's role, into streams that it names itself.
+    ...statement("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [`${token("logGroupArn")}:*`]),
+    // The database's password.
     ...statement(
       "ReadSecret",
-      "the database's password",
       ["secretsmanager:GetSecretValue"],
       hasDatabase && isSecret ? [token("secretArn")] : [],
     ),
-    ...statement(
-      "ConnectToDatabase",
-      "a token instead of a password, for this user of this database alone",
-      ["rds-db:connect"],
-      hasDatabase && !isSecret ? [userArn] : [],
-    ),
+    // A token instead of a password, for this user of this database alone.
+    ...statement("ConnectToDatabase", ["rds-db:connect"], hasDatabase && !isSecret ? [userArn] : []),
+    // Lambda polls the delay queues with the function's role.
     ...statement(
       "TakeTicks",
-      "Lambda polls the delay queues with the function's role",
       ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
       queues.map((queue) => token(`queueArn:${queue.offsetSeconds}`)),
     ),
+    // Lambda tells the failure destination with the function's role.
     ...statement(
       "ReportLostTicks",
-      "Lambda tells the failure destination with the function's role",
       [failureQueueArn === undefined ? "sns:Publish" : "sqs:SendMessage"],
       (failureQueueArn ?? failureTopicArn) ? [token("failureDestinationArn")] : [],
     ),
+    // Environment, queues and secret are encrypted with these keys.
     ...statement(
       "Decrypt",
-      "environment, queues and secret are encrypted with these keys",
       ["kms:Decrypt"],
       [
         ...(kmsKeyArn === undefined ? [] : [token("kmsKeyArn")]),

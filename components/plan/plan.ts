@@ -45,9 +45,14 @@ export function makePlan(settings: Settings): Plan {
     targets: planTargets(settings, queues),
     queues,
     statements: planStatements(settings, queues, names.function),
-    tags: { [GROUP_TAG]: names.group, ...settings.tags },
+    tags: tagsOf(settings, names),
   };
   return { ...base, alarms: planAlarms(base) };
+}
+
+/** Tags of everything that is made. */
+export function tagsOf({ tags }: Settings, names: NamesPlan): Record<string, string> {
+  return { [GROUP_TAG]: names.group, ...tags };
 }
 
 /** The function without what other resources give it. */

@@ -119,8 +119,6 @@ export interface DashboardWidget {
 /** One statement of a policy; resources may hold placeholders. */
 export interface StatementPlan {
   sid: string;
-  /** Why the function needs it. */
-  reason: string;
   actions: string[];
   resources: string[];
   /** Present: the statement takes away, from the code of this function alone. */

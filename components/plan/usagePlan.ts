@@ -5,10 +5,10 @@ import type { Plan } from "./planTypes";
 import { DAYS_PER_MONTH } from "../time/schedule";
 import type { Settings } from "../settings/schema";
 
-/** The guide's assumption: a refresh takes a second. */
+/** Assumed: a refresh takes a second. */
 const AVERAGE_DURATION_SECONDS = 1;
 
-/** The guide's figure for a cold start in a VPC. */
+/** Assumed for a cold start in a VPC. */
 const COLD_START_SECONDS = 0.5;
 
 /** Assumed: Lambda replaces a function's environment about every two hours, and drops one idle for ten minutes. */
@@ -19,8 +19,8 @@ const IDLE_LIMIT_SECONDS = 600;
 const LOG_BYTES_PER_RUN = 1_500;
 const LOG_BYTES_PER_VIEW = 1_000;
 
-/** What a stack in a region uses. */
-export function usageOf(plan: Plan, region: string): CostUsage {
+/** What a stack in a region uses, a database that is made with it included. */
+export function usageOf(plan: Plan, region: string) {
   const { settings, schedule, views, queues, alarms } = plan;
   const { architecture, memoryMb, logRetentionDays } = settings;
   const invocationsPerMonth = plan.ticksPerMonth;
@@ -39,8 +39,10 @@ export function usageOf(plan: Plan, region: string): CostUsage {
     customMetrics: views.length * (Object.keys(METRIC).length - 1) + 1,
     logBytesPerInvocation: LOG_BYTES_PER_RUN + LOG_BYTES_PER_VIEW * views.length,
     logRetentionDays,
-    ...placeUsage(settings, invocationsPerMonth),
-  };
+    ...(settings.database.create === undefined
+      ? secretUsage(settings, invocationsPerMonth)
+      : createdDatabaseUsage(settings.database.create)),
+  } satisfies CostUsage;
 }
 
 function coldStartsPerMonth(intervalSeconds: number, invocationsPerMonth: number): number {
@@ -49,19 +51,20 @@ function coldStartsPerMonth(intervalSeconds: number, invocationsPerMonth: number
 }
 
 /**
- * Databases, secrets and endpoints. A database made with the stack brings the secret of its administrator and an
+ * What is made with the stack beside the component: the database with the secret of its administrator, and an
  * endpoint, in one zone, through which the migration function reads it.
  */
-function placeUsage({ database, network }: Settings, invocationsPerMonth: number): Partial<CostUsage> {
-  if (database.create !== undefined) {
-    const { instanceClass, storageGb, proxy } = database.create;
-    return {
-      database: { instanceClass, storageGb },
-      secrets: 1,
-      endpointZones: 1,
-      ...(proxy ? { proxyVcpus: 2 } : {}),
-    };
-  }
+export function createdDatabaseUsage(create: NonNullable<Settings["database"]["create"]>) {
+  const { instanceClass, storageGb, proxy } = create;
+  return {
+    database: { instanceClass, storageGb },
+    secrets: 1,
+    endpointZones: 1,
+    ...(proxy ? { proxyVcpus: 2 } : {}),
+  } satisfies Partial<CostUsage>;
+}
+
+function secretUsage({ database, network }: Settings, invocationsPerMonth: number): Partial<CostUsage> {
   if (database.auth !== "secret") return {};
   const { secretsEndpoint = false, subnetIds } = network;
   // Two subnets stand for a list that is known later.

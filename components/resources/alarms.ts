@@ -1,7 +1,9 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "../args";
+import { runError } from "../checkedPlan";
 import type { AlarmPlan } from "../plan/planTypes";
+import { MOST_ALARM_ACTIONS } from "../time/limits";
 import type { Scope } from "./scope";
 
 /** Who alarms tell: ARNs for going off and for being over. */
@@ -20,10 +22,11 @@ export function createAlarmActions(
   args: Pick<MaterializedViewRefreshArgs, "alarmEmails" | "alarmTopicArns" | "okActionArns" | "kmsKeyArn">,
   region: pulumi.Output<string>,
 ): AlarmActions {
-  const given = (arns: pulumi.Input<pulumi.Input<string>[]> | undefined): pulumi.Output<string[]> =>
-    pulumi.all([pulumi.output(arns ?? []), region]).apply(([known, home]) => inRegion(known, home));
-  const [alarmActions, okActions] = [given(args.alarmTopicArns), given(args.okActionArns)];
   const emails = args.alarmEmails ?? [];
+  const most = MOST_ALARM_ACTIONS - (emails.length > 0 ? 1 : 0);
+  const given = (arns: pulumi.Input<pulumi.Input<string>[]> | undefined): pulumi.Output<string[]> =>
+    pulumi.all([pulumi.output(arns ?? []), region]).apply(([known, home]) => actionsOf(known, home, most));
+  const [alarmActions, okActions] = [given(args.alarmTopicArns), given(args.okActionArns)];
   if (emails.length === 0) return { alarmActions, okActions };
   const topic = new aws.sns.Topic(
     logicalName,
@@ -42,11 +45,20 @@ export function createAlarmActions(
   return { topic, alarmActions: withTopic(alarmActions), okActions: withTopic(okActions) };
 }
 
-/** Topics that were known only now. @throws RunError for one of another region, which an alarm could not tell. */
-function inRegion(arns: string[], region: string): string[] {
+/**
+ * Topics that were known only now.
+ * @throws RunError for one of another region, which an alarm could not tell, and for too many.
+ */
+function actionsOf(arns: string[], region: string, most: number): string[] {
+  if (arns.length > most) {
+    throw runError(
+      `An alarm tells at most ${MOST_ALARM_ACTIONS}, the topic of alarmEmails included, and ${arns.length} topics are ` +
+        `given. Give at most ${most}.`,
+    );
+  }
   const elsewhere = arns.find((arn) => (arn.split(":")[3] ?? region) !== region);
   if (elsewhere === undefined) return arns;
-  throw new pulumi.RunError(
+  throw runError(
     `Alarms tell only what is in their own region, ${region}, and ${elsewhere} is not. Give a topic of ${region}.`,
   );
 }

@@ -2,8 +2,6 @@
  * How a wrong setting is told: every fault at once, each with the key, the value, what is wrong with it, the
  * limit, and the command that puts it right.
  */
-import type { FaultHint } from "./readers";
-
 /**
  * Who the values are for: a Pulumi stack, the run on this machine, or a program that uses the component, whose
  * database and network are there already or made by the program.
@@ -25,11 +23,14 @@ export interface Fault {
 }
 
 /** A fault before it is written out; without an `example` the key should go. */
-export interface RuleFault extends Required<FaultHint> {
+export interface RuleFault {
   key: string;
   value: unknown;
   problem: string;
   limit: string;
+  example: unknown;
+  /** In place of what follows from `example`, where that would take away what is right. */
+  remedy?: string;
 }
 
 /** Thrown by `parseSettings`; the message is the full list. */
@@ -83,12 +84,28 @@ export function setCommand(purpose: Purpose, key: string, example: unknown): str
     .join(" && ");
 }
 
-/** The command that takes a key away. */
-export function unsetCommand(purpose: Purpose, key: string): string {
+/** The command that takes a key away; one that the product does not know is written as it came. */
+export function unsetCommand(purpose: Purpose, key: string, isKnown = true): string {
   if (purpose === "local") return `edit Pulumi.local.yaml: remove ${CONFIG_NAMESPACE}:${key}`;
   return purpose === "component"
-    ? `in the program: remove ${key}${inPython(key)}`
+    ? `in the program: remove ${key}${isKnown ? inPython(key) : ""}`
     : `pulumi config rm ${configName(key)}`;
+}
+
+/** The commands that take items of a list away, the last one first: each moves those behind it. */
+export function unsetItems(purpose: Purpose, key: string, indices: number[]): string {
+  return [...indices]
+    .sort((a, b) => b - a)
+    .map((index) => unsetCommand(purpose, `${key}[${index}]`))
+    .join(purpose === "deploy" ? " && " : "; ");
+}
+
+/** The commands that put a list or object in the place of what is none: `--path` does not go into a wrong form. */
+export function replaceCommand(purpose: Purpose, key: string, example: unknown): string {
+  // Without its item a list would move up, and the next item be overwritten.
+  if (/\[\d+\]$/.test(key)) return setCommand(purpose, key, "<value>");
+  const set = setCommand(purpose, key, example);
+  return purpose === "deploy" ? `${unsetCommand(purpose, key)} && ${set}` : set;
 }
 
 /** The commands that give a mistyped key its right name. */
@@ -101,15 +118,17 @@ export function renameCommand(purpose: Purpose, from: string, to: string, value:
 
 /** The component does not know which language called it; of those with a package, Python alone writes names another way. */
 function inPython(key: string): string {
-  const name = key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  // What stands inside these is the user's, and the same in every language.
+  const [own = key] = /^(?:environment|tags|eventPayload)\b/.exec(key) ?? [];
+  const name = own.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) + key.slice(own.length);
   return name === key ? "" : ` (${name} in Python)`;
 }
 
-/** One step of a path as Pulumi's `--path` reads it: `.name`, `[0]`, or `["a.b"]` for a name with signs in it. */
+/** One step of a path as Pulumi's `--path` reads it: `.name`, `[0]`, or `["a.b"]` for a name with signs in it; `<key>` stands for one. */
 export function writeStep(part: PropertyKey): string {
   if (typeof part === "number") return `[${part}]`;
   const name = String(part);
-  return /^[A-Za-z_]\w*$/.test(name) ? `.${name}` : `["${name}"]`;
+  return /^(?:[A-Za-z_]\w*|<key>)$/.test(name) ? `.${name}` : `["${name}"]`;
 }
 
 /** The single values inside an example, with their paths; an empty list or object means taking the key away. */

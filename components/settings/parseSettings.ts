@@ -4,6 +4,7 @@ import type { z } from "zod";
 import {
   quoteValue,
   renameCommand,
+  replaceCommand,
   SECRET_KEY,
   setCommand,
   SettingsFaults,
@@ -12,9 +13,9 @@ import {
   type Fault,
   type Purpose,
 } from "./faults";
-import type { FaultHint } from "./readers";
+import { isObject, type FaultHint } from "./readers";
 import { ruleFaults } from "./rules";
-import { SETTINGS, type SettingKey, type Settings } from "./schema";
+import { SETTINGS, type DatabaseSetting, type SettingKey, type Settings } from "./schema";
 
 const KEYS = Object.keys(SETTINGS) as SettingKey[];
 
@@ -33,44 +34,55 @@ export function parseSettings(values: Record<string, unknown>, purpose: Purpose,
     if (result.success) Object.assign(read, result.data === undefined ? {} : { [key]: result.data });
     else for (const issue of result.error.issues) faults.push(...issueFaults(key, given, issue, purpose));
   }
-  for (const { key, value, problem, limit, example } of ruleFaults(read, purpose, region)) {
-    const remedy = example === undefined ? unsetCommand(purpose, key) : setCommand(purpose, key, example);
-    faults.push({ key, value: quoteValue(values[key] ?? value), problem, limit, remedy });
+  for (const { key, value, problem, limit, example, remedy } of ruleFaults(read, purpose, region)) {
+    const command = example === undefined ? unsetCommand(purpose, key) : setCommand(purpose, key, example);
+    const quoted = quoteValue(values[key] ?? value);
+    faults.push({ key, value: quoted, problem, limit, remedy: remedy ?? command });
   }
   if (faults.length > 0) throw new SettingsFaults(faults);
   return read as Settings;
 }
 
+/**
+ * Checks a value of `database` that was known later, as soon as it is there, as if it had been given at once.
+ * @throws SettingsFaults with what is wrong with it; an absent value is right.
+ */
+export function checkArrived(name: keyof DatabaseSetting, value: unknown): void {
+  const given = { [name]: value };
+  const { error } = SETTINGS.database.safeParse(given);
+  const faults = error?.issues.flatMap((issue) => issueFaults("database", given, issue, "component")) ?? [];
+  if (faults.length > 0) throw new SettingsFaults(faults);
+}
+
 /** One zod issue as faults; an object with several unknown keys is one issue and several faults. */
 function issueFaults(key: SettingKey, given: unknown, issue: z.core.$ZodIssue, purpose: Purpose): Fault[] {
-  const path = issue.path.reduce<string>((text, part) => text + writeStep(part), key);
-  const value = valueAt(given, issue.path);
+  const steps = isBareView(given, issue.path) ? issue.path.slice(0, -1) : issue.path;
+  const path = steps.reduce<string>((text, part) => text + writeStep(part), key);
+  const value = valueAt(given, steps);
   if (issue.code === "unrecognized_keys") {
     const inside = Object.fromEntries(
       issue.keys.map((unknown) => [unknown, (value as Record<string, unknown> | undefined)?.[unknown]]),
     );
-    return unknownKeys(path, inside, issue.message.split(", "), purpose);
+    const known = issue.message.split(", ");
+    return unknownKeys(path, inside, known, purpose, isObject(value) ? value : {});
   }
   const hint = (issue.code === "custom" ? (issue.params ?? {}) : {}) as FaultHint;
-  const noun = issue.code === "invalid_type" ? (NOUNS[issue.expected] ?? issue.expected) : undefined;
-  const example = issue.code === "invalid_type" ? (issue.expected === "array" ? [] : {}) : hint.example;
+  const write = hint.isWhole === true ? replaceCommand : setCommand;
   return [
     {
       key: path,
       value: quoteValue(value),
-      problem: noun === undefined ? issue.message : `is not ${noun}`,
-      limit: hint.limit ?? noun ?? "",
-      remedy: setCommand(purpose, path, example),
+      problem: issue.message,
+      limit: hint.limit ?? "",
+      remedy: write(purpose, path, hint.example),
     },
   ];
 }
 
-const NOUNS: Record<string, string> = {
-  array: "a list",
-  object: "an object",
-  record: "an object",
-  string: "text",
-};
+/** Whether the path leads to the name of a view that was given as its name alone: a path does not go into it. */
+function isBareView(given: unknown, path: PropertyKey[]): boolean {
+  return path.length === 2 && path[1] === "name" && !isObject(valueAt(given, path.slice(0, 1)));
+}
 
 /** The value at a path of what was given, where text is JSON. */
 function valueAt(given: unknown, path: PropertyKey[]): unknown {
@@ -83,8 +95,7 @@ function valueAt(given: unknown, path: PropertyKey[]): unknown {
     }
   }
   for (const part of path) {
-    // A view given as a bare name is its own `name`.
-    if (typeof value !== "object" || value === null) return part === "name" ? value : undefined;
+    if (typeof value !== "object" || value === null) return undefined;
     value = (value as Record<PropertyKey, unknown>)[part];
   }
   return value;
@@ -96,13 +107,16 @@ function unknownKeys(
   values: Record<string, unknown>,
   known: string[],
   purpose: Purpose,
+  /** What stands beside them. */
+  given = values,
 ): Fault[] {
   const within = (name: string): string => (parent === "" ? name : parent + writeStep(name));
   return Object.entries(values)
     .filter(([key]) => !known.includes(key))
     .map(([key, value]) => {
-      const nearest = nearestKey(key, known);
+      const nearest = renamedKey(key, value, known) ?? nearestKey(key, known);
       const meant = nearest === undefined ? undefined : within(nearest);
+      const isFree = nearest !== undefined && (given[nearest] ?? undefined) === undefined;
       const path = within(key);
       return {
         key: path,
@@ -111,18 +125,21 @@ function unknownKeys(
         problem: meant === undefined ? "is not a setting" : `is not a setting; perhaps ${meant} is meant`,
         limit: `one of ${known.join(", ")}`,
         remedy:
-          meant === undefined ? unsetCommand(purpose, path) : renameCommand(purpose, path, meant, value),
+          meant !== undefined && isFree
+            ? renameCommand(purpose, path, meant, value)
+            : unsetCommand(purpose, path, false),
       };
     });
 }
 
-/** Keys of earlier versions, which had one for a queue or a topic. */
-const RENAMED: Record<string, string> = { failureDestinationArn: "failureQueueArn" };
+/** What a key of earlier versions is now: they had one for a queue or a topic. */
+function renamedKey(key: string, value: unknown, known: string[]): string | undefined {
+  if (key !== "failureDestinationArn" || !known.includes("failureQueueArn")) return undefined;
+  return /^arn:[^:]*:sns:/.test(String(value)) ? "failureTopicArn" : "failureQueueArn";
+}
 
 /** The known key that differs least; none where even that has little in common. */
 function nearestKey(key: string, known: string[]): string | undefined {
-  const renamed = RENAMED[key];
-  if (renamed !== undefined && known.includes(renamed)) return renamed;
   const scored = known
     .map((candidate) => ({ candidate, edits: distance(key.toLowerCase(), candidate.toLowerCase()) }))
     .sort((a, b) => a.edits - b.edits);

@@ -7,7 +7,7 @@ import {
   SUBNET_ID,
   VPC_ID,
 } from "./identifiers";
-import type { Purpose, RuleFault } from "./faults";
+import { setCommand, unsetItems, type Purpose, type RuleFault } from "./faults";
 import { KNOWN_LATER } from "./readers";
 import type { DatabaseSetting, NetworkSetting } from "./schema";
 
@@ -164,22 +164,31 @@ function networkFaults(network: NetworkSetting, purpose: Purpose): RuleFault[] {
     ];
   }
   if (vpcId === undefined) faults.push(missing("network.vpcId", "is missing", VPC_ID.limit, VPC_ID.example));
-  return [...faults, ...subnetFaults(subnetIds)];
+  return [...faults, ...subnetFaults(subnetIds, purpose)];
 }
 
-function subnetFaults(subnetIds: string[] | undefined): RuleFault[] {
+function subnetFaults(subnetIds: string[] | undefined, purpose: Purpose): RuleFault[] {
+  const key = "network.subnetIds";
   const two = [SUBNET_ID.example, "subnet-0fedcba9876543210"];
   const limit = "two subnets at least, in two availability zones";
-  if (subnetIds === undefined) return [missing("network.subnetIds", "is missing", limit, two)];
+  if (subnetIds === undefined) return [missing(key, "is missing", limit, two)];
   if (!Array.isArray(subnetIds)) return [];
-  const known = subnetIds.filter((subnetId) => subnetId !== KNOWN_LATER);
-  if (new Set(known).size < known.length) {
-    const problem = "names a subnet twice";
-    return [{ key: "network.subnetIds", value: subnetIds, problem, limit, example: two }];
+  const fault = { key, value: subnetIds, limit, example: undefined };
+  const second = (index: number) =>
+    setCommand(purpose, `${key}[${index}]`, "<a second subnet in another zone>");
+  const doubles = [...subnetIds.keys()].filter((index) => {
+    const subnetId = subnetIds[index] ?? KNOWN_LATER;
+    return subnetId !== KNOWN_LATER && subnetIds.indexOf(subnetId) < index;
+  });
+  if (doubles.length > 0) {
+    const remedy = subnetIds.length === 2 ? second(1) : unsetItems(purpose, key, doubles);
+    return [{ ...fault, problem: "names a subnet twice", remedy }];
   }
   if (subnetIds.length >= 2) return [];
   const problem = `has ${subnetIds.length}: the loss of one zone would stop the refresh`;
-  return [{ key: "network.subnetIds", value: subnetIds, problem, limit, example: two }];
+  return [
+    subnetIds.length === 0 ? { ...fault, problem, example: two } : { ...fault, problem, remedy: second(1) },
+  ];
 }
 
 function pairFaults(database: DatabaseSetting, network: NetworkSetting, purpose: Purpose): RuleFault[] {

@@ -10,6 +10,8 @@ export interface FaultHint {
   limit?: string;
   /** A value that would be accepted; undefined where the key had better go. */
   example?: unknown;
+  /** Whether the value is no list or object at all, so that the example takes the place of the whole. */
+  isWhole?: boolean;
 }
 
 /** What a reader returns for a value it does not take. */
@@ -98,12 +100,12 @@ export function object<Shape extends z.ZodRawShape>(shape: Shape) {
   const strict = z.strictObject(shape, {
     error: ({ code }) => (code === "unrecognized_keys" ? Object.keys(shape).join(", ") : undefined),
   });
-  return fromText(strict, "an object", {});
+  return fromText(strict, "an object", "an object", partsOf);
 }
 
 /** An object of any keys, also as JSON text. */
 export function record<Value>(value: z.ZodType<Value>) {
-  return fromText(z.record(z.string(), value), "an object", {});
+  return fromText(z.record(z.string(), value), "an object", "an object", partsOf);
 }
 
 /** A list, also as JSON text. */
@@ -112,22 +114,45 @@ export function list<Item>(item: z.ZodType<Item>, of: string, example: unknown, 
     if (items.length >= least) return;
     context.addIssue({ code: "custom", message: "is empty", params: { limit: of, example } });
   });
-  return fromText(limited, `a list of ${of}`, example);
+  // One item without its list is what was meant by it.
+  const listed = (value: unknown) => [item.safeParse(value).success ? value : "<value>"];
+  return fromText(limited, "a list", `a list of ${of}`, listed);
 }
 
-/** Text is read as JSON first; where it is not JSON, that is the fault, and not what zod makes of text. */
-function fromText<Schema extends z.ZodType>(schema: Schema, noun: string, example: unknown) {
+function partsOf(): unknown {
+  return { "<key>": "<value>" };
+}
+
+/** Text is read as JSON first; where it is not JSON or of another form, that is the fault, and not what zod makes of it. */
+function fromText<Schema extends z.ZodType>(
+  schema: Schema,
+  form: "a list" | "an object",
+  limit: string,
+  exampleOf: (value: unknown) => unknown,
+) {
   return z
     .unknown()
     .transform((value, context) => {
-      if (typeof value !== "string" || value === KNOWN_LATER) return value;
-      try {
-        return JSON.parse(value) as unknown;
-      } catch {
-        const params: FaultHint = { limit: `${noun}, as JSON`, example };
-        context.issues.push({ code: "custom", message: "is not JSON", input: value, params: { ...params } });
+      const refuse = (problem: string, hint: FaultHint) => {
+        const params = { ...hint, isWhole: true };
+        context.issues.push({ code: "custom", message: problem, input: value, params });
         return z.NEVER;
+      };
+      let inside = value;
+      if (typeof value === "string" && value !== KNOWN_LATER) {
+        try {
+          inside = JSON.parse(value) as unknown;
+        } catch {
+          return refuse("is not JSON", { limit: `${limit}, as JSON`, example: exampleOf(value) });
+        }
       }
+      const isForm = form === "a list" ? Array.isArray(inside) : isObject(inside);
+      return isForm ? inside : refuse(`is not ${form}`, { limit, example: exampleOf(inside) });
     })
     .pipe(schema as z.ZodType<z.output<Schema>, unknown>);
+}
+
+/** Whether the value has keys of its own. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

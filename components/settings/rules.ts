@@ -23,7 +23,7 @@ import {
   SECRETS_URL_VARIABLE,
   tickInput,
 } from "./environment";
-import { writeStep, type Purpose, type RuleFault } from "./faults";
+import { unsetCommand, unsetItems, writeStep, type Purpose, type RuleFault } from "./faults";
 import { resourceNamePart, viewNameOf } from "./names";
 import { placeFaults } from "./placeRules";
 import { KNOWN_LATER } from "./readers";
@@ -69,7 +69,7 @@ const RULES: Rule[] = [
 
 function viewsOnce({ views = [] }: Given): RuleFault[] {
   const seen = new Set<string>();
-  return views.flatMap(({ name }, index) => {
+  const faults = views.flatMap(({ name }, index) => {
     // Compared as metrics have it: two views whose metrics were the same would hide each other's absence.
     const { schema, name: bare } = viewNameOf(name);
     const measured = `${schema}.${bare}`;
@@ -80,6 +80,8 @@ function viewsOnce({ views = [] }: Given): RuleFault[] {
     const key = `views[${index}]`;
     return [{ key, value: name, problem: "is listed twice", limit: "each view once", example: undefined }];
   });
+  // The last one first: taking one out moves those behind it.
+  return faults.reverse();
 }
 
 /** The group's name: the view's where there is but one. */
@@ -174,7 +176,10 @@ const LONGEST_HOST = "h".repeat(253);
 /** As long as the address of a Secrets Manager endpoint gets in any region. */
 const LONGEST_SECRETS_URL = `https://vpce-${"0".repeat(17)}-${"0".repeat(8)}.secretsmanager.${"r".repeat(20)}.vpce.amazonaws.com.cn`;
 
-function environmentSize({ views, environment, database, network, groupName }: Given): RuleFault[] {
+function environmentSize(
+  { views, environment, database, network, groupName }: Given,
+  purpose: Purpose,
+): RuleFault[] {
   if (views === undefined || environment === undefined) return [];
   const isHostKnown = database?.host !== undefined && database.host !== KNOWN_LATER;
   const variables = functionEnvironment(
@@ -206,17 +211,22 @@ function environmentSize({ views, environment, database, network, groupName }: G
       value: isViews ? `${views.length} views, ${viewBytes} bytes` : "(not shown)",
       problem: `makes the function's environment ${bytes} bytes`,
       limit: `${MOST_ENVIRONMENT_BYTES} bytes for all variables of a Lambda function; split the views over two groups`,
-      example: isViews ? [{ name: "public.job_progress" }] : {},
+      example: undefined,
+      remedy: isViews
+        ? `take views out, the last one first, for a group of their own: ${unsetItems(purpose, "views", [views.length - 1])}`
+        : `shorten variables, or take some out: ${unsetCommand(purpose, "environment.<key>")}`,
     },
   ];
 }
 
-function tagLimits({ tags = {} }: Given): RuleFault[] {
+function tagLimits({ tags = {} }: Given, purpose: Purpose): RuleFault[] {
   const names = Object.keys(tags);
   const faults = names.flatMap((name) => tagFaults(name, tags[name] ?? ""));
-  if (names.length > MOST_TAGS) {
-    const problem = `holds ${names.length} tags`;
-    faults.push({ key: "tags", value: tags, problem, limit: `at most ${MOST_TAGS}`, example: {} });
+  const excess = names.length - MOST_TAGS;
+  if (excess > 0) {
+    const fault = { key: "tags", value: tags, problem: `holds ${names.length} tags`, example: undefined };
+    const remedy = `take out ${excess === 1 ? "one" : excess} of the tags: ${unsetCommand(purpose, "tags.<key>")}`;
+    faults.push({ ...fault, limit: `at most ${MOST_TAGS}`, remedy });
   }
   return faults;
 }
@@ -241,11 +251,12 @@ function itemsOf(values: string[] | undefined): string[] {
 function noDoubles(given: Given): RuleFault[] {
   return (["alarmEmails", "alarmTopicArns", "okActionArns"] as const).flatMap((key) => {
     const values = itemsOf(given[key]);
-    return values.flatMap((value, index) => {
+    const faults = values.flatMap((value, index) => {
       if (values.indexOf(value) === index || value === KNOWN_LATER) return [];
       const problem = "is listed twice";
       return [{ key: `${key}[${index}]`, value, problem, limit: "each one once", example: undefined }];
     });
+    return faults.reverse();
   });
 }
 
@@ -386,7 +397,7 @@ function oneFailureDestination({ failureQueueArn, failureTopicArn }: Given): Rul
 
 const ACTION_KEYS = ["alarmTopicArns", "okActionArns"] as const;
 
-function actionsFew(given: Given): RuleFault[] {
+function actionsFew(given: Given, purpose: Purpose): RuleFault[] {
   const hasTopic = (given.alarmEmails ?? []).length > 0;
   const most = MOST_ALARM_ACTIONS - (hasTopic ? 1 : 0);
   return ACTION_KEYS.flatMap((key) => {
@@ -394,7 +405,8 @@ function actionsFew(given: Given): RuleFault[] {
     if (arns.length <= most) return [];
     const problem = `has ${arns.length}, and an alarm tells at most ${MOST_ALARM_ACTIONS} when its state changes`;
     const limit = `at most ${most}${hasTopic ? ", since alarmEmails makes a topic that is told too" : ""}`;
-    return [{ key, value: arns, problem, limit, example: arns.slice(0, most) }];
+    const remedy = unsetItems(purpose, key, [...arns.keys()].slice(most));
+    return [{ key, value: arns, problem, limit, example: undefined, remedy }];
   });
 }
 
@@ -411,12 +423,13 @@ function actionsNear(given: Given, _purpose: Purpose, region?: string): RuleFaul
   );
 }
 
-function payloadShort({ eventPayload }: Given): RuleFault[] {
+function payloadShort({ eventPayload }: Given, purpose: Purpose): RuleFault[] {
   const length = tickInput(eventPayload)?.length ?? 0;
   if (length <= LONGEST_TARGET_INPUT) return [];
   const problem = `makes the event ${length} characters long`;
   const limit = `${LONGEST_TARGET_INPUT} for the event with eventPayload as its detail, so ${length - LONGEST_TARGET_INPUT} fewer`;
-  return [{ key: "eventPayload", value: eventPayload, problem, limit, example: {} }];
+  const remedy = `shorten it, or take a part out: ${unsetCommand(purpose, "eventPayload.<key>")}`;
+  return [{ key: "eventPayload", value: eventPayload, problem, limit, example: undefined, remedy }];
 }
 
 /** A view as the handler takes it. */

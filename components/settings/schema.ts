@@ -11,16 +11,33 @@ import * as ids from "./identifiers";
 import {
   identifierProblem,
   LONGEST_IDENTIFIER_BYTES,
+  quoteIdentifier,
   readViewName,
   VIEW_NAME_LIMIT,
   writeViewName,
 } from "./names";
-import { choice, flag, later, list, matching, object, readBy, record, text, whole, wrong } from "./readers";
+import {
+  choice,
+  flag,
+  isObject,
+  later,
+  list,
+  matching,
+  object,
+  readBy,
+  record,
+  text,
+  whole,
+  wrong,
+} from "./readers";
 
 const relation = readBy(VIEW_NAME_LIMIT, "public.job_progress", (value) => {
   if (typeof value !== "string") return wrong("is not text");
   const { name, problem } = readViewName(value);
-  return name === undefined ? wrong(problem) : writeViewName(name);
+  if (name !== undefined) return writeViewName(name);
+  const quoted = value.split(".").map(quoteIdentifier).join(".");
+  const meant = [`public.${value}`, quoted, `public.${quoted}`].find((text) => readViewName(text).name);
+  return wrong(problem, { example: meant ?? "<schema>.<name>" });
 });
 
 const viewShape = object({
@@ -30,10 +47,10 @@ const viewShape = object({
 });
 
 /** A bare name stands for an object with that name alone. */
-const view = z.preprocess(
-  (value) => (typeof value === "string" && !value.trimStart().startsWith("{") ? { name: value } : value),
-  viewShape,
-);
+const view = z.preprocess((value) => {
+  const isShape = isObject(value) || (typeof value === "string" && value.trimStart().startsWith("{"));
+  return isShape ? value : { name: value };
+}, viewShape);
 
 const refreshRate = readBy(
   "AWS's rate or cron syntax, or rate(12|15|20|30 seconds)",
@@ -57,11 +74,12 @@ const identifier = later(
   }),
 );
 
-/** IAM reads `*` and `?` in the ARN of a database user as patterns. */
+/** IAM reads `*` and `?` in the ARN of a database user as patterns, and `${...}` as a variable of the policy. */
 const databaseUser = later(
-  readBy(`1 to ${LONGEST_IDENTIFIER_BYTES} bytes, without * and ?`, "matview_refresh", (value) => {
+  readBy(`1 to ${LONGEST_IDENTIFIER_BYTES} bytes, without *, ? and \${`, "matview_refresh", (value) => {
     if (typeof value !== "string" || value === "") return wrong("is not a name");
-    if (/[*?]/.test(value)) return wrong("would be read by IAM as a pattern, which more users than one fit");
+    if (/[*?]|\$\{/.test(value))
+      return wrong("would be read by IAM as a pattern or variable, which more users than one fit");
     const problem = identifierProblem(value);
     return problem === undefined ? value : wrong(problem);
   }),
@@ -227,7 +245,6 @@ export type SettingKey = keyof typeof SETTINGS;
 
 /** Every setting, checked and with its default filled in: plain values, under the keys of the stack's config. */
 export type Settings = { [Key in SettingKey]: z.output<(typeof SETTINGS)[Key]> };
-export type ViewSetting = Settings["views"][number];
 export type DatabaseSetting = Settings["database"];
 export type NetworkSetting = Settings["network"];
 export type ErrorsAlarmSetting = NonNullable<Settings["alarms"]["errors"]>;

@@ -3,12 +3,19 @@ import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { chown, mkdir, open, readFile, realpath } from "node:fs/promises";
+import { chown, mkdir, open, readFile, realpath, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { findServer, inspectFolder, isRunning, ownerSetting, PostgresStartError } from "./serverFolder";
+import {
+  findServer,
+  inspectFolder,
+  isRunning,
+  markName,
+  ownerSetting,
+  PostgresStartError,
+} from "./serverFolder";
 import { chooseServerUser, commandAs, type SystemUser } from "./serverUser";
 
 /** Major versions that are installed: 18 for everyone, 15 for the tests. */
@@ -16,7 +23,7 @@ export type MajorVersion = 18 | 15;
 
 /** What a local server is started with. */
 export interface StartOptions {
-  /** Folder of the server, kept when the server stops: `cluster/` (PGDATA), `password` and `server.log`. */
+  /** Folder of the server, kept when the server stops: `cluster/` (PGDATA), `password`, `server.log` and a mark. */
   dataDirectory: string;
   /** 18 unless given. */
   majorVersion?: MajorVersion;
@@ -227,7 +234,10 @@ export async function linkLibraries(programFolder: string): Promise<void> {
 /** Creates the folder, or takes an empty one; what root created for it belongs to the server's user. */
 async function createFolder(directory: string, user: SystemUser | undefined): Promise<void> {
   const topmost = await mkdir(directory, { recursive: true, mode: 0o700 });
+  const mark = path.join(directory, markName);
+  await writeFile(mark, "The PostgreSQL server of a local run. Without a run, the folder may be removed.\n");
   if (user === undefined) return;
+  await chown(mark, user.uid, user.gid);
   for (let created = directory; ; created = path.dirname(created)) {
     await chown(created, user.uid, user.gid);
     if (created === (topmost ?? directory)) return;

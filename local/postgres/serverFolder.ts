@@ -21,6 +21,9 @@ interface FoundServer {
 /** The setting by which a server's command line names the run that started it. */
 export const ownerSetting = "matview_refresh.owner_pid";
 
+/** File that is made before all others: other programs write a `password` or a `server.log` too. */
+export const markName = "made-by-matview-refresh";
+
 const ownNames = /^(cluster|password|server\.log)(\.part-\d+(-[0-9a-f]+)?|\.old)?$/;
 
 /**
@@ -36,7 +39,8 @@ export async function inspectFolder(directory: string, majorVersion: number): Pr
     const reason = error.code === "EACCES" ? "belongs to another user" : "is not a folder";
     throw new PostgresStartError(`${directory} ${reason}. Use another folder.`, { cause: error });
   });
-  const foreign = names.find((name) => !ownNames.test(name));
+  const isOurs = names.length === 0 || names.includes(markName) || (await isFromBeforeTheMark(directory));
+  const foreign = names.find((name) => !isOurs || (name !== markName && !ownNames.test(name)));
   if (foreign !== undefined) {
     throw new PostgresStartError(
       `${directory} holds files that are not of a local database, such as ${foreign}. ` +
@@ -56,6 +60,13 @@ export async function inspectFolder(directory: string, majorVersion: number): Pr
     throw new PostgresStartError(`The password of the database in ${directory} is gone. ${remedy}`);
   }
   return true;
+}
+
+/** Earlier versions wrote no mark; their finished folders hold a cluster and its password. */
+async function isFromBeforeTheMark(directory: string): Promise<boolean> {
+  const files = [path.join("cluster", "PG_VERSION"), "password"].map((name) => path.join(directory, name));
+  const contents = await Promise.all(files.map(readIfThere));
+  return contents.every((content) => content !== undefined);
 }
 
 /**
@@ -95,7 +106,7 @@ async function commandLine(pid: number): Promise<string> {
 
 async function readIfThere(file: string): Promise<string | undefined> {
   return readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT" && error.code !== "ESRCH") throw error;
+    if (!["ENOENT", "ENOTDIR", "ESRCH"].includes(error.code ?? "")) throw error;
     return undefined;
   });
 }

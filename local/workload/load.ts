@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Client, DatabaseError, type ClientConfig } from "pg";
 import { activeJobCount, insertObjectsSql, jobNameSql, sampleJobCount, skewedSizeSql } from "./workload";
 
-/** The guide's three workloads, in objects a minute. */
+/** The workloads that docs/configure.md recommends rates for, in objects a minute. */
 export const loadRates = { off: 0, light: 5_000, medium: 50_000, heavy: 120_000 } as const;
 
 /** How busy the scanner is. */

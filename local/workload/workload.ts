@@ -8,10 +8,10 @@ import type { Client } from "pg";
  */
 const mark = "matview-refresh: sample workload, filled and worked on by the local run";
 
-/** As many jobs as the guide's log shows. */
+/** Jobs of the scanner. */
 export const sampleJobCount = 150;
 
-/** How many of them are at work, as in the guide. */
+/** How many of them are at work. */
 export const activeJobCount = 12;
 
 const queuedJobCount = 6;

@@ -1,3 +1,4 @@
+/** Rule: alarms reach somebody. */
 import { readFlag, readList, readText, withDefault } from "../reading";
 import type { StackFacts } from "../refreshFunctions";
 import { refersTo, strongest, type Relation } from "../relations";

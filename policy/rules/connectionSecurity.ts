@@ -1,3 +1,4 @@
+/** Rule: no password in variables, and TLS that is verified. */
 import { known, readNames, readText } from "../reading";
 import { defineRule } from "../rule";
 

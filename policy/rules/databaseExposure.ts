@@ -1,3 +1,4 @@
+/** Rule: no database and no PostgreSQL port that is open to all. */
 import { known, readFlag, readList, readNumber, readText, type Properties, type Reading } from "../reading";
 import { TYPE, type SingleResource } from "../resource";
 import { defineRule } from "../rule";

@@ -1,3 +1,4 @@
+/** Rule: an alarm on errors that can fire. */
 import { replayTrouble, type Datapoint } from "../../components/time/replay";
 import { ruleOf, type ReplayableRule } from "../alarms";
 import { known } from "../reading";

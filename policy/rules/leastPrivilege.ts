@@ -1,3 +1,4 @@
+/** Rule: exact actions on exact resources. */
 import { known, readList, readText, type Reading } from "../reading";
 import { refersTo, related } from "../relations";
 import { TYPE, type Resource } from "../resource";

@@ -1,3 +1,4 @@
+/** Rule: a log group of the stack, with a retention. */
 import { known, readNumber, readText } from "../reading";
 import { isNameOf, refersTo, related } from "../relations";
 import { TYPE } from "../resource";

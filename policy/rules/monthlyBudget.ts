@@ -1,3 +1,4 @@
+/** Rule: the month's cost is within the budget. */
 import {
   GROUP_TAG,
   MONTHLY_BUDGET_USD_TAG,

@@ -1,3 +1,4 @@
+/** Rule: a schedule reaches the function. */
 import { nameOf } from "../resource";
 import { defineRule } from "../rule";
 

@@ -1,3 +1,4 @@
+/** Rule: the timeout fits the schedule. */
 import { mostTimeoutSeconds } from "../../components/time/limits";
 import { defineRule } from "../rule";
 

@@ -1,3 +1,4 @@
+/** Rule: a failed tick is not run again, and a late one is dropped. */
 import { mostEventAgeSeconds } from "../../components/time/limits";
 import { defineRule } from "../rule";
 

@@ -1,3 +1,4 @@
+/** Rule: each view has an alarm on refreshes that do not come. */
 import { MAX_STALENESS_TAG } from "../../components/plan/plan";
 import { replayTrouble } from "../../components/time/replay";
 import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metricNames";

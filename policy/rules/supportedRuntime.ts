@@ -1,3 +1,4 @@
+/** Rule: a runtime that still gets security updates. */
 import { readText } from "../reading";
 import { defineRule } from "../rule";
 import table from "../runtimeDates.json";

@@ -187,7 +187,7 @@ describe("cost, for a stack", () => {
     it(`prices this project's stack ${stack}`, async () => {
       process.chdir(projectFolder);
       const { estimate, usage } = await report("--stack", stack);
-      assert.ok(usage.invocationsPerMonth > 0);
+      assert.ok((usage.invocationsPerMonth ?? 0) > 0);
       assert.ok(estimate.totalUsd >= estimate.totalWithFreeTierUsd && estimate.totalUsd > 0);
     });
   }

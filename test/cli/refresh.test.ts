@@ -31,7 +31,7 @@ describe("refresh by hand", function () {
   this.timeout(20_000);
   const database = useDatabase();
 
-  it("prints the guide's lines and exits with 0", async () => {
+  it("prints the lines of the function's log and exits with 0", async () => {
     const { exitCode, stdout, stderr } = await refresh({ DATABASE_URL: database.url });
     assert.equal(stderr, "");
     assert.equal(exitCode, 0);
@@ -41,7 +41,7 @@ describe("refresh by hand", function () {
     );
   });
 
-  it("takes the guide's variables, and prints JSON alone on stdout", async () => {
+  it("takes the RDS_ variables, and prints JSON alone on stdout", async () => {
     const { host, port, user, password } = database.server;
     const { exitCode, stdout } = await refresh(
       {

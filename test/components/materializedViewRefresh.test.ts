@@ -1,6 +1,6 @@
 /** What the component registers, on mocks. */
 import assert from "node:assert/strict";
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "../../components/args";
 import { recordedPrices } from "../../components/cost/prices";
 import type { RegisteredResource } from "../engine/mocks";
@@ -279,6 +279,19 @@ describe("the component", () => {
     const tags = oneOf(run, "EventRule").inputs.tags as Record<string, string>;
     assert.equal(tags["matview-refresh:monthly-usd"], totalUsd.toFixed(2));
     assert.equal(tags["matview-refresh:monthly-usd-is-at-least"], "true");
+    assert.match(run.warnings.join("\n"), /No price is recorded in region "us-east-1" for alarms/);
+  });
+
+  it("warns of alarms that tell nobody, and of one that cannot go off", async () => {
+    const nobody = "The alarms tell nobody. Set alarmEmails or alarmTopicArns.";
+    assert.deepEqual((await runComponent()).warnings, [nobody]);
+    assert.deepEqual((await runComponent({ alarmEmails: ["oncall@example.com"] })).warnings, []);
+    assert.deepEqual((await runComponent(() => ({ alarmTopicArns: pulumi.output<string[]>([]) }))).warnings, [
+      nobody,
+    ]);
+    const errors = { threshold: 5, periodSeconds: 60, evaluationPeriods: 2 };
+    const deaf = await runComponent({ alarms: { errors }, alarmEmails: ["oncall@example.com"] });
+    assert.match(deaf.warnings.join("\n"), /^Alarm views-dev-refresh-job-progress-errors can never go off: /);
   });
 
   it("tells what it made", async () => {

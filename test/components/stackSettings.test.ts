@@ -56,4 +56,48 @@ describe("a stack's settings", () => {
     assert.doesNotMatch(message, /a-word-to-be-kept/);
     assert.match(message, /^2 settings are wrong/);
   });
+
+  const secrets: [string, string, unknown, string][] = [
+    [
+      "a password among the database's settings",
+      "database",
+      { create: { instanceClass: "db.t4g.small", password: "a-word-to-be-kept" } },
+      "pulumi config rm --path database.create.password",
+    ],
+    [
+      "a password beside the ARN of the secret that it belongs into",
+      "database",
+      {
+        secretArn: "arn:aws:secretsmanager:us-east-1:123456789012:secret:a-AbCdEf",
+        pass: "a-word-to-be-kept",
+      },
+      "pulumi config rm --path database.pass",
+    ],
+    [
+      "an object in which nothing looks like one",
+      "tags",
+      { team: "scanner", owner: "a-word-to-be-kept" },
+      'pulumi config set --plaintext --path "tags.<key>" <value>, for the value that is encrypted',
+    ],
+    [
+      "a list",
+      "alarmEmails",
+      ["a-word-to-be-kept"],
+      'pulumi config set --plaintext --path "alarmEmails[<index>]" <value>, for the value that is encrypted',
+    ],
+    [
+      "text that begins as JSON and is none",
+      "groupName",
+      "{a-word-to-be-kept",
+      "pulumi config set --plaintext groupName <value>, or pulumi config rm groupName",
+    ],
+  ];
+  for (const [title, key, value, remedy] of secrets) {
+    it(`lose nothing but the secret where one is ${title}`, async () => {
+      const message = await assertRefused("matview-refresh", { ...values, [key]: value }, [], [key]);
+      assert.match(message, /^1 setting is wrong/);
+      assert.equal(/fix: +(.*)$/.exec(message)?.[1], remedy);
+      assert.doesNotMatch(message, /a-word-to-be-kept/);
+    });
+  }
 });

@@ -18,7 +18,7 @@ import { assertSucceeded, stepOfType, unknownValue } from "./engineRun";
 const repository = path.resolve(__dirname, "../..");
 
 /** What the examples with an existing database are told of it, as the keys of Python have it. */
-const places = {
+const existing = {
   database_host: "reports.c9akciq32rrx.eu-central-1.rds.amazonaws.com",
   database_resource_id: "db-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
   vpc_id: "vpc-0a1b2c3d4e5f60718",
@@ -104,7 +104,7 @@ describeEngine("the example in TypeScript", () => {
 describeEngine("the example in Python", () => {
   it("previews, where python3 has the packages pulumi, pulumi-aws and parver", async function () {
     if (!hasPythonPackages()) this.skip();
-    const stack = await openExample("python", places);
+    const stack = await openExample("python", existing);
     const preview = await stack.preview({ variables: { PYTHONPATH: await installPythonSdk() } });
     assertSucceeded(preview);
     assert.equal(stepOfType(preview, "Function").inputs.name, "reports-dev-refresh-sales");
@@ -117,7 +117,9 @@ describeEngine("the example in Python", () => {
 describeEngine("the example in YAML", () => {
   it("previews, where the CLI has YAML's language host", async function () {
     const camelCase = (key: string) => key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
-    const config = Object.fromEntries(Object.entries(places).map(([key, value]) => [camelCase(key), value]));
+    const config = Object.fromEntries(
+      Object.entries(existing).map(([key, value]) => [camelCase(key), value]),
+    );
     const stack = await openExample("yaml", config);
     const preview = await stack.preview();
     if (/no language plugin/.test(preview.text)) this.skip();

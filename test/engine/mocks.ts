@@ -20,6 +20,8 @@ export interface RegisteredResource {
   inputs: Properties;
   /** Outputs after creation. */
   outputs: Properties;
+  /** Inputs whose change is no update. */
+  ignoreChanges: string[];
   /** URNs of all resources it depends on. */
   dependencies: string[];
   /** URNs of the resources that an input's value comes from, by input. */
@@ -31,6 +33,8 @@ export interface MockedRun<Result> {
   resources: RegisteredResource[];
   /** What the function returned, outputs replaced by their values at any depth. */
   result: pulumi.Unwrap<Result>;
+  /** Warnings, without the resource that they are about. */
+  warnings: string[];
 }
 
 /** The part of the SDK's mocks that knows of parents and dependencies, which the mocks' functions are not told. */
@@ -60,11 +64,26 @@ export async function withMocks<Result>(
   await pulumi.runtime.setMocks(mocks, project, stack, false);
   pulumi.runtime.setAllConfig(Object.fromEntries(values), secretKeys.map(qualified));
   const resources = watchRegistrations();
-  return failingWithRejections(async () => {
-    const returned = await program();
-    await pulumi.runtime.disconnect();
-    return { resources, result: await valueOf(returned) };
-  });
+  return withWarnings((warnings) =>
+    failingWithRejections(async () => {
+      const returned = await program();
+      await pulumi.runtime.disconnect();
+      return { resources, result: await valueOf(returned), warnings };
+    }),
+  );
+}
+
+/** Runs `body` with the list that warnings are added to, in place of stderr. */
+async function withWarnings<Value>(body: (warnings: string[]) => Promise<Value>): Promise<Value> {
+  const warnings: string[] = [];
+  const log: { warn: typeof pulumi.log.warn } = pulumi.log;
+  const { warn } = log;
+  log.warn = (message) => Promise.resolve(void warnings.push(message));
+  try {
+    return await body(warnings);
+  } finally {
+    log.warn = warn;
+  }
 }
 
 /** Loads a program's file as the engine would: afresh, so that what it does at its top level is done again. */
@@ -119,6 +138,7 @@ function registrationOf(
     parent: request.getParent(),
     inputs: request.getObject()?.toJavaScript() ?? {},
     outputs: response.getObject()?.toJavaScript() ?? {},
+    ignoreChanges: request.getIgnorechangesList(),
     dependencies: request.getDependenciesList(),
     references: Object.fromEntries(sources.filter(([, urns]) => urns.length > 0)),
   };

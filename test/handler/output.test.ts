@@ -67,7 +67,7 @@ describe("what the bundle writes and returns", () => {
     };
   }
 
-  it("is the guide's response, and the same facts as JSON", async () => {
+  it("is the documented response, and the same facts as JSON", async () => {
     const { stdout, stderr, returned } = await invokeBundle(file, environment({}), scheduled).finished;
     assert.equal(stderr, "");
     const { statusCode, body } = returned as RefreshResponse;
@@ -129,7 +129,7 @@ describe("what the bundle writes and returns", () => {
     ]);
   });
 
-  it("speaks the guide's lines where text is asked for, and refreshes just the view an event names", async () => {
+  it("writes plain lines where text is asked for, and refreshes just the view an event names", async () => {
     const views = [viewNamed("broken"), jobProgress];
     const event = { source: "manual-test", view: "job_progress" };
     const { stdout, returned } = await invokeBundle(file, environment({ views, logFormat: "text" }), event)

@@ -12,7 +12,7 @@ for (const majorVersion of [18, 15] as const) {
   describe(`a refresh on PostgreSQL ${majorVersion}`, () => {
     const database = useDatabase({ majorVersion });
 
-    it("publishes what the tables hold, and reports it in the guide's words", async () => {
+    it("publishes what the tables hold, and reports it in the documented words", async () => {
       const client = await database.connect();
       await client.query(`
         INSERT INTO jobs (job_id, name, status) SELECT g, 'job-' || g, CASE WHEN g <= 2 THEN 'running' ELSE 'completed' END

@@ -141,4 +141,28 @@ describe("a local PostgreSQL server", () => {
     assert.deepEqual(await readdir(home), ["letter"]);
     await assert.rejects(folders.start(path.join(home, "letter")), /is not a folder/);
   });
+
+  for (const [name, content] of [
+    ["password", "theirs"],
+    ["server.log", "theirs"],
+    ["cluster", "theirs"],
+  ] as const) {
+    it(`leaves a folder alone that holds somebody else's ${name}`, async () => {
+      const home = path.join(await folders.make(), "home");
+      await mkdir(home);
+      await writeFile(path.join(home, name), content);
+      const before = await stat(home);
+      await assert.rejects(folders.start(home), new RegExp(`such as ${name}.*nothing was changed`));
+      const after = await stat(home);
+      assert.deepEqual([after.uid, after.ctimeMs, await readdir(home)], [before.uid, before.ctimeMs, [name]]);
+      assert.equal(await readFile(path.join(home, name), "utf8"), content);
+    });
+  }
+
+  it("takes a folder that a version without the mark has filled", async () => {
+    const older = path.join(await folders.make(), "server");
+    await (await folders.start(older)).stop();
+    await rm(path.join(older, "made-by-matview-refresh"));
+    assert.deepEqual(await ask(await folders.start(older), "SELECT 1 AS one"), [{ one: 1 }]);
+  });
 });

@@ -7,7 +7,7 @@ import { offsetSeconds, tickEvent } from "../../local/tickEvent";
 import { runTicks } from "../../local/ticker";
 
 const views = [{ schema: "public", name: "job_progress", allowBlocking: true }];
-const place = { region: "us-east-1", functionName: "matview-refresh-job-progress", payload: { by: "test" } };
+const origin = { region: "us-east-1", functionName: "matview-refresh-job-progress", payload: { by: "test" } };
 
 describe("ticks of a local run", () => {
   const minute = Date.UTC(2026, 10, 23, 10, 0, 0);
@@ -15,7 +15,7 @@ describe("ticks of a local run", () => {
   it("come as the rule's own event at the full minute and through a queue between", () => {
     const schedule = parseRefreshRate("rate(15 seconds)");
     const kinds = [0, 15, 30, 45].map((second) => {
-      const event = tickEvent(schedule, minute + second * 1000, place) as { Records?: { body: string }[] };
+      const event = tickEvent(schedule, minute + second * 1000, origin) as { Records?: { body: string }[] };
       assert.equal(parseEvent(event, views).kind, "scheduled", "the handler understands it");
       const body = event.Records?.[0]?.body;
       const rule = (body === undefined ? event : JSON.parse(body)) as { time: string; detail: unknown };
@@ -29,7 +29,7 @@ describe("ticks of a local run", () => {
   it("are the rule's alone where the schedule has no step under a minute", () => {
     const schedule = parseRefreshRate("rate(5 minutes)");
     assert.equal(offsetSeconds(schedule, minute), 0);
-    assert.ok(!("Records" in (tickEvent(schedule, minute, place) as object)));
+    assert.ok(!("Records" in (tickEvent(schedule, minute, origin) as object)));
   });
 
   it("stop at once when told to, and end on time without a tick", async () => {

@@ -1,6 +1,6 @@
 /**
  * The output `grants` on a database of somebody else, set up as on RDS: the administrator is no superuser. (By hand the
- * same was seen to pass on 13, 14, 16 and 17.)
+ * same was seen to pass on 14 and 16, but for what 14 has not: security_invoker.)
  */
 import assert from "node:assert/strict";
 import path from "node:path";
@@ -223,6 +223,34 @@ for (const majorVersion of [18, 15] as const) {
       assert.deepEqual(refreshTypes(await refresh(plan, "app")), ["concurrent"]);
     });
 
+    it("grant the other views where one may not be granted, and fail at the end", async () => {
+      await superuserIn.query(`
+        CREATE SCHEMA vault; CREATE MATERIALIZED VIEW vault.locked AS SELECT 1 AS one;
+        CREATE TABLE vault.lent (id int); GRANT USAGE ON SCHEMA vault TO analyst, administrator;
+        GRANT SELECT ON vault.lent TO analyst, administrator;`);
+      await analyst.query(`
+        CREATE MATERIALIZED VIEW reporting.last AS SELECT sum(amount) FROM reporting.orders;
+        CREATE MATERIALIZED VIEW reporting.borrows AS SELECT id FROM vault.lent`);
+      const plan = planFor(["vault.locked", "reporting.not_there", "reporting.borrows", "reporting.last"]);
+      const failed = ["vault.locked", "reporting.not_there"];
+      // Before 17 the role has to read what the view reads; PostgreSQL says no more than a warning to the grant.
+      if (majorVersion < 17) failed.push("reporting.borrows");
+      const [last = "", ...others] = grantsOf(plan, { name: "shop", user: login }).reverse();
+      for (const statement of others.reverse()) await administrator.query(statement);
+      const quoted = failed.map((name) => name.replace(/(.*)\.(.*)/, '"$1"."$2"'));
+      await assert.rejects(administrator.query(last), {
+        message: new RegExp(`^Not granted: ${quoted.join(", ")}\\.`),
+      });
+      for (const name of quoted)
+        assert.match(warnings.join("\n"), new RegExp(`^${name} was not granted`, "m"));
+      assert.deepEqual(refreshTypes(await refresh(planFor(["reporting.last"]))), ["regular"]);
+      if (majorVersion < 17) {
+        assert.match(warnings.join("\n"), /no right to: GRANT SELECT ON vault\.lent TO matview_refresher/);
+        assert.equal(await ownerOf("reporting.borrows"), "analyst");
+      } else assert.deepEqual(refreshTypes(await refresh(planFor(["reporting.borrows"]))), ["regular"]);
+      await grant(planFor([sales]));
+    });
+
     if (majorVersion >= 17) return;
 
     it("can be undone as the warning says, and the owner kept by making the role its member", async () => {
@@ -254,6 +282,48 @@ for (const majorVersion of [18, 15] as const) {
       assert.equal(await ownerOf("reporting.by_table"), "analyst");
       const failure = onlyFailure(await refresh(planFor(["reporting.by_view"])));
       assert.equal(failure.code, "42501");
+    });
+
+    it("do not give a view away that calls or reads what another owner might not be able to", async () => {
+      await superuserIn.query(`
+        CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere;
+        CREATE FOREIGN TABLE reporting.remote (id int) SERVER elsewhere;
+        CREATE TABLE reporting.parts (id int) PARTITION BY LIST (id);
+        CREATE FOREIGN TABLE reporting.far PARTITION OF reporting.parts FOR VALUES IN (1) SERVER elsewhere;
+        ALTER TABLE reporting.remote OWNER TO analyst; ALTER TABLE reporting.parts OWNER TO analyst;`);
+      await analyst.query(`
+        CREATE TABLE reporting.rates (rate numeric); INSERT INTO reporting.rates VALUES (2);
+        CREATE FUNCTION reporting.rate() RETURNS numeric LANGUAGE sql STABLE AS 'SELECT rate FROM reporting.rates';
+        CREATE FUNCTION reporting.above(numeric, numeric) RETURNS boolean LANGUAGE sql STABLE AS
+          'SELECT $1 > $2 * rate FROM reporting.rates';
+        CREATE OPERATOR reporting.>>> (LEFTARG = numeric, RIGHTARG = numeric, FUNCTION = reporting.above);
+        CREATE FUNCTION reporting.safe_rate() RETURNS numeric LANGUAGE sql STABLE SECURITY DEFINER AS
+          'SELECT rate FROM reporting.rates';
+        CREATE VIEW reporting.rated AS SELECT amount * reporting.rate() AS amount FROM reporting.orders;
+        CREATE MATERIALIZED VIEW reporting.by_function AS SELECT amount FROM reporting.rated;
+        CREATE MATERIALIZED VIEW reporting.by_operator AS
+          SELECT amount FROM reporting.orders WHERE amount OPERATOR(reporting.>>>) 1;
+        CREATE MATERIALIZED VIEW reporting.by_remote AS SELECT id FROM reporting.remote WITH NO DATA;
+        CREATE MATERIALIZED VIEW reporting.by_partition AS SELECT id FROM reporting.parts WITH NO DATA;
+        CREATE MATERIALIZED VIEW reporting.safe AS
+          SELECT amount * reporting.safe_rate() AS amount, now() AS at FROM reporting.orders;`);
+      const views = ["by_function", "by_operator", "by_remote", "by_partition", "safe"];
+      await grant(planFor(views.map((view) => `reporting.${view}`)));
+      assert.equal(warnings.length, views.length, warnings.join("\n"));
+      const reasons = [
+        /^reporting\.by_function was left with analyst: function reporting\.rate\(\) runs with/,
+        /^reporting\.by_operator was left with analyst: function reporting\.above\(numeric,numeric\) runs with/,
+        /^reporting\.by_remote was left with analyst: foreign table reporting\.remote is read/,
+        /^reporting\.by_partition was left with analyst: foreign table reporting\.far is read/,
+      ];
+      for (const [index, reason] of reasons.entries()) {
+        assert.match(warnings[index] ?? "", reason);
+        assert.match(warnings[index] ?? "", /GRANT analyst TO matview_refresher;$/);
+        assert.equal(await ownerOf(`reporting.${views[index]}`), "analyst");
+      }
+      assert.equal(await ownerOf("reporting.safe"), "matview_refresher");
+      assert.deepEqual(refreshTypes(await refresh(planFor(["reporting.safe"]))), ["regular"]);
+      await analyst.query("REFRESH MATERIALIZED VIEW reporting.by_function");
     });
   });
 }

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { makePlan } from "../../../components/plan/plan";
 import { SettingsFaults, type Fault, type Purpose } from "../../../components/settings/faults";
 import { readViewName, writeViewName } from "../../../components/settings/names";
-import { parseSettings } from "../../../components/settings/parseSettings";
+import { checkArrived, parseSettings } from "../../../components/settings/parseSettings";
 import { LOG_RETENTION_DAYS, MOST_ENVIRONMENT_BYTES } from "../../../components/time/limits";
 
 const place = {
@@ -136,6 +136,39 @@ describe("settings", () => {
     assert.equal(remedy("component"), "in the program: timeoutSeconds: 60 (timeout_seconds in Python)");
   });
 
+  it("knows by the ARN what the destination of earlier versions is now", () => {
+    for (const [arn, key] of [
+      ["arn:aws:sqs:us-east-1:123456789012:lost-ticks", "failureQueueArn"],
+      ["arn:aws-cn:sns:cn-north-1:123456789012:lost-ticks", "failureTopicArn"],
+    ] as const) {
+      const [fault] = deployFaults({ failureDestinationArn: arn });
+      const remedy = `pulumi config rm failureDestinationArn && pulumi config set ${key} ${arn}`;
+      assert.equal(fault?.remedy, remedy);
+      assert.deepEqual(deployFaults({ [key]: arn }), []);
+    }
+  });
+
+  it("writes its own keys for Python as Python does, and the user's as they are", () => {
+    const values = {
+      environment: { AWS_REGION: "x" },
+      tags: { "aws:createdBy": "x" },
+      eventPayload: payload(8_193),
+      alarmTopicArns: topics(6),
+      network: { ...place.network, costCentre: "x" },
+      database: place.database,
+    };
+    assert.deepEqual(
+      faultsOf(values, "component").map(({ remedy }) => remedy.replace(/^.*in the program: /, "")),
+      [
+        "remove network.costCentre",
+        "remove environment.AWS_REGION",
+        'remove tags["aws:createdBy"]',
+        "remove alarmTopicArns[5] (alarm_topic_arns[5] in Python)",
+        "remove eventPayload.<key> (event_payload.<key> in Python)",
+      ],
+    );
+  });
+
   it("finds the nearest known key, inside objects too, and shows no secret", () => {
     const [top, nested, secret] = deployFaults({
       refreshrate: "rate(5 minutes)",
@@ -241,9 +274,9 @@ describe("settings", () => {
       "alarms.errors.threshold",
       /missing/,
     ],
-    ["a view without a schema", { views: ["job_progress"] }, "views[0].name", /perhaps public.job_progress/],
-    ["a view that needs quotes", { views: ["public.my-view"] }, "views[0].name", /double quotes/],
-    ["a view name too long", { views: [`public.${"é".repeat(32)}`] }, "views[0].name", /64 bytes/],
+    ["a view without a schema", { views: ["job_progress"] }, "views[0]", /perhaps public.job_progress/],
+    ["a view that needs quotes", { views: ["public.my-view"] }, "views[0]", /double quotes/],
+    ["a view name too long", { views: [`public.${"é".repeat(32)}`] }, "views[0]", /64 bytes/],
     ["no views", { views: [] }, "views", /empty/],
     ["a view twice", { views: ["public.a", "PUBLIC.A"], groupName: "g" }, "views[1]", /twice/],
     ["a view without a name", { views: [{ allowBlocking: true }] }, "views[0].name", /missing/],
@@ -430,8 +463,103 @@ describe("settings", () => {
         [key],
       );
       assert.match(faults[0]?.problem ?? "", problem);
-      assert.match(faults[0]?.remedy ?? "", /^pulumi config (set|rm) /);
+      assert.match(faults[0]?.remedy ?? "", /pulumi config (set|rm) /);
       assert.notEqual(faults[0]?.limit, "");
+    });
+  }
+
+  const [first = "", second = ""] = place.network.subnetIds;
+  const subnets = (...subnetIds: string[]) => ({ network: { ...place.network, subnetIds } });
+  const remedies: [string, Record<string, unknown>, string[]][] = [
+    [
+      "too many tags",
+      { tags: Object.fromEntries(topics(46).map((_, index) => [`t${index}`, "x"])) },
+      ['take out one of the tags: pulumi config rm --path "tags.<key>"'],
+    ],
+    [
+      "variables beyond 4 KB",
+      { environment: { LARGE: "x".repeat(MOST_ENVIRONMENT_BYTES) } },
+      ['shorten variables, or take some out: pulumi config rm --path "environment.<key>"'],
+    ],
+    [
+      "views beyond 4 KB",
+      { views: manyViews, groupName: "many" },
+      ['take views out, the last one first, for a group of their own: pulumi config rm --path "views[59]"'],
+    ],
+    [
+      "a payload beyond EventBridge's",
+      { eventPayload: payload(8_193) },
+      ['shorten it, or take a part out: pulumi config rm --path "eventPayload.<key>"'],
+    ],
+    ["six topics", { alarmTopicArns: topics(6) }, ['pulumi config rm --path "alarmTopicArns[5]"']],
+    [
+      "seven topics",
+      { okActionArns: topics(7) },
+      ['pulumi config rm --path "okActionArns[6]" && pulumi config rm --path "okActionArns[5]"'],
+    ],
+    [
+      "addresses twice",
+      { alarmEmails: ["a@b.de", "a@b.de", "c@b.de", "c@b.de"] },
+      ['pulumi config rm --path "alarmEmails[3]"', 'pulumi config rm --path "alarmEmails[1]"'],
+    ],
+    [
+      "one subnet",
+      subnets(first),
+      ['pulumi config set --path "network.subnetIds[1]" "<a second subnet in another zone>"'],
+    ],
+    [
+      "one subnet twice",
+      subnets(first, first),
+      ['pulumi config set --path "network.subnetIds[1]" "<a second subnet in another zone>"'],
+    ],
+    [
+      "one subnet of three twice",
+      subnets(first, first, second),
+      ['pulumi config rm --path "network.subnetIds[1]"'],
+    ],
+    [
+      "a view that is no list",
+      { views: "reporting.sales" },
+      ['pulumi config rm views && pulumi config set --path "views[0]" reporting.sales'],
+    ],
+    [
+      "a view's parts that are no list",
+      { views: { name: "reporting.sales" } },
+      ['pulumi config rm views && pulumi config set --path "views[0].name" reporting.sales'],
+    ],
+    [
+      "an address that is no list",
+      { alarmEmails: "ops@example.com" },
+      ['pulumi config rm alarmEmails && pulumi config set --path "alarmEmails[0]" ops@example.com'],
+    ],
+    [
+      "text for tags",
+      { tags: "team=x" },
+      ['pulumi config rm tags && pulumi config set --path "tags.<key>" "<value>"'],
+    ],
+    [
+      "a view that is no JSON",
+      { views: ["{name: reporting.sales}"] },
+      ['pulumi config set --path "views[0]" "<value>"'],
+    ],
+    ["a view without a schema", { views: ["sales"] }, ['pulumi config set --path "views[0]" public.sales']],
+    [
+      "a view without quotes",
+      { views: [{ name: "reporting.my-view" }] },
+      [`pulumi config set --path "views[0].name" '"reporting"."my-view"'`],
+    ],
+    [
+      "a key mistyped beside the right one",
+      { refreshRate: "rate(5 minutes)", refreshrate: "rate(1 minute)" },
+      ["pulumi config rm refreshrate"],
+    ],
+  ];
+  for (const [title, values, expected] of remedies) {
+    it(`keeps what is right where it tells how to mend ${title}`, () => {
+      assert.deepEqual(
+        deployFaults(values).map(({ remedy }) => remedy),
+        expected,
+      );
     });
   }
 
@@ -479,6 +607,35 @@ describe("settings", () => {
         return true;
       },
     );
+  });
+
+  const asPatterns: ["user" | "resourceId", string][] = [
+    ["user", "*"],
+    ["user", "refresher?"],
+    ["user", "${aws:username}"],
+    ["resourceId", "*"],
+    ["resourceId", "cluster-*"],
+    ["resourceId", "db-${aws:userid}"],
+  ];
+  for (const [name, value] of asPatterns) {
+    it(`refuses ${value} as database.${name}, at once and when it is known later`, () => {
+      const faults = deployFaults({ database: { ...place.database, [name]: value } });
+      assert.deepEqual(
+        faults.map(({ key, value: quoted }) => [key, quoted]),
+        [[`database.${name}`, JSON.stringify(value)]],
+      );
+      assert.throws(
+        () => checkArrived(name, value),
+        (error: Error) => error instanceof SettingsFaults && error.faults[0]?.problem === faults[0]?.problem,
+      );
+    });
+  }
+
+  it("takes a user and a resource id that are known later, or absent", () => {
+    for (const user of [place.database.user, "a$b", undefined]) checkArrived("user", user);
+    for (const id of ["db-ABCDEFGHIJKLMNOPQRSTUVWXYZ", "prx-0123456789abcdef0"]) {
+      checkArrived("resourceId", id);
+    }
   });
 
   it("takes a proxy's ARN for its id", () => {
