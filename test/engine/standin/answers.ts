@@ -41,8 +41,6 @@ const arnForms: Record<string, [service: string, beforeName: string]> = {
   "aws:cloudwatch/metricAlarm:MetricAlarm": ["cloudwatch", "alarm:"],
   "aws:lambda/function:Function": ["lambda", "function:"],
   "aws:rds/instance:Instance": ["rds", "db:"],
-  // The part after the last colon is the proxy's resource id, which rds-db:connect names.
-  "aws:rds/proxy:Proxy": ["rds", "db-proxy:prx-"],
   "aws:sns/topic:Topic": ["sns", ""],
   "aws:sqs/queue:Queue": ["sqs", ""],
 };
@@ -60,6 +58,8 @@ const furtherOutputs: Record<string, (name: string, region: string) => Propertie
     masterUserSecrets: [{ secretArn: arn("secretsmanager", region, `secret:rds!${name}`) }],
   }),
   "aws:rds/proxy:Proxy": (name, region) => ({
+    // The part after the last colon is the proxy's resource id, which rds-db:connect names.
+    arn: arn("rds", region, `db-proxy:prx-0${digest(name, 16)}`),
     endpoint: `${name}.proxy-c9akciq32rrx.${region}.rds.amazonaws.com`,
   }),
   "aws:rds/proxyDefaultTargetGroup:ProxyDefaultTargetGroup": () => ({ name: "default" }),
