@@ -1,3 +1,4 @@
+/** The AWS resources of the component, a file for each kind. They decide nothing: the plan has. */
 import type * as pulumi from "@pulumi/pulumi";
 
 /** What all resources of a component have in common. */
