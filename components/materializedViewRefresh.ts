@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { MaterializedViewRefreshArgs } from "./args";
 import { bundleHandler } from "./bundle";
 import { checkedPlan, refusingFaults, runError } from "./checkedPlan";
-import { pricedLines, unpricedLines, type CostEstimate } from "./cost/cost";
+import { pricedLines, toCents, unpricedLines, type CostEstimate } from "./cost/cost";
 import { partitionOf } from "./plan/arnTemplates";
 import { dashboardBody, dashboardUrl } from "./plan/dashboardPlan";
 import { estimateOf } from "./plan/estimate";
@@ -397,12 +397,11 @@ function promiseTags(
 
 /** An estimate, to the cent. */
 export function inCents(cost: CostEstimate): MonthlyCost {
-  const cents = (usd: number): number => Math.round(usd * 100) / 100;
   return {
-    totalUsd: cents(cost.totalUsd),
-    totalWithFreeTierUsd: cents(cost.totalWithFreeTierUsd),
+    totalUsd: toCents(cost.totalUsd),
+    totalWithFreeTierUsd: toCents(cost.totalWithFreeTierUsd),
     isLowerBound: cost.isLowerBound,
-    lines: pricedLines(cost.lines).map((line) => ({ [line.description]: cents(line.monthlyUsd) })),
+    lines: pricedLines(cost.lines).map((line) => ({ [line.description]: toCents(line.monthlyUsd) })),
     notPriced: unpricedLines(cost.lines).map(({ description }) => description),
   };
 }

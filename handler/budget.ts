@@ -4,22 +4,30 @@
 const LONGEST_MARGIN_MS = 2_000;
 const MARGIN_SHARE = 0.05;
 
-/**
- * Counts down on a monotonic clock. A margin at the end is kept for what must follow the work: the rollback, the
- * history row of a failure, the metrics. A Lambda that is killed reports nothing.
- */
-export class Budget {
-  private readonly marginMs: number;
+/** Counts down on a monotonic clock. */
+class Countdown {
   private readonly endsAtMs: number;
 
-  constructor(readonly totalMs: number) {
-    this.marginMs = Math.min(LONGEST_MARGIN_MS, totalMs * MARGIN_SHARE);
-    this.endsAtMs = performance.now() + totalMs;
+  constructor(ms: number) {
+    this.endsAtMs = performance.now() + ms;
   }
 
-  /** Milliseconds until the invocation is killed, never negative. */
+  /** Milliseconds that are left, never negative. */
   leftMs(): number {
     return Math.max(0, this.endsAtMs - performance.now());
+  }
+}
+
+/**
+ * The time until the invocation is killed. A margin at the end is kept for what must follow the work: the rollback, the
+ * history row of a failure, the metrics. A Lambda that is killed reports nothing.
+ */
+export class Budget extends Countdown {
+  private readonly marginMs: number;
+
+  constructor(readonly totalMs: number) {
+    super(totalMs);
+    this.marginMs = Math.min(LONGEST_MARGIN_MS, totalMs * MARGIN_SHARE);
   }
 
   /** Milliseconds that work may still take, never negative. */
@@ -42,19 +50,13 @@ const LONGEST_TAIL_MS = 1_000;
 const TAIL_SHARE = 0.1;
 
 /** The time of one view. */
-export class Share {
+export class Share extends Countdown {
   /** Kept back from the statements: for the history row and COMMIT, or to find out who stood in the way. */
   readonly tailMs: number;
-  private readonly endsAtMs: number;
 
   constructor(readonly ms: number) {
+    super(ms);
     this.tailMs = Math.min(LONGEST_TAIL_MS, ms * TAIL_SHARE);
-    this.endsAtMs = performance.now() + ms;
-  }
-
-  /** Milliseconds until the share is used up, never negative. */
-  leftMs(): number {
-    return Math.max(0, this.endsAtMs - performance.now());
   }
 
   /** Milliseconds that the next statement may take, never negative. */

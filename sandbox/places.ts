@@ -1,10 +1,12 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { DatabaseArgs, NetworkArgs } from "../components/args";
+import { toCents } from "../components/cost/cost";
 import { inCents, type MonthlyCost } from "../components/materializedViewRefresh";
 import { createdDatabaseEstimate } from "../components/plan/estimate";
 import { MONTHLY_USD_IS_AT_LEAST_TAG, MONTHLY_USD_TAG, tagsOf } from "../components/plan/plan";
 import { planNames } from "../components/plan/tickPlan";
 import { functionEnvironment } from "../components/settings/environment";
+import { proxyResourceId } from "../components/settings/identifiers";
 import { groupOf, viewSettingsOf } from "../components/settings/rules";
 import type { Settings } from "../components/settings/schema";
 import { SandboxDatabase } from "./database";
@@ -46,7 +48,7 @@ export function createPlaces(settings: Settings, region: string): Places {
       ...given,
       host,
       name: databaseName,
-      resourceId: resourceId ?? (typeof proxy === "string" ? proxyId(proxy) : undefined),
+      resourceId: resourceId ?? (typeof proxy === "string" ? proxyResourceId(proxy) : undefined),
       proxy: proxy !== undefined && proxy !== false,
     },
     network: {
@@ -59,11 +61,6 @@ export function createPlaces(settings: Settings, region: string): Places {
     ready: [],
     withDatabase: (component) => component,
   };
-}
-
-/** The `prx-…` id at the end of a proxy's ARN. */
-function proxyId(proxyArn: string): string {
-  return proxyArn.slice(proxyArn.lastIndexOf(":") + 1);
 }
 
 /** Subnets and their VPC. */
@@ -160,7 +157,6 @@ function createdDatabase(
 }
 
 function sumOf(component: MonthlyCost, database: MonthlyCost): MonthlyCost {
-  const toCents = (usd: number): number => Math.round(usd * 100) / 100;
   return {
     totalUsd: toCents(component.totalUsd + database.totalUsd),
     totalWithFreeTierUsd: toCents(component.totalWithFreeTierUsd + database.totalWithFreeTierUsd),

@@ -153,3 +153,8 @@ function lookUp(
 export function sumUsd(amounts: number[]): number {
   return amounts.reduce((total, amount) => total + amount, 0);
 }
+
+/** An amount as it is shown. */
+export function toCents(usd: number): number {
+  return Math.round(usd * 100) / 100;
+}
