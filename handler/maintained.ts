@@ -1,0 +1,51 @@
+/** Maintained views: materialized views whose published relation became a table that a stored function folds changes into. */
+import { createHash } from "node:crypto";
+import type { QualifiedName } from "./settings";
+
+/** The schema of everything that maintains views. */
+export const MAINTENANCE_SCHEMA = "matview_refresh";
+
+const LONGEST_BASE_BYTES = 48;
+const HASH_DIGITS = 8;
+
+/** Names of a view's objects in {@link MAINTENANCE_SCHEMA}. */
+export interface MaintainedNames {
+  base: string;
+  fold: string;
+  query: string;
+  status: string;
+  lock: string;
+  fingerprint: string;
+}
+
+/**
+ * Readable names that differ for different views: `public__job_progress__fold`. A name too long for an identifier of
+ * 63 bytes, or one that another view could have too, ends in a hash.
+ */
+export function maintainedNames({ schema, name }: QualifiedName): MaintainedNames {
+  const plain = `${schema}__${name}`;
+  const isPlain =
+    Buffer.byteLength(plain) <= LONGEST_BASE_BYTES && !schema.includes("__") && !name.includes("__");
+  const hash = createHash("sha256")
+    .update(JSON.stringify([schema, name]))
+    .digest("hex");
+  const base = isPlain
+    ? plain
+    : `${cutToBytes(plain, LONGEST_BASE_BYTES - HASH_DIGITS - 1)}_${hash.slice(0, HASH_DIGITS)}`;
+  const of = (part: string): string => `${base}__${part}`;
+  return {
+    base,
+    fold: of("fold"),
+    query: of("query"),
+    status: of("status"),
+    lock: of("lock"),
+    fingerprint: of("fingerprint"),
+  };
+}
+
+/** The longest beginning that fits, without half a character at its end. */
+function cutToBytes(text: string, bytes: number): string {
+  let cut = text;
+  while (Buffer.byteLength(cut) > bytes) cut = [...cut].slice(0, -1).join("");
+  return cut;
+}
