@@ -1,14 +1,10 @@
 import assert from "node:assert/strict";
 import type { Client } from "pg";
 import { maintainedNames } from "../../handler/maintained";
-import { NAMELESS, readQuery, readSource, SourceError, type Query } from "../../incremental/readSource";
+import { NAMELESS, readQuery, readSource, SourceError } from "../../incremental/readSource";
 import type { Relation, ViewSource } from "../../incremental/source";
 import { useDatabase } from "../database";
-
-const queryOf =
-  (client: Client): Query =>
-  async (sql, values) =>
-    (await client.query(sql, values)).rows as never;
+import { rolledBack } from "./query";
 
 for (const majorVersion of [18, 15] as const) {
   describe(`what the catalog says of a view, on PostgreSQL ${majorVersion}`, () => {
@@ -48,17 +44,9 @@ for (const majorVersion of [18, 15] as const) {
         CREATE UNIQUE INDEX ON shop.per_customer (amount) WHERE amount > 0;`);
     });
 
-    async function inTransaction<Result>(work: (query: Query) => Promise<Result>): Promise<Result> {
-      await client.query("BEGIN");
-      try {
-        return await work(queryOf(client));
-      } finally {
-        await client.query("ROLLBACK");
-      }
-    }
     const read = (name: string, schema = "shop"): Promise<ViewSource> =>
-      inTransaction((query) => readSource(query, { schema, name }));
-    const judge = (sql: string): Promise<ViewSource> => inTransaction((query) => readQuery(query, sql));
+      rolledBack(client, (query) => readSource(query, { schema, name }));
+    const judge = (sql: string): Promise<ViewSource> => rolledBack(client, (query) => readQuery(query, sql));
     const relation = (source: ViewSource, name: string): Relation =>
       source.relations.find((one) => one.name === name) ?? assert.fail(`no ${name} among what is read`);
     const called = (source: ViewSource): string[] =>
@@ -267,7 +255,7 @@ for (const majorVersion of [18, 15] as const) {
     });
 
     it("judges a query before it is a view, and leaves the session as it was", async () => {
-      await inTransaction(async (query) => {
+      await rolledBack(client, async (query) => {
         await query("SET LOCAL search_path = shop, public");
         await query("SET LOCAL DateStyle = 'SQL, DMY'");
         const source = await readQuery(
@@ -293,7 +281,7 @@ for (const majorVersion of [18, 15] as const) {
         "DELETE FROM shop.orders": /Only a SELECT/,
         "SELECT $1::int AS a": /^The query cannot be read: there is no parameter \$1 \(line 1\)$/,
       };
-      await inTransaction(async (query) => {
+      await rolledBack(client, async (query) => {
         for (const [sql, message] of Object.entries(wrong))
           await assert.rejects(readQuery(query, sql), (error) => {
             assert.ok(error instanceof SourceError);
