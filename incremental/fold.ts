@@ -79,7 +79,7 @@ BEGIN
   counts_drift := reason IS NULL OR force_full OR finger.broken IS NOT NULL OR reason = 'scheduled';
 ${logs.map(countLog).join("\n")}
   is_full := reason IS NOT NULL;
-  IF is_full AND NOT allow_full AND NOT force_full THEN
+  IF is_full AND NOT allow_full AND NOT force_full AND reason <> 'scheduled' THEN
     kind := 'refused';
     RETURN;
   END IF;

@@ -53,6 +53,8 @@ export interface Maintenance {
   generatorVersion: number;
   /** A unique key of the published table, all of whose columns identify a row. */
   uniqueKey: string[];
+  /** The restriction key: the published table needs an index that leads with its columns. */
+  restrictionKey: string[];
   logs: TableLog[];
   /** In the order in which they are filled and folded. */
   states: StateTable[];

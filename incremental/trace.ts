@@ -4,7 +4,7 @@
  * block's result by its value is the same as choosing rows before grouping, DISTINCT ON and windows.
  */
 import type { Node } from "@pgsql/types";
-import { aliasesIn, columnOf, columnsIn, contains, hasSubquery, isSame, operatorOf, substitute } from "./expression";
+import { aliasesIn, columnOf, columnRef, columnsIn, contains, hasSubquery, isSame, operatorOf, substitute } from "./expression";
 import { isAggregate } from "./resolve";
 import { blocksOf, targetsOf, type Block, type Item, type Query, type Scan } from "./tree";
 
@@ -170,7 +170,7 @@ function edgesBetween(from: Item, to: Item, expression: Node): Edge[] {
     const columns = new Map<string, ScanExpression[]>();
     for (const { alias, column } of columnsIn(expression)) {
       if (alias !== item.alias) continue;
-      const traced = traceInItem({ ...item, isNullable: false }, { ColumnRef: { fields: [{ String: { sval: alias } }, { String: { sval: column } }] } }, true);
+      const traced = traceInItem(item, columnRef({ alias, column }), true);
       if (traced === undefined) return undefined;
       columns.set(column, traced);
     }
