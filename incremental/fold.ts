@@ -186,7 +186,7 @@ END IF;`,
 
 function tooManyKeys({ view, shape }: FoldInput): string {
   return `IF pg_catalog.cardinality(${keyVariable(0)}) > ${ALWAYS_FOLDED_KEYS} AND NOT is_full AND pg_catalog.cardinality(${keyVariable(0)}) > ${FULL_ABOVE_SHARE} * (
-     SELECT pg_catalog.count(*) FROM (SELECT FROM ${qualified(view)} LIMIT ${Math.round(1 / FULL_ABOVE_SHARE)} * pg_catalog.cardinality(${keyVariable(0)})) AS some) THEN
+     SELECT pg_catalog.count(*) FROM (SELECT FROM ${qualified(view)} LIMIT ${Math.round(1 / FULL_ABOVE_SHARE)} * pg_catalog.cardinality(${keyVariable(0)})) AS sampled) THEN
   is_full := true;
   counts_drift := false;
   reason := 'so many keys (${shape.key.map(({ column }) => column.name.replaceAll("'", "''")).join(", ")}) changed that it is cheaper';
@@ -315,7 +315,10 @@ ${states.length === 0 ? "" : `IF status.shape IS NOT DISTINCT FROM finger.shape 
        drift_at = CASE WHEN fold_drift > 0 THEN pg_catalog.clock_timestamp() ELSE s.drift_at END;`;
 }
 
-/** Adds what changed to the state of a leaf, and remembers which groups it was. */
+/**
+ * Adds what changed to the state of a leaf, and remembers the old and the new rows of the state: to the layers above it
+ * is a table like any other. The statement reads the state as it was before it.
+ */
 function applyDeltas(leaf: Leaf, input: FoldInput): string {
   const { names, logs } = input;
   const table = inSchema(stateName(names, leaf.number));
@@ -332,20 +335,22 @@ function applyDeltas(leaf: Leaf, input: FoldInput): string {
   const added = (cell: Cell): string =>
     cell.kind === "sum" ? `s.${cell.name} + d.${cell.name}` : `${cell.kind === "max" ? "GREATEST" : "LEAST"}(s.${cell.name}, d.${came(cell)})`;
   const first = (cell: Cell): string => (cell.kind === "sum" ? `d.${cell.name}` : `d.${came(cell)}`);
-  const changed = `ROW(${[...groups.map((name) => `d.${name}`), ...leaf.cells.map(() => "NULL")].join(", ")})::${table}`;
+  const images = (from: string): string => `SELECT ${columns.map((name) => `s.${name}`).join(", ")} FROM ${from}`;
+  const written = ["kept", "new", ...(lost.length === 0 ? [] : ["again", "first"])];
   const recomputed = lost.length === 0 ? "" : `, stale AS MATERIALIZED (
   SELECT ${groups.map((name) => `d.${name}`).join(", ")} FROM d LEFT JOIN ${table} s ON ${isGroup("s", "d")} WHERE coalesce(s.${ROW_COUNT}, 0) + d.${ROW_COUNT} > 0 AND ${isStale}
 ), fresh (${columns.join(", ")}) AS MATERIALIZED (
 ${indent(leafQuery(leaf, isOneOf(leaf, "stale")), 2)}
 ), again AS (
   UPDATE ${table} s SET ${leaf.cells.map(({ name }) => `${name} = fresh.${name}`).join(", ")} FROM fresh WHERE ${isGroup("s", "fresh")}
+  RETURNING s.*
 ), first AS (
   INSERT INTO ${table} (${columns.join(", ")}) SELECT ${columns.map((name) => `fresh.${name}`).join(", ")} FROM fresh
    WHERE NOT EXISTS (SELECT FROM ${table} s WHERE ${isGroup("s", "fresh")})
+  RETURNING *
 )`;
   const notStale = lost.length === 0 ? "" : ` AND NOT EXISTS (SELECT FROM stale WHERE ${isGroup("stale", "d")})`;
-  const images = `pg_catalog.cardinality(${log.variable}) > 0`;
-  return `IF ${images} THEN
+  return `IF pg_catalog.cardinality(${log.variable}) > 0 THEN
   WITH d AS MATERIALIZED (
 ${indent(deltas, 4)}
   )${indent(recomputed, 2).trimStart()}, emptied AS (
@@ -353,12 +358,16 @@ ${indent(deltas, 4)}
   ), kept AS (
     UPDATE ${table} s SET ${leaf.cells.map((cell) => `${cell.name} = ${added(cell)}`).join(", ")}
       FROM d WHERE ${isGroup("s", "d")} AND s.${ROW_COUNT} + d.${ROW_COUNT} > 0${notStale}
+    RETURNING s.*
   ), new AS (
     INSERT INTO ${table} (${columns.join(", ")})
     SELECT ${[...groups.map((name) => `d.${name}`), ...leaf.cells.map(first)].join(", ")} FROM d
      WHERE d.${ROW_COUNT} > 0 AND NOT EXISTS (SELECT FROM ${table} s WHERE ${isGroup("s", "d")})${notStale}
+    RETURNING *
   )
-  SELECT coalesce(pg_catalog.array_agg(${changed}), '{}') INTO ${groupsVariable(leaf)} FROM d;
+  SELECT coalesce(pg_catalog.array_agg(ROW(${columns.map((name) => `s.${name}`).join(", ")})::${table}), '{}') INTO ${groupsVariable(leaf)} FROM (
+    ${[images(`${table} s WHERE EXISTS (SELECT FROM d WHERE ${isGroup("s", "d")})`), ...written.map((each) => images(`${each} s`))].join("\n    UNION ALL ")}
+  ) AS s;
 ELSE
   ${groupsVariable(leaf)} := '{}';
 END IF;`;

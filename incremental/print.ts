@@ -27,11 +27,11 @@ export function isAffected(key: KeyColumn[], expressions: string[]): string {
     return key[0]?.mayBeNull === true ? `(${among} OR (${NULL_KEYS} AND ${only} IS NULL))` : among;
   }
   const variables = key.map((_, index) => keyVariable(index)).join(", ");
-  const among = `(${expressions.join(", ")}) IN (SELECT * FROM ROWS FROM (pg_catalog.unnest(${variables})))`;
+  const among = `(${expressions.join(", ")}) IN (SELECT * FROM unnest(${variables}))`;
   if (!key.some(({ mayBeNull }) => mayBeNull)) return among;
   const names = key.map((_, index) => `k_${index + 1}`);
   const isSame = names.map((name, index) => `affected.${name} IS NOT DISTINCT FROM ${expressions[index]}`).join(" AND ");
-  return `(${among} OR (${NULL_KEYS} AND EXISTS (SELECT FROM pg_catalog.unnest(${variables}) AS affected (${names.join(", ")}) WHERE ${isSame})))`;
+  return `(${among} OR (${NULL_KEYS} AND EXISTS (SELECT FROM unnest(${variables}) AS affected (${names.join(", ")}) WHERE ${isSame})))`;
 }
 
 /** The condition for a scan that the key reaches by equalities alone, where NULL equals nothing. */

@@ -115,7 +115,8 @@ class Resolver {
     });
     const resolved: SelectStmt = { ...select, targetList, fromClause: from.map(({ node }) => node) };
     if (resolved.fromClause?.length === 0) delete resolved.fromClause;
-    resolved.targetList = resolve(targetList);
+    if (targetList.length > 0) resolved.targetList = resolve(targetList);
+    else delete resolved.targetList;
     for (const part of ["whereClause", "groupClause", "havingClause", "windowClause", "distinctClause", "sortClause"] as const) {
       if (select[part] !== undefined) Object.assign(resolved, { [part]: resolve<unknown>(select[part]) });
     }
