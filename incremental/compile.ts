@@ -6,7 +6,7 @@ import { MAINTENANCE_SCHEMA, maintainedNames } from "../handler/maintained";
 import { assertDeterministic } from "./determinism";
 import { columnOf, columnsIn } from "./expression";
 import { fingerprintFunction } from "./fingerprint";
-import { foldFunction, stateName } from "./fold";
+import { foldFunctions, stateName } from "./fold";
 import { unsafeFunctions } from "./functions";
 import { extractLeaves, leafQuery, type Leaf } from "./leaf";
 import { makeLog, triggerNames, type Log } from "./log";
@@ -67,7 +67,7 @@ function generate(source: ViewSource, findings: Finding[]): Maintenance {
       views,
       functions: source.functions.filter(({ isBuiltIn }) => !isBuiltIn),
     }),
-    createFold: foldFunction({
+    createFold: foldFunctions({
       ...{ view, names, columns, uniqueKey, shape, leaves, logs, timeZone: source.timeZone },
       hasSeveralUniqueIndexes: source.uniqueKeys.length > 1,
     }),

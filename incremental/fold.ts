@@ -35,51 +35,87 @@ export interface FoldInput {
 export const stateName = (names: MaintainedNames, leaf: number): string => `${names.base}__leaf_${leaf}`;
 const groupsVariable = (leaf: Leaf): string => `matview_groups_${leaf.number}`;
 
-/** CREATE OR REPLACE FUNCTION, without grants. */
-export function foldFunction(input: FoldInput): string {
+/**
+ * CREATE OR REPLACE FUNCTION of the fold and of what it calls where there is something to do, without grants. They are
+ * two, since a tick has a session of its own, in which a function is compiled when it is called for the first time: most
+ * of what an idle tick would cost.
+ */
+export function foldFunctions(input: FoldInput): string[] {
+  return [changesFunction(input), entryFunction(input)];
+}
+
+export const changesName = (names: MaintainedNames): string => `${names.base}__fold_changes`;
+
+const RESULT = "OUT kind text, OUT reason text, OUT changes bigint, OUT changed_rows bigint, OUT drift bigint";
+
+/** Looks whether there is something to do. */
+function entryFunction({ names, view, logs, timeZone }: FoldInput): string {
+  const name = sqlText(view);
+  const body = `DECLARE
+  seen record;
+BEGIN
+  IF current_setting('transaction_isolation') NOT IN ('repeatable read', 'serializable') THEN
+    RAISE EXCEPTION 'a fold needs BEGIN ISOLATION LEVEL REPEATABLE READ: it must see all tables at one moment';
+  END IF;
+  changes := 0;
+  changed_rows := 0;
+  SELECT s.paused, s.shape IS NOT DISTINCT FROM f.shape AS has_shape, s.content IS NOT DISTINCT FROM f.content AS has_content,
+         coalesce(s.last_full_at < clock_timestamp() - full_every, true) AS is_due, f.content, f.broken,
+         ${logs.map((log) => `EXISTS (SELECT FROM ${inSchema(log.name)})`).join(" OR ")} AS has_changes
+    INTO seen FROM ${inSchema(names.status)} s CROSS JOIN ${inSchema(names.fingerprint)}() f;
+  IF seen.paused THEN
+    kind := 'paused';
+    RETURN;
+  END IF;
+  reason := CASE
+    WHEN NOT seen.has_shape THEN 'a table or a view under the query was changed, which takes: npm run incremental -- apply --view ${name}'
+    WHEN seen.broken IS NOT NULL THEN seen.broken
+    WHEN force_full THEN 'asked for'
+    WHEN NOT seen.has_content THEN 'a function or the partitions under the query were changed'
+    WHEN seen.is_due THEN 'scheduled'
+  END;
+  IF reason IS NULL AND NOT seen.has_changes THEN
+    kind := 'incremental';
+    RETURN;
+  END IF;
+  SELECT f.* INTO kind, reason, changes, changed_rows, drift
+    FROM ${inSchema(changesName(names))}(reason, allow_full OR force_full OR reason = 'scheduled', seen.has_shape,
+                                         seen.has_shape AND (seen.has_content OR seen.broken IS NOT NULL), seen.broken IS NULL, seen.content) f;
+END`;
+  return (
+    `CREATE OR REPLACE FUNCTION ${inSchema(names.fold)}(force_full boolean, full_every interval, allow_full boolean,\n  ${RESULT})\n` +
+    `LANGUAGE plpgsql SECURITY DEFINER\n` +
+    `SET search_path = pg_catalog, pg_temp SET "TimeZone" = ${literal(timeZone)} SET "DateStyle" = 'ISO, MDY'\n` +
+    `SET "IntervalStyle" = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'\n` +
+    `SET jit = off SET plan_cache_mode = force_custom_plan AS ${dollarQuoted(body)}`
+  );
+}
+
+/** Folds what was logged, or recomputes all. It runs under the settings of the fold, which alone calls it. */
+function changesFunction(input: FoldInput): string {
   const { names, shape, leaves, logs } = input;
   const declarations = [
     ...logs.map((log) => `${log.variable} ${inSchema(log.name)}[]`),
     ...leaves.map((leaf) => `${groupsVariable(leaf)} ${inSchema(stateName(names, leaf.number))}[]`),
     ...shape.key.map(({ column }, index) => `${keyVariable(index)} ${column.type.name}[]`),
     `${NULL_KEYS} boolean`,
-    "status record",
-    "finger record",
     "entries record",
-    "table_of record",
-    "fold_drift bigint",
+    "partition record",
     "taken bigint",
+    "found_drift bigint",
     "is_full boolean",
-    "is_foldable boolean := true",
-    "counts_drift boolean",
+    "keeps_states boolean := is_foldable",
   ];
   const body = `#variable_conflict use_column
 DECLARE
 ${declarations.map((each) => `  ${each};`).join("\n")}
 BEGIN
-  IF pg_catalog.current_setting('transaction_isolation') NOT IN ('repeatable read', 'serializable') THEN
-    RAISE EXCEPTION 'this fold needs BEGIN ISOLATION LEVEL REPEATABLE READ: it must see all tables at one moment';
-  END IF;
   changes := 0;
   changed_rows := 0;
-  SELECT * INTO status FROM ${inSchema(names.status)};
-  IF status.paused THEN
-    kind := 'paused';
-    RETURN;
-  END IF;
-  SELECT * INTO finger FROM ${inSchema(names.fingerprint)}();
-  is_foldable := status.shape IS NOT DISTINCT FROM finger.shape;
-  reason := CASE
-    WHEN NOT is_foldable THEN 'a table or a view under the query was changed: npm run incremental -- apply --view ${`${input.view.schema}.${input.view.name}`.replaceAll("'", "''")}'
-    WHEN finger.broken IS NOT NULL THEN finger.broken
-    WHEN force_full THEN 'asked for'
-    WHEN status.content IS DISTINCT FROM finger.content THEN 'a function or the partitions under the query were changed'
-    WHEN status.last_full_at IS NULL OR status.last_full_at < pg_catalog.clock_timestamp() - full_every THEN 'scheduled'
-  END;
-  counts_drift := reason IS NULL OR force_full OR finger.broken IS NOT NULL OR reason = 'scheduled';
+  reason := full_reason;
 ${logs.map(countLog).join("\n")}
   is_full := reason IS NOT NULL;
-  IF is_full AND NOT allow_full AND NOT force_full AND reason <> 'scheduled' THEN
+  IF is_full AND NOT coalesce(allow_full, false) THEN
     kind := 'refused';
     RETURN;
   END IF;
@@ -97,14 +133,14 @@ ${indent(fullRun(input), 4)}
   END IF;
 END`;
   return (
-    `CREATE OR REPLACE FUNCTION ${inSchema(names.fold)}(force_full boolean, full_every interval, allow_full boolean,\n` +
-    `  OUT kind text, OUT reason text, OUT changes bigint, OUT changed_rows bigint, OUT drift bigint)\n` +
-    `LANGUAGE plpgsql SECURITY DEFINER\n` +
-    `SET search_path = pg_catalog, pg_temp SET "TimeZone" = ${literal(input.timeZone)} SET "DateStyle" = 'ISO, MDY'\n` +
-    `SET "IntervalStyle" = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'\n` +
-    `SET jit = off SET plan_cache_mode = force_custom_plan SET enable_partition_pruning = on AS ${dollarQuoted(body)}`
+    `CREATE OR REPLACE FUNCTION ${inSchema(changesName(names))}(full_reason text, allow_full boolean, is_foldable boolean,\n` +
+    `  counts_drift boolean, is_complete boolean, content_now text,\n  ${RESULT})\n` +
+    `LANGUAGE plpgsql AS ${dollarQuoted(body)}`
   );
 }
+
+/** A view's name inside a string constant. */
+const sqlText = ({ schema, name }: QualifiedName): string => `${schema}.${name}`.replaceAll("'", "''");
 
 const indent = (text: string, spaces: number): string => text.replaceAll(/^(?=.)/gm, " ".repeat(spaces));
 
@@ -112,7 +148,7 @@ const indent = (text: string, spaces: number): string => text.replaceAll(/^(?=.)
 function countLog(log: Log): string {
   const marks = `${OPERATION} IN (${OPERATIONS.truncated}, ${OPERATIONS.unlogged})`;
   const names = log.relations.map((relation) => `pg_catalog.to_regclass(${literal(qualified(relation))})`).join(", ");
-  const table = `${log.table.schema}.${log.table.name}`.replaceAll("'", "''");
+  const table = sqlText(log.table);
   const share = log.form === "deltas" ? 0.5 : FULL_ABOVE_SHARE;
   return `  SELECT pg_catalog.count(*) AS n, pg_catalog.bool_or(${OPERATION} = ${OPERATIONS.truncated}) AS truncated, pg_catalog.bool_or(${marks}) AS marked
     INTO entries FROM (SELECT ${OPERATION} FROM ${inSchema(log.name)} LIMIT ${MOST_TAKEN + 1}) AS logged;
@@ -151,8 +187,8 @@ function completeTriggers({ names, logs }: FoldInput): string {
     .filter(({ relation }) => relation.kind === "p")
     .map((log) => {
       const [any = ""] = triggerTemplates(names, log.function).map((each) => /CREATE TRIGGER "([^"]+)"/.exec(each)?.[1]);
-      const creations = triggerTemplates(names, log.function).map((template) => `EXECUTE pg_catalog.format(${literal(template)}, table_of.relid::pg_catalog.regclass);`);
-      return `FOR table_of IN SELECT p.relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass(${literal(qualified(log.table))})) p
+      const creations = triggerTemplates(names, log.function).map((template) => `EXECUTE pg_catalog.format(${literal(template)}, partition.relid::pg_catalog.regclass);`);
+      return `FOR partition IN SELECT p.relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass(${literal(qualified(log.table))})) p
            WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = p.relid AND t.tgname = ${literal(any)}) LOOP
   ${creations.join("\n  ")}
 END LOOP;`;
@@ -175,7 +211,7 @@ function foldSteps(input: FoldInput): string[] {
     affectedKeys(input),
     ...unboundLogs.map(
       (log) =>
-        `IF pg_catalog.cardinality(${log.variable}) > 0 THEN\n  is_full := true;\n  counts_drift := false;\n  reason := coalesce(reason, '${`${log.table.schema}.${log.table.name}`.replaceAll("'", "''")} changed, on which every row depends');\nEND IF;`,
+        `IF pg_catalog.cardinality(${log.variable}) > 0 THEN\n  is_full := true;\n  counts_drift := false;\n  reason := coalesce(reason, '${sqlText(log.table)} changed, on which every row depends');\nEND IF;`,
     ),
     ...(leaves.length > 0 ? [] : [tooManyKeys(input)]),
     `IF (NOT is_full OR counts_drift) AND (pg_catalog.cardinality(${keyVariable(0)}) > 0 OR ${NULL_KEYS}) THEN
@@ -307,12 +343,12 @@ changed_rows := changed_rows + drift;
 IF NOT (counts_drift AND is_foldable) THEN
   drift := NULL;
 END IF;
-fold_drift := drift;
-${states.length === 0 ? "" : `IF status.shape IS NOT DISTINCT FROM finger.shape THEN\n${indent(states.join("\n"), 2)}\nEND IF;\n`}UPDATE ${inSchema(names.status)} AS s
+found_drift := drift;
+${states.length === 0 ? "" : `IF keeps_states THEN\n${indent(states.join("\n"), 2)}\nEND IF;\n`}UPDATE ${inSchema(names.status)} AS s
    SET last_full_at = pg_catalog.clock_timestamp(), last_full_reason = reason,
-       content = CASE WHEN finger.broken IS NULL THEN finger.content ELSE s.content END,
-       drift = coalesce(s.drift, 0) + coalesce(fold_drift, 0),
-       drift_at = CASE WHEN fold_drift > 0 THEN pg_catalog.clock_timestamp() ELSE s.drift_at END;`;
+       content = CASE WHEN is_complete THEN content_now ELSE s.content END,
+       drift = coalesce(s.drift, 0) + coalesce(found_drift, 0),
+       drift_at = CASE WHEN found_drift > 0 THEN pg_catalog.clock_timestamp() ELSE s.drift_at END;`;
 }
 
 /**
