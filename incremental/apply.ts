@@ -7,7 +7,7 @@ import { IncrementalFailure } from "./failure";
 import type { Dependent } from "./install/dependents";
 import { catchUpStep, fillStep, REFILL, swapStep } from "./install/fill";
 import { judge, type Circumstances } from "./install/hindrances";
-import { generatedBy, loggingStep, schemaStep } from "./install/objects";
+import { generatedBy, loggingStep } from "./install/objects";
 import { describeRelation, type Described } from "./install/relation";
 import { removeSteps } from "./install/remove";
 import { runStep, runSteps, type Patience } from "./install/runner";
@@ -73,8 +73,6 @@ async function startLogging(
   let state = found;
   if (!isUnderWay(state, maintenance)) {
     await runSteps(session, removeSteps(state, await readTriggers(session, state)), patience);
-    const schema = schemaStep(state);
-    if (schema !== undefined) await runStep(session, schema, patience);
     state = await readState(session, maintenance.view);
     const described = await describedView(session, maintenance);
     const original = originalOf(maintenance, described, dependents);

@@ -7,25 +7,20 @@ import { MAINTENANCE_SCHEMA } from "../../handler/maintained";
 import type { Maintenance, StateTable, TableLog } from "../maintenance";
 import { lockDown } from "./dress";
 import { inSchema, ours, REFRESHER, type Generated, type Original, type ViewState } from "./state";
-import type { Step } from "./step";
+import type { Statement, Step } from "./step";
 
 /** The schema, made by whoever may, and open to the maintaining role and to the refresher. */
-export function schemaStep({ schema, currentUser, maintainer, hasRefresher }: ViewState): Step | undefined {
-  const grants = [
-    ...(schema.maintainerMayCreate || maintainer === currentUser
-      ? []
-      : [`GRANT USAGE, CREATE ON SCHEMA ${MAINTENANCE_SCHEMA} TO ${escapeIdentifier(maintainer)}`]),
-    ...(hasRefresher && !schema.refresherMayUse
-      ? [`GRANT USAGE ON SCHEMA ${MAINTENANCE_SCHEMA} TO ${REFRESHER}`]
+function schemaStatements({ schema, currentUser, maintainer, hasRefresher }: ViewState): Statement[] {
+  const grant = (what: string, whom: string): string =>
+    `GRANT ${what} ON SCHEMA ${MAINTENANCE_SCHEMA} TO ${escapeIdentifier(whom)}`;
+  const isOwn = maintainer === currentUser;
+  return [
+    ...(schema.exists ? [] : [`CREATE SCHEMA IF NOT EXISTS ${MAINTENANCE_SCHEMA}`]),
+    ...(schema.maintainerMayCreate || isOwn ? [] : [grant("USAGE, CREATE", maintainer)]),
+    ...(hasRefresher && !schema.refresherMayUse && (schema.mayGrant || !schema.exists)
+      ? [grant("USAGE", REFRESHER)]
       : []),
-  ];
-  if (schema.exists && grants.length === 0) return undefined;
-  return {
-    title: `making schema ${MAINTENANCE_SCHEMA}`,
-    role: currentUser,
-    statements: [...(schema.exists ? [] : [`CREATE SCHEMA IF NOT EXISTS ${MAINTENANCE_SCHEMA}`]), ...grants],
-    locks: [],
-  };
+  ].map((sql) => ({ sql, role: currentUser }));
 }
 
 const hash = (...parts: string[]): string =>
@@ -69,6 +64,7 @@ export function loggingStep(maintenance: Maintenance, state: ViewState, original
     title: `making what logs the changes of ${qualifiedName(view)}`,
     role: state.maintainer,
     statements: [
+      ...schemaStatements(state),
       `CREATE VIEW ${inSchema(names.query)} AS\n${original.described.query}`,
       `CREATE TABLE ${inSchema(names.lock)} ()`,
       `CREATE TABLE ${inSchema(names.status)} (
