@@ -28,17 +28,29 @@ const PASSING = new Set(["55P03", "40P01", "40001"]);
 export async function runStep(session: Session, step: Step, patience: Patience): Promise<void> {
   patience.report(step.title);
   const endsAtMs = performance.now() + patience.totalMs;
+  const { lockTimeoutMs } = patience;
   let lastSaid = "";
-  await pRetry(() => tryStep(session, step, patience.lockTimeoutMs), {
+  const say = ({ message }: InTheWay): void => {
+    if (message !== lastSaid) patience.report(`  waiting: ${message}`);
+    lastSaid = message;
+  };
+  const attempt = async (): Promise<void> => {
+    if (step.advisoryLock === undefined) return tryStep(session, step, lockTimeoutMs);
+    await takeAdvisoryLock(session, step.advisoryLock, Math.max(1, endsAtMs - performance.now()), say);
+    try {
+      await tryStep(session, step, lockTimeoutMs);
+    } finally {
+      if (!session.lost) await session.query(`SELECT pg_catalog.pg_advisory_unlock(${step.advisoryLock})`);
+    }
+  };
+  await pRetry(attempt, {
     retries: Number.POSITIVE_INFINITY,
     minTimeout: PAUSE_AFTER_LOCK_MS.first,
     maxTimeout: PAUSE_AFTER_LOCK_MS.longest,
     randomize: true,
     shouldRetry: ({ error }) => error instanceof InTheWay && performance.now() < endsAtMs,
     onFailedAttempt: ({ error }) => {
-      if (!(error instanceof InTheWay) || error.message === lastSaid) return;
-      lastSaid = error.message;
-      patience.report(`  waiting: ${error.message}`);
+      if (error instanceof InTheWay) say(error);
     },
   }).catch((error: unknown) => {
     if (!(error instanceof InTheWay)) throw error;
@@ -62,9 +74,6 @@ class InTheWay extends Error {
 }
 
 async function tryStep(session: Session, step: Step, lockTimeoutMs: number): Promise<void> {
-  const { advisoryLock } = step;
-  if (advisoryLock !== undefined && !(await tryAdvisoryLock(session, advisoryLock)))
-    throw await refreshIsInTheWay(session, advisoryLock);
   try {
     await session.query(transactionOf(step, lockTimeoutMs));
   } catch (error) {
@@ -73,25 +82,36 @@ async function tryStep(session: Session, step: Step, lockTimeoutMs: number): Pro
     const { code } = error as { code?: string };
     if (!PASSING.has(code ?? "")) throw new AbortError(error as Error);
     throw inTheWay(error as Error, code === "55P03" ? await blockersOf(session, step) : []);
-  } finally {
-    if (advisoryLock !== undefined && !session.lost)
-      await session.query(`SELECT pg_catalog.pg_advisory_unlock(${advisoryLock})`);
   }
 }
 
-async function tryAdvisoryLock(session: Session, key: string): Promise<boolean> {
-  const [row] = await session.query<{ locked: boolean }>(
-    `SELECT pg_catalog.pg_try_advisory_lock(${key}) AS "locked"`,
+/**
+ * Takes its place in the queue: functions that only try to have the lock leave it to who waits, so that refreshes which
+ * follow on each other do not keep it for ever.
+ */
+async function takeAdvisoryLock(
+  session: Session,
+  key: string,
+  waitMs: number,
+  say: (who: InTheWay) => void,
+): Promise<void> {
+  const [row] = await session.query<{ locked: boolean; oid: number }>(
+    `SELECT pg_catalog.pg_try_advisory_lock(${key}) AS "locked", ((${key}) & 4294967295)::pg_catalog.oid AS "oid"`,
   );
-  return row?.locked === true;
-}
-
-async function refreshIsInTheWay(session: Session, key: string): Promise<InTheWay> {
-  const [row] = await session.query<{ oid: number }>(
-    `SELECT ((${key}) & 4294967295)::pg_catalog.oid AS "oid"`,
-  );
+  if (row?.locked === true) return;
   const blockers = await refreshInFront(session, ASKING_LIMIT_MS, row?.oid ?? 0);
-  return new InTheWay(`another refresh of the view is running${heldBy(blockers)}`, endBlocker(blockers));
+  const who = new InTheWay(`another refresh of the view is running${heldBy(blockers)}`, endBlocker(blockers));
+  say(who);
+  try {
+    await session.query(
+      `BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = ${Math.ceil(waitMs)};
+       SELECT pg_catalog.pg_advisory_lock(${key}); COMMIT`,
+    );
+  } catch (error) {
+    if (session.lost) throw new AbortError(error as Error);
+    await session.query("ROLLBACK");
+    throw (error as { code?: string }).code === "55P03" ? who : error;
+  }
 }
 
 function inTheWay(error: Error, blockers: Blocker[]): InTheWay {

@@ -121,8 +121,10 @@ describe("incremental maintenance broken off", () => {
     await equalsQuery();
     const { status } = await readState(session, view);
     assert.deepEqual([status?.generatorVersion, status?.drift, status?.phase], [2, 3, "maintained"]);
-    await client.query("UPDATE orders SET amount = amount + 1 WHERE id = 5; DROP TRIGGER " +
-      "matview_refresh_0000000e_insert ON orders");
+    await client.query(
+      "UPDATE orders SET amount = amount + 1 WHERE id = 5; DROP TRIGGER " +
+        "matview_refresh_0000000e_insert ON orders",
+    );
     assert.equal(await apply(session, handmade(view, orders, 2), shortPatience()), "upgraded");
     await equalsQuery();
     await revert(session, view, shortPatience());
