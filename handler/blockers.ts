@@ -87,7 +87,7 @@ export async function blockersOfRefresh(
   mode: "concurrent" | "regular",
 ): Promise<Blocker[]> {
   const conflicts = CONFLICTS[mode === "concurrent" ? "ExclusiveLock" : "AccessExclusiveLock"];
-  return find(
+  return findBlockers(
     session,
     limitMs,
     `l.locktype = 'relation' AND (l.relation = ${viewOid} AND l.mode IN (${conflicts.map(escapeLiteral).join()})
@@ -97,7 +97,7 @@ export async function blockersOfRefresh(
 
 /** The refresh that has the advisory lock of the view. */
 export async function refreshInFront(session: Session, limitMs: number, viewOid: number): Promise<Blocker[]> {
-  return find(
+  return findBlockers(
     session,
     limitMs,
     `l.locktype = 'advisory' AND l.classid = ${LOCK_NAMESPACE} AND l.objid = ${viewOid} AND l.granted`,
@@ -111,15 +111,18 @@ export async function blockersOfWriting(
   table: string,
 ): Promise<Blocker[]> {
   const conflicts = CONFLICTS.RowExclusiveLock.map(escapeLiteral).join();
-  return find(
+  return findBlockers(
     session,
     limitMs,
     `l.locktype = 'relation' AND l.relation = ${escapeLiteral(table)}::regclass AND l.mode IN (${conflicts})`,
   );
 }
 
-/** Empty where the answer does not come in time: who cannot be told must not become a failure of its own. */
-async function find(session: Session, limitMs: number, condition: string): Promise<Blocker[]> {
+/**
+ * By a condition over `l` (pg_locks), `c` and `n` (the relation and its schema). Empty where the answer does not come in
+ * time: who cannot be told must not become a failure of its own.
+ */
+export async function findBlockers(session: Session, limitMs: number, condition: string): Promise<Blocker[]> {
   try {
     return (await session.resultWithin(limitMs, blockersWhere(condition))).rows as Blocker[];
   } catch {

@@ -1,0 +1,154 @@
+/** Makes a materialized view incremental, in three phases, each of which can be broken off and gone on with. */
+import { isDeepStrictEqual } from "node:util";
+import type { Session } from "../handler/connect";
+import { qualifiedName } from "../handler/names";
+import type { QualifiedName } from "../handler/settings";
+import { IncrementalFailure } from "./failure";
+import type { Dependent } from "./install/dependents";
+import { catchUpStep, fillStep, REFILL, swapStep } from "./install/fill";
+import { judge, type Circumstances } from "./install/hindrances";
+import { generatedBy, loggingStep } from "./install/objects";
+import { describeRelation, type Described } from "./install/relation";
+import { removeSteps } from "./install/remove";
+import { runStep, runSteps, type Patience } from "./install/runner";
+import { readState, type Original, type ViewState } from "./install/state";
+import { readTriggerRights, readTriggers, triggerRoles, triggerSteps } from "./install/triggers";
+import { upgrade } from "./install/upgrade";
+import type { Maintenance } from "./maintenance";
+
+/** `made`: it is maintained now. `upgraded`: it was, and has been given what is generated now. */
+export type Applied = "made" | "upgraded";
+
+/** More changes of a kind that cannot be folded, each within a fill, than this are no accident. */
+const MOST_FILLS = 4;
+
+/**
+ * Goes on wherever an earlier call was broken off.
+ * @throws IncrementalFailure, with nothing changed where the view cannot be swapped; the server's error otherwise.
+ */
+export async function apply(
+  session: Session,
+  maintenance: Maintenance,
+  patience: Patience,
+): Promise<Applied> {
+  const { view } = maintenance;
+  const circumstances = await judge(session, view);
+  refuse(circumstances);
+  const roleOf = triggerRoles(
+    await readTriggerRights(session, maintenance.logs, circumstances.state),
+    circumstances.state,
+  );
+  if (circumstances.state.relation?.kind === "r") {
+    await upgrade(session, maintenance, { state: circumstances.state, roleOf }, patience);
+    return "upgraded";
+  }
+  await startLogging(session, maintenance, { ...circumstances, roleOf }, patience);
+  await fillAndSwap(session, maintenance, patience);
+  return "made";
+}
+
+function refuse({ findings, state }: Circumstances): void {
+  const faults = findings.filter(({ possible }) => possible === "no");
+  if (state.relation === undefined) {
+    throw new IncrementalFailure(`there is no materialized view ${qualifiedName(state.view)}`);
+  }
+  if (state.relation.kind === "r" && state.status === undefined) {
+    throw new IncrementalFailure(`${qualifiedName(state.view)} is a table, and not one that is maintained`);
+  }
+  if (faults.length === 0) return;
+  throw new IncrementalFailure(
+    faults
+      .map(({ place, reason, remedy }) => `${place}: ${reason}${remedy ? `\n  To fix it: ${remedy}` : ""}`)
+      .join("\n"),
+  );
+}
+
+/** Phase a. What an earlier version, or an earlier shape of the tables, has left unfinished is begun anew. */
+async function startLogging(
+  session: Session,
+  maintenance: Maintenance,
+  { state: found, dependents, roleOf }: Circumstances & { roleOf: (relation: QualifiedName) => string },
+  patience: Patience,
+): Promise<void> {
+  let state = found;
+  if (!isUnderWay(state, maintenance)) {
+    await runSteps(session, removeSteps(state, await readTriggers(session, state)), patience);
+    state = await readState(session, maintenance.view);
+    const described = await describedView(session, maintenance);
+    const original = originalOf(maintenance, described, dependents);
+    await runStep(session, loggingStep(maintenance, state, original), patience);
+    state = await readState(session, maintenance.view);
+  }
+  const there = await readTriggers(session, state);
+  await runSteps(session, triggerSteps(maintenance.logs, there, roleOf), patience);
+}
+
+function isUnderWay({ status }: ViewState, maintenance: Maintenance): boolean {
+  if (status === undefined || status.phase === "reverting") return false;
+  return isDeepStrictEqual(status.original.generated, generatedBy(maintenance));
+}
+
+async function describedView(session: Session, { view }: Maintenance): Promise<Described> {
+  const described = await describeRelation(session, view);
+  if (described?.kind !== "m") throw new IncrementalFailure(`${qualifiedName(view)} was replaced meanwhile`);
+  return described;
+}
+
+/** Phases b and c. A change that no fold can take, a TRUNCATE for one, asks for another fill before the swap. */
+async function fillAndSwap(session: Session, maintenance: Maintenance, patience: Patience): Promise<void> {
+  let mustFill = false;
+  for (let fills = 0; ;) {
+    const circumstances = await judge(session, maintenance.view);
+    refuse(circumstances);
+    const { state, dependents, history } = circumstances;
+    const described = await describedView(session, maintenance);
+    const original = originalOf(maintenance, described, dependents);
+    if (mustFill || state.status?.phase !== "filled" || !isFilledLike(state.status.original, original)) {
+      await runStep(session, fillStep(maintenance, state, original), patience);
+      fills++;
+    }
+    try {
+      await runStep(session, catchUpStep(maintenance, state), patience);
+      await runStep(session, swapStep(maintenance, state, { original, dependents, history }), {
+        ...patience,
+        lockTimeoutMs: Math.min(patience.lockTimeoutMs, await belowDeadlockTimeout(session)),
+      });
+      return;
+    } catch (error) {
+      if ((error as { code?: string }).code !== REFILL || fills >= MOST_FILLS) throw error;
+      patience.report(`  ${(error as Error).message}`);
+      mustFill = true;
+    }
+  }
+}
+
+function originalOf(maintenance: Maintenance, described: Described, dependents: Dependent[]): Original {
+  return {
+    view: maintenance.view,
+    described,
+    dependents: dependents.map(({ schema, name }) => ({ schema, name })),
+    generated: generatedBy(maintenance),
+  };
+}
+
+/** Whether what was built with the fill is what the view has now. */
+function isFilledLike(then: Original, now: Original): boolean {
+  const built = ({ described: { oid, indexes, statistics, options, columns, query } }: Original): string =>
+    JSON.stringify([
+      [oid, options, query, statistics.map(({ schema, name, what }) => [schema, name, what])],
+      indexes.map(({ name, kind, rest }) => [name, kind, rest]),
+      columns.map(({ name }) => name),
+    ]);
+  return built(then) === built(now);
+}
+
+/**
+ * A reader who has locked in another order than the swap must never be the one whom the server cancels: the swap gives
+ * up before the search for deadlocks begins.
+ */
+async function belowDeadlockTimeout(session: Session): Promise<number> {
+  const [row] = await session.query<{ ms: number }>(
+    `SELECT setting::int AS "ms" FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'`,
+  );
+  return Math.max(50, Math.floor((row?.ms ?? 1_000) * 0.9));
+}

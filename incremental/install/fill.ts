@@ -1,0 +1,142 @@
+/** SQL of the steps that bring rows: the fill, the fold before the swap, the swap, and what revert builds. */
+import { escapeLiteral } from "pg";
+import { qualifiedName } from "../../handler/names";
+import type { Maintenance } from "../maintenance";
+import type { Dependent } from "./dependents";
+import { beforeRead, createAs, grantsOf, lockDown, replicaIdentity, temporaryNames } from "./dress";
+import { historyRow, type HistoryFacts } from "./historyRow";
+import { announce, newTable } from "./objects";
+import type { Described } from "./relation";
+import { inSchema, type Original, type ViewState } from "./state";
+import type { Step } from "./step";
+import { locksOfSwap, refreshLock, swapStatements, type Swap } from "./swap";
+
+/** SQLSTATE with which a step says that the view has to be filled again. */
+export const REFILL = "MRFIL";
+
+/** The locks of a fold: no other fold beside it, and no TRUNCATE between its snapshot and its reading. */
+export function foldLocks({ names }: Pick<Maintenance, "names">): string[] {
+  return [
+    `LOCK TABLE ${inSchema(names.lock)} IN EXCLUSIVE MODE`,
+    `LOCK TABLE ${inSchema(names.query)} IN ACCESS SHARE MODE`,
+  ];
+}
+
+/** TimeZone and its like as the fold has them: the same query gives the same rows. */
+export function foldSettings({ names }: Pick<Maintenance, "names">): string {
+  return `SELECT set_config(split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1), true)
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, unnest(p.proconfig) setting
+ WHERE n.nspname = 'matview_refresh' AND p.proname = ${escapeLiteral(names.fold)} AND setting NOT LIKE 'search\\_path=%'`;
+}
+
+/** Everything as of one snapshot, whose changes are thereby done with. */
+export function fillStep(maintenance: Maintenance, state: ViewState, original: Original): Step {
+  const { names, logs, states, view } = maintenance;
+  const table = newTable(maintenance);
+  const { described } = original;
+  return {
+    title: `filling the table of ${qualifiedName(view)}`,
+    role: state.maintainer,
+    hasOneSnapshot: true,
+    lockFirst: foldLocks(maintenance),
+    statements: [
+      foldSettings(maintenance),
+      `DO $check$
+DECLARE problem text := (SELECT broken FROM ${inSchema(names.fingerprint)}());
+BEGIN
+  IF problem IS NOT NULL THEN RAISE EXCEPTION 'the triggers are not as they have to be: %', problem; END IF;
+END $check$`,
+      ...logs.map(({ name }) => `DELETE FROM ${inSchema(name)}`),
+      ...[...states].reverse().map(({ name }) => `TRUNCATE ${inSchema(name)}`),
+      `DROP TABLE IF EXISTS ${inSchema(table.name)}`,
+      ...createAs("r", table, described, `SELECT * FROM ${inSchema(names.query)}`),
+      lockDown([table]),
+      replicaIdentity("r", table),
+      ...beforeRead(table, described, temporaryNames(names.base)),
+      ...states.flatMap(({ name, fill }) => [fill, `ANALYZE ${inSchema(name)}`]),
+      `UPDATE ${inSchema(names.status)}
+   SET phase = 'filled', original = ${escapeLiteral(JSON.stringify(original))}, last_full_at = now(),
+       last_full_reason = 'made incremental',
+       (shape, content) = (SELECT shape, content FROM ${inSchema(names.fingerprint)}())`,
+    ],
+    locks: logs.map(({ table: base }) => ({ relation: base, mode: "AccessShareLock" })),
+  };
+}
+
+/** A fold that must be one: a full run is for the fill, where it keeps nobody waiting. */
+function mustFold({ names }: Maintenance): string {
+  return `DO $fold$
+DECLARE done record;
+BEGIN
+  SELECT * INTO done FROM ${inSchema(names.fold)}(false, interval '100 years', false);
+  IF done.kind IS DISTINCT FROM 'incremental' THEN
+    RAISE EXCEPTION 'the changes since the fill could not be folded (%): fill again', coalesce(done.reason, done.kind) USING ERRCODE = '${REFILL}';
+  END IF;
+END $fold$`;
+}
+
+/** Folds what has changed since the fill, so that the swap has little left to fold. */
+export function catchUpStep(maintenance: Maintenance, state: ViewState): Step {
+  return {
+    title: `folding what has changed since the fill of ${qualifiedName(maintenance.view)}`,
+    role: state.maintainer,
+    hasOneSnapshot: true,
+    lockFirst: foldLocks(maintenance),
+    statements: [mustFold(maintenance)],
+    locks: maintenance.logs.map(({ table }) => ({ relation: table, mode: "AccessShareLock" })),
+  };
+}
+
+/**
+ * Folds what is left, under the lock of a refresh, so that no reader sees older rows than before; then the table takes
+ * the name of the materialized view, which goes.
+ */
+export function swapStep(
+  maintenance: Maintenance,
+  state: ViewState,
+  facts: { original: Original; dependents: Dependent[]; history: HistoryFacts },
+): Step {
+  const { names, view } = maintenance;
+  const { described } = facts.original;
+  const swap: Swap = {
+    old: described,
+    parkedName: `${names.base}__old`,
+    dependents: facts.dependents,
+    next: { kind: "r", at: newTable(maintenance), owner: state.maintainer },
+    like: described,
+    names: temporaryNames(names.base),
+    grants: readersOf(described, state.maintainer),
+  };
+  return {
+    title: `putting the table in the place of ${qualifiedName(view)}`,
+    role: state.maintainer,
+    hasOneSnapshot: true,
+    advisoryLock: refreshLock(described.oid),
+    lockFirst: foldLocks(maintenance),
+    statements: [
+      mustFold(maintenance),
+      ...swapStatements(swap, state.maintainer),
+      maintenance.createFold,
+      ...announce(maintenance, state),
+      `UPDATE ${inSchema(names.status)} SET phase = 'maintained', original = ${escapeLiteral(JSON.stringify(facts.original))}`,
+      ...historyRow(facts.history, view, {
+        refreshType: "full",
+        reason: "made incremental",
+        asOf: "now()",
+      }),
+    ],
+    locks: [
+      ...locksOfSwap(swap),
+      ...maintenance.logs.map(({ table }) => ({ relation: table, mode: "AccessShareLock" }) as const),
+    ],
+  };
+}
+
+/** Who may read goes on reading, a former owner too; all other privileges would let somebody write. */
+function readersOf(described: Described, owner: string): Swap["grants"] {
+  const formerOwner = { grantee: described.owner, privilege: "SELECT", isGrantable: false };
+  return [
+    ...(described.owner === owner ? [] : [formerOwner]),
+    ...grantsOf(described).filter(({ privilege, grantee }) => privilege === "SELECT" && grantee !== owner),
+  ];
+}
