@@ -23,21 +23,21 @@ export const NULL_KEYS = "matview_null_keys";
 export function isAffected(key: KeyColumn[], expressions: string[]): string {
   const [only, ...others] = expressions;
   if (only !== undefined && others.length === 0) {
-    const among = `${only} = ANY (${keyVariable(0)})`;
-    return key[0]?.mayBeNull === true ? `(${among} OR (${NULL_KEYS} AND ${only} IS NULL))` : among;
+    const among = `(${only}) = ANY (${keyVariable(0)})`;
+    return key[0]?.mayBeNull === true ? `(${among} OR (${NULL_KEYS} AND (${only}) IS NULL))` : among;
   }
   const variables = key.map((_, index) => keyVariable(index)).join(", ");
   const among = `(${expressions.join(", ")}) IN (SELECT * FROM unnest(${variables}))`;
   if (!key.some(({ mayBeNull }) => mayBeNull)) return among;
   const names = key.map((_, index) => `k_${index + 1}`);
-  const isSame = names.map((name, index) => `affected.${name} IS NOT DISTINCT FROM ${expressions[index]}`).join(" AND ");
+  const isSame = names.map((name, index) => `affected.${name} IS NOT DISTINCT FROM (${expressions[index]})`).join(" AND ");
   return `(${among} OR (${NULL_KEYS} AND EXISTS (SELECT FROM unnest(${variables}) AS affected (${names.join(", ")}) WHERE ${isSame})))`;
 }
 
 /** The condition for a scan that the key reaches by equalities alone, where NULL equals nothing. */
 export function isReached(expressions: (string | undefined)[]): string {
   return expressions
-    .flatMap((expression, index) => (expression === undefined ? [] : [`${expression} = ANY (${keyVariable(index)})`]))
+    .flatMap((expression, index) => (expression === undefined ? [] : [`(${expression}) = ANY (${keyVariable(index)})`]))
     .join(" AND ");
 }
 
