@@ -91,6 +91,13 @@ export const CATALOGUE: CatalogueView[] = [
   view("dated", "day, customer", `SELECT created::date AS day, customer, count(*) AS n FROM shop.orders GROUP BY 1, 2`),
   view("casewhen", "state", `SELECT CASE WHEN status = 'done' THEN 'closed' ELSE 'open' END AS state, count(*) AS n,
     max(length(note)) AS longest FROM shop.orders GROUP BY 1`),
+  view("booleans", "customer", `SELECT customer, bool_or(status = 'done' AND amount > 20) AS both, bool_and(amount > 5 OR note = 'x') AS either,
+    bool_and(NOT (amount > 20)) AS small, bool_or(note IS DISTINCT FROM 'x') AS other, count(amount > 5 AND note = 'x') AS known,
+    count(NOT (note = 'x')) AS noted, bool_or(note IS NULL) AS bare FROM shop.orders GROUP BY customer`),
+  view("by_boolean", "noted", `SELECT o.note = 'x' OR o.amount > 10 AS noted, count(DISTINCT o.status) AS kinds, count(*) AS n
+    FROM shop.orders o GROUP BY 1`),
+  view("by_comparison", "noted", `SELECT o.amount > 10 AS noted, string_agg(DISTINCT o.status, ',' ORDER BY o.status) AS kinds
+    FROM shop.orders o GROUP BY 1`),
   view("extremes", "method", `SELECT method, max(paid) AS most, min(paid) AS least, min(no) AS no, bool_or(paid IS NULL) AS unknown
     FROM shop.payments GROUP BY method`),
   view("stars", "customer", `SELECT customer, avg(stars) AS mean, count(DISTINCT stars) AS kinds FROM shop.reviews GROUP BY customer`),
