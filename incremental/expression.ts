@@ -45,7 +45,7 @@ export function substitute<T>(tree: T, replace: (node: Node) => Node | undefined
   const replaced = isNode(tree) ? replace(tree) : undefined;
   if (replaced !== undefined) return replaced as T;
   return Object.fromEntries(
-    Object.entries(tree).map(([key, value]) => [key, substitute(value as unknown, replace)]),
+    Object.entries(tree).map(([key, value]) => [key, substitute(value, replace)]),
   ) as T;
 }
 
@@ -90,7 +90,7 @@ export function withoutLocations<T>(tree: T): T {
         key,
       ),
   );
-  return Object.fromEntries(entries.map(([key, value]) => [key, withoutLocations(value as unknown)])) as T;
+  return Object.fromEntries(entries.map(([key, value]) => [key, withoutLocations(value)])) as T;
 }
 
 /** Conditions that are joined by AND. */
