@@ -5,14 +5,14 @@
 import { MAINTENANCE_SCHEMA, maintainedNames, type MaintainedNames } from "../handler/maintained";
 import { assertDeterministic } from "./determinism";
 import { columnOf, columnsIn } from "./expression";
-import { fingerprintFunction } from "./fingerprint";
+import { fingerprintFunction, watchedTable } from "./fingerprint";
 import { foldFunctions, layerName, stateName, type KeyedLayer, type KeyedTable } from "./fold";
 import { unsafeFunctions } from "./functions";
 import { extractLayers } from "./layer";
 import { extractLeaves, leafQuery, type Leaf } from "./leaf";
 import { makeLog, triggerNames, type Log } from "./log";
 import type { Compilation, Finding, Maintenance, StateTable } from "./maintenance";
-import { inSchema, quoted } from "./print";
+import { inSchema, qualified, quoted } from "./print";
 import { Refusal, refuse } from "./refusal";
 import { loadParser, resolveQuery } from "./resolve";
 import { RESTRICTION_KEY, shapeFindings, shapeOf } from "./shape";
@@ -57,7 +57,7 @@ function generateWith(
   const { view, timeZone } = source;
   const names = maintainedNames(view);
   const query = resolveQuery(source.definition, source.relations);
-  assertDeterministic(query);
+  const relied = assertDeterministic(query);
   const columns = withNotNull(query, source.columns);
   const uniqueKey = uniqueKeyOf(source, columns);
   const used = usedColumns(query);
@@ -106,7 +106,7 @@ function generateWith(
   };
   const logs = [...used].map(([relation, columnsUsed], index) => {
     const summed = allLeaves.find((leaf) => leaf.isSummedByTrigger && leaf.source.relation === relation);
-    return makeLog(names, index + 1, relation, columnsUsed, summed);
+    return makeLog(names, index + 1, relation, columnsUsed, summed, relied.get(relation) ?? []);
   });
   const states = [
     ...layers.flatMap((keyed) => [...keyed.leaves.map((leaf) => leafTable(leaf, names)), layerTable(keyed)]),
@@ -122,13 +122,17 @@ function generateWith(
     states,
     createFingerprint: fingerprintFunction({
       names,
-      tables: logs.map((log) => ({
-        relation: log.relation,
-        columns: log.columns,
-        triggers: triggerNames(names),
-      })),
+      tables: logs.map(({ relation, columns: logged, uniqueKeys }) => {
+        const watched = new Set([...logged.map(({ name }) => name), ...uniqueKeys.flat()]);
+        return watchedTable(relation, watched, uniqueKeys);
+      }),
+      triggers: triggerNames(names),
       views: source.relations.filter(({ kind }) => kind === "v"),
-      functions: source.functions.filter(({ isBuiltIn }) => !isBuiltIn),
+      functions: source.functions
+        .filter(({ isBuiltIn }) => !isBuiltIn)
+        .map(
+          ({ schema, name, argumentTypes }) => `${qualified({ schema, name })}(${argumentTypes.join(",")})`,
+        ),
     }),
     createFold: foldFunctions({
       names,

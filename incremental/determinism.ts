@@ -15,6 +15,7 @@ import {
 } from "./expression";
 import { isAggregate, textOf } from "./resolve";
 import { refuse } from "./refusal";
+import type { Relation } from "./source";
 import { blocksOf, columnNames, type Block, type Item, type Query, type SetOperation } from "./tree";
 import { typeRemedy, Types } from "./types";
 
@@ -41,14 +42,22 @@ const TIE_BREAKING_WINDOWS = new Set([
   "nth_value",
 ]);
 
-/** @throws Refusal */
-export function assertDeterministic(query: Query): void {
+/** Unique keys by which an order tells all rows apart, by table. */
+export type ReliedKeys = Map<Relation, string[][]>;
+
+/**
+ * @returns the unique keys without which the answer would depend on the order of rows.
+ * @throws Refusal
+ */
+export function assertDeterministic(query: Query): ReliedKeys {
   const types = new Types(query);
-  for (const block of blocksOf(query)) assertBlock(block, types);
+  const relied: ReliedKeys = new Map();
+  for (const block of blocksOf(query)) assertBlock(block, types, relied);
   for (const set of setOperationsOf(query)) assertSetOperation(set, types);
+  return relied;
 }
 
-function assertBlock(block: Block, types: Types): void {
+function assertBlock(block: Block, types: Types, relied: ReliedKeys): void {
   for (const keys of block.partitions)
     for (const key of keys) assertIdentity(key, types, "equal values make one group");
   const distinct = block.select.distinctClause ?? [];
@@ -62,7 +71,7 @@ function assertBlock(block: Block, types: Types): void {
     ),
   );
   const order = sortExpressions(block.select.sortClause);
-  if (isDistinctOn && !isDetermined(block, [...distinct, ...order]))
+  if (isDistinctOn && !isDetermined(block, [...distinct, ...order], relied))
     refuse(
       "DISTINCT ON",
       excerpt(distinct[0]),
@@ -71,11 +80,11 @@ function assertBlock(block: Block, types: Types): void {
     );
   walk([block.select.targetList, block.select.havingClause, block.select.sortClause], (node) => {
     if ("SubLink" in node) return false;
-    if (isAggregate(node)) assertAggregate(block, node, types);
+    if (isAggregate(node)) assertAggregate(block, node, types, relied);
     if ("FuncCall" in node && node.FuncCall.over !== undefined) {
       const { over } = node.FuncCall;
       const window = { ...windows.get(over.name ?? over.refname ?? ""), ...over };
-      assertWindow(block, node, window);
+      assertWindow(block, node, window, relied);
     }
     return true;
   });
@@ -91,7 +100,7 @@ function assertIdentity(expression: Node, types: Types, why: string): void {
   refuse("key of identical values", excerpt(expression), reason, typeRemedy(expression));
 }
 
-function assertAggregate(block: Block, node: Node, types: Types): void {
+function assertAggregate(block: Block, node: Node, types: Types, relied: ReliedKeys): void {
   if (!("FuncCall" in node)) return;
   const { agg_order, args = [] } = node.FuncCall;
   const name = functionName(node) ?? "";
@@ -103,7 +112,7 @@ function assertAggregate(block: Block, node: Node, types: Types): void {
   const rest = substitute(args, (each) =>
     order.some((key) => isSame(key, each)) ? ({ A_Const: { isnull: true } } satisfies Node) : undefined,
   );
-  if (order.length > 0 && (columnsIn(rest).length === 0 || isDetermined(block, order))) return;
+  if (order.length > 0 && (columnsIn(rest).length === 0 || isDetermined(block, order, relied))) return;
   if (order.length === 0 && node.FuncCall.agg_distinct === true && name !== "string_agg" && args.length === 1)
     return;
   refuse(
@@ -118,13 +127,14 @@ function assertWindow(
   block: Block,
   node: Node,
   window: { partitionClause?: Node[]; orderClause?: Node[]; frameOptions?: number },
+  relied: ReliedKeys,
 ): void {
   const name = functionName(node) ?? textOf("FuncCall" in node ? node.FuncCall.funcname?.at(-1) : undefined);
   const order = sortExpressions(window.orderClause);
   // FRAMEOPTION_ROWS: single rows are counted, so that it matters which of two equal ones comes first.
   const isByRow = ((window.frameOptions ?? 0) & 0x4) !== 0;
   if (!TIE_BREAKING_WINDOWS.has(name) && !isByRow && !ORDERED_AGGREGATES.has(name)) return;
-  if (!isDetermined(block, [...(window.partitionClause ?? []), ...order]))
+  if (!isDetermined(block, [...(window.partitionClause ?? []), ...order], relied))
     refuse(
       "window order",
       excerpt(node),
@@ -138,7 +148,7 @@ export function sortExpressions(nodes: Node[] | undefined): Node[] {
 }
 
 /** Whether the expressions together tell every row of the block's FROM from every other. */
-function isDetermined(block: Block, expressions: Node[]): boolean {
+function isDetermined(block: Block, expressions: Node[], relied: ReliedKeys): boolean {
   if (block.isGrouped) {
     const [groups = []] = block.partitions;
     return groups.every((group) => expressions.some((each) => isSame(each, group)));
@@ -151,22 +161,25 @@ function isDetermined(block: Block, expressions: Node[]): boolean {
   for (let before = -1; before !== known.size + determined.size;) {
     before = known.size + determined.size;
     for (const item of block.items) {
-      if (
-        determined.has(item) ||
-        !uniqueKeysOf(item).some((columns) => columns.every((column) => known.has(key(item, column))))
-      )
-        continue;
+      const found = uniqueKeysOf(item).find((names) => names.every((column) => known.has(key(item, column))));
+      if (determined.has(item) || found === undefined) continue;
       determined.add(item);
+      if (item.kind === "scan") relied.set(item.relation, [...(relied.get(item.relation) ?? []), found]);
       const columns = item.kind === "scan" ? item.relation.columns.map(({ name }) => name) : item.columns;
       for (const column of columns) known.add(key(item, column));
     }
-    for (const { expression } of block.conditions) {
+    for (const { expression, bound } of block.conditions) {
       if (operatorOf(expression) !== "=" || !("A_Expr" in expression)) continue;
       const sides = [expression.A_Expr.lexpr, expression.A_Expr.rexpr].map((side) => side && columnOf(side));
-      const [one, other] = sides.map((side) => JSON.stringify(side));
+      const [one, other] = sides;
       if (one === undefined || other === undefined) continue;
-      if (known.has(one)) known.add(other);
-      else if (known.has(other)) known.add(one);
+      // Of an outer join, the side that may be missing follows from the other, and not the other from it.
+      for (const [from, to] of [
+        [one, other],
+        [other, one],
+      ] as const)
+        if (known.has(JSON.stringify(from)) && (bound === "all" || bound.has(to.alias)))
+          known.add(JSON.stringify(to));
     }
   }
   return block.items.every((item) => determined.has(item));

@@ -19,6 +19,8 @@ export interface Log extends TableLog {
   relation: Relation;
   /** Columns that the query uses: a change of others is no change. */
   columns: Column[];
+  /** The keys that it is relied on that no two rows share: old images are paired with new ones by the first. */
+  uniqueKeys: string[][];
   /** The leaf whose deltas it holds. */
   leaf: Leaf | undefined;
   /** Name of the fold's variable that holds what was taken from it. */
@@ -31,6 +33,7 @@ export function makeLog(
   relation: Relation,
   columns: Column[],
   leaf: Leaf | undefined,
+  relied: string[][],
 ): Log {
   const name = `${names.base}__log_${number}`;
   const writer = `${name}_write`;
@@ -51,6 +54,9 @@ export function makeLog(
     triggers: relations.flatMap((each) => triggersOf(names, writer, each)),
     relation,
     columns,
+    uniqueKeys: [...relied, leaf === undefined ? pairingKey(relation) : undefined].filter(
+      (key) => key !== undefined,
+    ),
     leaf,
     variable: `matview_log_${number}`,
   };
