@@ -10,7 +10,7 @@ export const METRIC_NAMESPACE = "MatviewRefresh";
 
 /** Names of the metrics. Each is written at most once per view and run, `runDuration` once per run. */
 export const METRIC = {
-  /** Seconds of the REFRESH statement; only where it succeeded. */
+  /** Seconds of the REFRESH statement, or of the fold; only where it succeeded. */
   refreshDuration: "RefreshDurationSeconds",
   /** Age, at the end of the run, of the data readers saw until then; only where history tells. */
   staleness: "StalenessSeconds",
@@ -20,6 +20,12 @@ export const METRIC = {
   failed: "RefreshFailed",
   /** 1 where another run had the view, or a view it reads was not refreshed. */
   skipped: "RefreshSkipped",
+  /** Logged changes that a fold took; maintained views only. */
+  changes: "ChangesFolded",
+  /** Rows that a full run found different after folding; only where they were counted. */
+  drift: "DriftRows",
+  /** 1 for a full run and 0 for an incremental one, so that its average is their share; maintained views only. */
+  fullRuns: "FullRuns",
   /** Seconds of the whole run, of the group; only where nothing failed and something was refreshed. */
   runDuration: "RunDurationSeconds",
 } as const;
