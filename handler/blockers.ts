@@ -2,6 +2,7 @@
 import { escapeLiteral } from "pg";
 import { READS } from "./catalog";
 import type { Session } from "./connect";
+import type { RefreshableFacts, RefreshType } from "./mode";
 
 /** Of the two halves of a view's advisory lock, the first ("mvrf"); shown in pg_locks as classid. */
 export const LOCK_NAMESPACE = 0x6d767266;
@@ -76,6 +77,14 @@ const readBy = (view: string): string => `
   )
   SELECT oid FROM read_by`;
 
+/** What each kind of refresh takes on the view itself; a fold writes a table like any other writer. */
+const OWN_LOCK: Record<RefreshType, keyof typeof CONFLICTS> = {
+  concurrent: "ExclusiveLock",
+  regular: "AccessExclusiveLock",
+  incremental: "RowExclusiveLock",
+  full: "RowExclusiveLock",
+};
+
 /**
  * Who holds, or waits in front of us for, a lock that a refresh of the view needs: its own mode on the view, and
  * plain reading on what its query reads.
@@ -83,24 +92,25 @@ const readBy = (view: string): string => `
 export async function blockersOfRefresh(
   session: Session,
   limitMs: number,
-  viewOid: number,
-  mode: "concurrent" | "regular",
+  { oid, fold }: Pick<RefreshableFacts, "oid" | "fold">,
+  type: RefreshType,
 ): Promise<Blocker[]> {
-  const conflicts = CONFLICTS[mode === "concurrent" ? "ExclusiveLock" : "AccessExclusiveLock"];
+  const conflicts = CONFLICTS[OWN_LOCK[type]].map(escapeLiteral).join();
   return findBlockers(
     session,
     limitMs,
-    `l.locktype = 'relation' AND (l.relation = ${viewOid} AND l.mode IN (${conflicts.map(escapeLiteral).join()})
-      OR l.mode = 'AccessExclusiveLock' AND l.relation IN (${readBy(`${viewOid}::pg_catalog.oid`)}))`,
+    `l.locktype = 'relation' AND (l.relation = ${oid} AND l.mode IN (${conflicts})
+      OR l.mode = 'AccessExclusiveLock' AND l.relation IN (${readBy(`${fold?.queryOid ?? oid}::pg_catalog.oid`)}))`,
   );
 }
 
-/** The refresh that has the advisory lock of the view. */
-export async function refreshInFront(session: Session, limitMs: number, viewOid: number): Promise<Blocker[]> {
+/** The refresh that has the lock of a view: the advisory one of its oid, or that of a fold's lock table. */
+export async function refreshInFront(session: Session, limitMs: number, oid: number): Promise<Blocker[]> {
   return findBlockers(
     session,
     limitMs,
-    `l.locktype = 'advisory' AND l.classid = ${LOCK_NAMESPACE} AND l.objid = ${viewOid} AND l.granted`,
+    `l.granted AND (l.locktype = 'advisory' AND l.classid = ${LOCK_NAMESPACE} AND l.objid = ${oid}
+      OR l.locktype = 'relation' AND l.relation = ${oid} AND l.mode = 'ExclusiveLock')`,
   );
 }
 
