@@ -34,12 +34,18 @@ module.exports = {
       "the-handler-stands-alone",
       "It knows SQL and its environment, and nothing of Pulumi.",
       from("handler"),
-      { path: "^(components|sandbox|migrations|policy|cli|local|bench)/|node_modules/@pulumi/" },
+      { path: "^(components|incremental|sandbox|migrations|policy|cli|local|bench)/|node_modules/@pulumi/" },
+    ),
+    rule(
+      "the-compiler-knows-the-handler-alone",
+      "What it stores is called by the handler; the rest of the product is nothing to it.",
+      from("incremental"),
+      { path: "^(components|sandbox|migrations|policy|cli|local|bench)/|node_modules/@(pulumi|aws-)" },
     ),
     rule(
       "the-product-knows-no-demo",
       "The run on this machine stands on the product, never the other way round.",
-      anyOf("handler", "components", "migrations", "policy", "sandbox"),
+      anyOf("handler", "incremental", "components", "migrations", "policy", "sandbox"),
       anyOf("local", "cli", "bench", "test"),
     ),
     rule(

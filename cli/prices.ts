@@ -35,12 +35,9 @@ const wantedPrices: Partial<Record<PriceId, Wanted>> = {
   // The usage type is Requests-RBP in Virginia and Requests-Tier1 elsewhere.
   sqsRequest: ["AWSQueueService", { productFamily: "API Request", queueType: "Standard" }],
   alarmMetric: ["AmazonCloudWatch", { usagetype: "CW:AlarmMonitorUsage" }],
-  highResolutionAlarmMetric: ["AmazonCloudWatch", { usagetype: "CW:HighResAlarmMonitorUsage" }],
-  compositeAlarm: ["AmazonCloudWatch", { usagetype: "CW:CompositeAlarmMonitorUsage" }],
   customMetric: ["AmazonCloudWatch", { usagetype: "CW:MetricMonitorUsage" }],
   logIngestedGb: ["AmazonCloudWatch", { usagetype: "DataProcessing-Bytes" }],
   logStoredGbMonth: ["AmazonCloudWatch", { usagetype: "TimedStorage-ByteHrs" }],
-  emailNotification: ["AmazonSNS", { usagetype: "DeliveryAttempts-SMTP" }],
   secretMonth: ["AWSSecretsManager", { usagetype: "AWSSecretsManager-Secrets" }],
   secretCall: ["AWSSecretsManager", { usagetype: "AWSSecretsManagerAPIRequest" }],
   endpointZoneHour: ["AmazonVPC", { usagetype: "VpcEndpoint-Hours" }],

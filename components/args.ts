@@ -8,6 +8,21 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 
+/** How a view is maintained that `npm run incremental -- apply` has made incremental. */
+export interface IncrementalArgs {
+  /**
+   * How often the view is recomputed in full, to count what the fold has missed: AWS's rate syntax, from
+   * `rate(1 minute)` to `rate(30 days)`. Default: `rate(1 day)`.
+   * @example "rate(12 hours)"
+   */
+  fullEvery?: string;
+  /**
+   * Whether a full run may be made where one is needed; false fails the run instead. Default: true.
+   * @example false
+   */
+  allowFullRuns?: boolean;
+}
+
 /** One materialized view of the group. */
 export interface ViewArgs {
   /**
@@ -25,6 +40,11 @@ export interface ViewArgs {
    * @example false
    */
   allowBlocking?: boolean;
+  /**
+   * For a view that is maintained incrementally: its full runs, and alarms on drift and on too many of them.
+   * @example { fullEvery: "rate(12 hours)" }
+   */
+  incremental?: IncrementalArgs;
 }
 
 /** An alarm on the function's own errors, in CloudWatch's terms. */

@@ -20,6 +20,12 @@ export const METRIC = {
   failed: "RefreshFailed",
   /** 1 where another run had the view, or a view it reads was not refreshed. */
   skipped: "RefreshSkipped",
+  /** Logged changes that a run folded in; of maintained views alone. */
+  changes: "ChangesFolded",
+  /** Rows that a full run found different after folding; only where they were counted. */
+  drift: "DriftRows",
+  /** 1 for a full run, 0 for an incremental one, so that its average is the share; of maintained views alone. */
+  fullRuns: "FullRuns",
   /** Seconds of the whole run, of the group; only where nothing failed and something was refreshed. */
   runDuration: "RunDurationSeconds",
 } as const;

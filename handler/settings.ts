@@ -17,6 +17,10 @@ export interface ViewSettings extends QualifiedName {
   statistics?: QualifiedName;
   /** Whether a plain refresh, which blocks readers, may be used where a concurrent one cannot. */
   allowBlocking: boolean;
+  /** Seconds after which a maintained view is recomputed in full, to count drift. */
+  fullEverySeconds?: number;
+  /** Whether a full run may be made where one is needed; otherwise the run fails. */
+  allowFullRuns?: boolean;
 }
 
 /** How the function proves who it is: an IAM token, a Secrets Manager secret, or a password file (local). */

@@ -53,12 +53,14 @@ export interface Maintenance {
   generatorVersion: number;
   /** A unique key of the published table, all of whose columns identify a row. */
   uniqueKey: string[];
+  /** The restriction key: the published table needs an index that leads with its columns. */
+  restrictionKey: string[];
   logs: TableLog[];
   /** In the order in which they are filled and folded. */
   states: StateTable[];
   /** CREATE OR REPLACE FUNCTION of the fingerprint and of the fold, without grants. */
   createFingerprint: string;
-  createFold: string;
+  createFold: string[];
 }
 
 /** What the compiler says of one view. */

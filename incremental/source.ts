@@ -16,6 +16,8 @@ export interface ColumnType {
   isIdentity: boolean;
   /** `numeric` with a declared scale never changes it; `integer` covers int2, int4, int8. */
   family: "integer" | "numeric" | "scaled numeric" | "float" | "boolean" | "text" | "time" | "other";
+  /** As SQL, where it is not the type's own: a table that is made of the type's name alone would sort otherwise. */
+  collation?: string;
 }
 
 export interface Column {
@@ -26,6 +28,8 @@ export interface Column {
   number: number;
   /** `v` computed when read (18 and later; transition tables have NULL for it), `s` stored, empty otherwise. */
   generated: "" | "s" | "v";
+  /** Whether the query, or a plain view below it, reads it. */
+  isUsed?: boolean;
 }
 
 /** A relation that the query reads, itself or through plain views. */
@@ -53,6 +57,10 @@ export interface Relation extends QualifiedName {
   mayTrigger: boolean;
   /** Whether it is a table that a fold writes: triggers fire for those writes as for all others. */
   isMaintained: boolean;
+  /** The table it is a partition of, or inherits from: statement triggers do not see writes through that one. */
+  parent?: QualifiedName;
+  /** Whether its rows are read as a whole (`orders`, `orders.*` as one value), so that a new column shows. */
+  isReadWhole?: boolean;
   /** Of a plain view: its query, as pg_get_viewdef writes it under search_path pg_catalog. */
   definition?: string;
 }
@@ -89,4 +97,6 @@ export interface ViewSource {
   /** server_version_num, such as 180004. */
   serverVersion: number;
   estimatedRows: number;
+  /** The role that maintains it, whose privileges count. */
+  maintainer?: string;
 }

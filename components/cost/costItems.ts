@@ -56,15 +56,11 @@ export interface CostUsage {
   queueMessagesPerMonth?: number;
   /** Metrics that alarms read: 1 for a plain alarm, the number of metrics for one on metric math. */
   alarmMetrics?: number;
-  /** The same for alarms whose period is under a minute. */
-  highResolutionAlarmMetrics?: number;
-  compositeAlarms?: number;
   dashboards?: number;
   /** Distinct custom metrics (name and dimensions) the function's logs yield. */
   customMetrics?: number;
   logBytesPerInvocation?: number;
   logRetentionDays?: number;
-  emailNotificationsPerMonth?: number;
   /** Secrets the stack creates. */
   secrets?: number;
   secretCallsPerMonth?: number;
@@ -160,24 +156,11 @@ function queueItems(usage: CostUsage): CostItem[] {
 }
 
 function monitoringItems(usage: CostUsage): CostItem[] {
-  const { alarmMetrics = 0, highResolutionAlarmMetrics = 0, compositeAlarms = 0 } = usage;
-  const { dashboards = 0, customMetrics = 0 } = usage;
-  const { logBytesPerInvocation = 0, logRetentionDays = 0, emailNotificationsPerMonth = 0 } = usage;
+  const { alarmMetrics = 0, dashboards = 0, customMetrics = 0 } = usage;
+  const { logBytesPerInvocation = 0, logRetentionDays = 0 } = usage;
   const logGb = (logBytesPerInvocation * (usage.invocationsPerMonth ?? 0)) / BYTES_PER_GB;
   return [
     { id: "alarms", description: "CloudWatch alarms", quantity: alarmMetrics, price: "alarmMetric" },
-    {
-      id: "high-resolution-alarms",
-      description: "CloudWatch alarms with a period under a minute",
-      quantity: highResolutionAlarmMetrics,
-      price: "highResolutionAlarmMetric",
-    },
-    {
-      id: "composite-alarms",
-      description: "CloudWatch composite alarms",
-      quantity: compositeAlarms,
-      price: "compositeAlarm",
-    },
     { id: "dashboard", description: "CloudWatch dashboard", quantity: dashboards, price: "dashboard" },
     {
       id: "custom-metrics",
@@ -196,12 +179,6 @@ function monitoringItems(usage: CostUsage): CostItem[] {
       description: `CloudWatch Logs, kept ${logRetentionDays} days (uncompressed, so at most this)`,
       quantity: (logGb * logRetentionDays) / DAYS_PER_MONTH,
       price: "logStoredGbMonth",
-    },
-    {
-      id: "email-notifications",
-      description: "SNS e-mails from alarms",
-      quantity: emailNotificationsPerMonth,
-      price: "emailNotification",
     },
   ];
 }

@@ -4,11 +4,12 @@
  */
 import { METRIC, METRIC_NAMESPACE, groupDimensions, metricDimensions } from "../../handler/metricNames";
 import type { ViewSettings } from "../../handler/settings";
-import { writeViewName } from "../settings/names";
+import { shellWord, writeViewName } from "../settings/names";
 import type { ErrorsAlarmSetting } from "../settings/schema";
-import { LONGEST_WARM_UP_SECONDS } from "../time/alarmRule";
+import { LONGEST_WARM_UP_SECONDS, type Statistic } from "../time/alarmRule";
 import {
   failingWindow,
+  fullRunsWindow,
   slowPeriods,
   staleWindowWithinSeconds,
   tickPeriodSeconds,
@@ -29,8 +30,23 @@ type AlarmSource = Pick<
 const LONGEST_DESCRIPTION = 1_024;
 const LONGEST_NAME = 255;
 
+/** From this share of full runs on, folding saves too little. */
+export const MOST_FULL_RUN_SHARE = 0.5;
+
+/** How long drift that was found is told. */
+const DRIFT_PERIOD_SECONDS = 3_600;
+
+/** A view that is maintained incrementally. */
+type MaintainedView = ViewSettings & Required<Pick<ViewSettings, "fullEverySeconds">>;
+
+/** The views of a plan that are maintained incrementally. */
+export function maintainedViews({ views }: Pick<Plan, "views">): MaintainedView[] {
+  return views.filter((view): view is MaintainedView => view.fullEverySeconds !== undefined);
+}
+
 /**
- * Every alarm: failing and stale for each view, slow, throttled, and a plain errors alarm where asked for. While
+ * Every alarm: failing and stale for each view, slow, throttled, a plain errors alarm where asked for, and drift and
+ * full runs for each view that is maintained. While
  * refreshes are switched off nothing is promised, so there are no stale alarms: made anew when refreshes begin, they
  * wait for the first of them, as on a first deployment.
  */
@@ -43,6 +59,7 @@ export function planAlarms(source: AlarmSource): AlarmPlan[] {
     slowAlarm(source),
     throttledAlarm(source),
     ...(errors === undefined ? [] : [errorsAlarm(source, errors)]),
+    ...maintainedViews(source).flatMap((view) => [driftAlarm(source, view), ...fullRunsAlarms(source, view)]),
   ];
   return alarms.map((alarm) => ({
     ...alarm,
@@ -55,14 +72,18 @@ function lambdaMetric(names: NamesPlan, id: Series, name: string): MetricPlan {
   return { id, namespace: "AWS/Lambda", name, dimensions, statistic: "Sum" };
 }
 
-function successMetric({ group }: AlarmSource, view: ViewSettings): MetricPlan {
-  return {
-    id: "success",
-    namespace: METRIC_NAMESPACE,
-    name: METRIC.succeeded,
-    dimensions: metricDimensions(group, view),
-    statistic: "Sum",
-  };
+function viewMetric(
+  { group }: AlarmSource,
+  view: ViewSettings,
+  id: Series,
+  name: string,
+  statistic: Statistic = "Sum",
+): MetricPlan {
+  return { id, namespace: METRIC_NAMESPACE, name, dimensions: metricDimensions(group, view), statistic };
+}
+
+function successMetric(source: AlarmSource, view: ViewSettings): MetricPlan {
+  return viewMetric(source, view, "success", METRIC.succeeded);
 }
 
 /**
@@ -70,7 +91,7 @@ function successMetric({ group }: AlarmSource, view: ViewSettings): MetricPlan {
  * too, so that an alarm of this name is never made under one key while it is deleted under another.
  */
 function viewAlarm(
-  kind: "failing" | "stale",
+  kind: "failing" | "stale" | "drift" | "fullRuns",
   { views, names }: AlarmSource,
   view: ViewSettings,
 ): Pick<AlarmPlan, "key" | "kind" | "name" | "view"> {
@@ -202,6 +223,54 @@ function errorsAlarm({ schedule, names }: AlarmSource, errors: ErrorsAlarmSettin
   };
   const { transitions } = replayTrouble(alarm, ticks, { kind: "failed", seconds: 0 });
   return { ...alarm, canFire: transitions.some(({ state }) => state === "ALARM") };
+}
+
+/** Whatever was found is put right by then, and what caused it goes on. */
+function driftAlarm(source: AlarmSource, view: MaintainedView): AlarmPlan {
+  const name = writeViewName(view);
+  return {
+    ...viewAlarm("drift", source, view),
+    description:
+      `A full run of ${name} found rows that differ from its query, and put them right: changes came past the ` +
+      "triggers. Likely causes: a load with session_replication_role = replica, logical replication, disabled " +
+      `triggers. To see what differs by now: npm run incremental -- verify --view ${shellWord(name)}. ` +
+      `The log (${source.names.logGroup}) tells how many rows.`,
+    metrics: [viewMetric(source, view, "drift", METRIC.drift)],
+    expression: "FILL(drift, 0)",
+    comparison: "GreaterThanThreshold",
+    threshold: 0,
+    ...onePeriod(DRIFT_PERIOD_SECONDS),
+    treatMissingData: "notBreaching",
+    canFire: true,
+  };
+}
+
+/** None where runs are so rare that nearly each is a full one by the calendar. */
+function fullRunsAlarms(source: AlarmSource, view: MaintainedView): AlarmPlan[] {
+  const window = fullRunsWindow(timingOf(source), view.fullEverySeconds);
+  if (window === undefined) return [];
+  const { periodSeconds, leastFullRuns } = window;
+  const name = writeViewName(view);
+  return [
+    {
+      ...viewAlarm("fullRuns", source, view),
+      description:
+        `${name} is maintained incrementally, but at least ${leastFullRuns} runs within ${periodSeconds} s, and ` +
+        `${MOST_FULL_RUN_SHARE * 100} % of them or more, recomputed it in full. The reason of each stands in ` +
+        `matview_refresh_history and in the log (${source.names.logGroup}); what is wrong with the view tells ` +
+        `npm run incremental -- list. Where it is maintained no more: take incremental out of its settings.`,
+      metrics: [
+        viewMetric(source, view, "fullRuns", METRIC.fullRuns),
+        viewMetric(source, view, "fullShare", METRIC.fullRuns, "Average"),
+      ],
+      expression: `IF(FILL(fullRuns, 0) >= ${leastFullRuns} AND FILL(fullShare, 0) >= ${MOST_FULL_RUN_SHARE}, 1, 0)`,
+      comparison: "GreaterThanOrEqualToThreshold",
+      threshold: 1,
+      ...onePeriod(periodSeconds),
+      treatMissingData: "notBreaching",
+      canFire: true,
+    },
+  ];
 }
 
 function timingOf({ schedule, settings }: AlarmSource): Timing {

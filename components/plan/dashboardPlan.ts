@@ -1,5 +1,6 @@
 /** The dashboard as CloudWatch's own body: the lines drawn in its graphs are those the alarms use. */
 import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metricNames";
+import { maintainedViews, MOST_FULL_RUN_SHARE } from "./alarmPlan";
 import type { AlarmKind, DashboardBody, DashboardWidget, Plan } from "./planTypes";
 import { staleWindowWithinSeconds } from "../time/alarmTiming";
 import { mostTicksPerPeriod } from "../time/schedule";
@@ -10,9 +11,16 @@ const HALF_WIDTH = 12;
 const GRAPH_HEIGHT = 6;
 const TEXT_HEIGHT = 4;
 
-/** Freshness, duration, errors, invocations against ticks due, skips, and where to look further. */
+/**
+ * Freshness, duration, errors, invocations against ticks due, skips, and where to look further; of maintained views
+ * what was folded, the share of full runs, and drift.
+ */
 export function dashboardBody(plan: Plan, region: string): DashboardBody {
-  const graphs = [freshness, successes, duration, errors, invocations, skips].map((graph) => graph(plan));
+  const isMaintained = maintainedViews(plan).length > 0;
+  const graphs = [
+    ...[freshness, successes, duration, errors, invocations, skips],
+    ...(isMaintained ? [changesFolded, fullRuns, drift] : []),
+  ].map((graph) => graph(plan));
   const widgets = graphs.map((properties, index) => ({
     type: "metric" as const,
     x: (index % 2) * HALF_WIDTH,
@@ -56,7 +64,11 @@ export function consoleAddress(region: string): string {
 }
 
 /** One line for each view. */
-function viewMetrics({ views, group }: Plan, names: string[], statistic: string): unknown[] {
+function viewMetrics(
+  { views, group }: Pick<Plan, "views" | "group">,
+  names: string[],
+  statistic: string,
+): unknown[] {
   return views.flatMap((view) => {
     const { group: groupName, view: name } = metricDimensions(group, view);
     return names.map((metric) => [
@@ -180,5 +192,39 @@ function skips(source: Plan): Graph {
     metrics: viewMetrics(source, [METRIC.skipped, METRIC.failed], "Sum"),
     period: 300,
     yAxis: { left: { min: 0 } },
+  };
+}
+
+/** One line for each view that is maintained. */
+function maintainedMetrics(source: Plan, metric: string, statistic: string): unknown[] {
+  return viewMetrics({ views: maintainedViews(source), group: source.group }, [metric], statistic);
+}
+
+function changesFolded(source: Plan): Graph {
+  return {
+    title: "Changes folded into maintained views",
+    metrics: maintainedMetrics(source, METRIC.changes, "Sum"),
+    period: 300,
+    yAxis: { left: { min: 0 } },
+  };
+}
+
+function fullRuns(source: Plan): Graph {
+  return {
+    title: "Share of full runs of maintained views",
+    metrics: maintainedMetrics(source, METRIC.fullRuns, "Average"),
+    period: Math.min(86_400, periodOf(source, "fullRuns")),
+    yAxis: { left: { min: 0, max: 1 } },
+    annotations: { horizontal: [{ label: "fullRuns", value: MOST_FULL_RUN_SHARE }] },
+  };
+}
+
+function drift(source: Plan): Graph {
+  return {
+    title: "Rows that full runs found different",
+    metrics: maintainedMetrics(source, METRIC.drift, "Sum"),
+    period: periodOf(source, "drift"),
+    yAxis: { left: { min: 0 } },
+    ...lines(source, ["drift"]),
   };
 }

@@ -83,7 +83,7 @@ export interface MetricPlan extends AlarmMetric {
   dimensions: Record<string, string>;
 }
 
-export type AlarmKind = "failing" | "stale" | "slow" | "throttled" | "errors";
+export type AlarmKind = "failing" | "stale" | "slow" | "throttled" | "errors" | "drift" | "fullRuns";
 
 /** One alarm. Its rule is what CloudWatch gets, and what the replay of a schedule is held against. */
 export interface AlarmPlan extends AlarmRule<MetricPlan> {

@@ -1,6 +1,7 @@
 /** What a stack is expected to use in a month. Where no figure is known beforehand, the assumption is named. */
 import type { CostUsage } from "../cost/cost";
 import { METRIC } from "../../handler/metricNames";
+import { maintainedViews } from "./alarmPlan";
 import type { Plan } from "./planTypes";
 import { DAYS_PER_MONTH } from "../time/schedule";
 import type { Settings } from "../settings/schema";
@@ -19,6 +20,12 @@ const IDLE_LIMIT_SECONDS = 600;
 const LOG_BYTES_PER_RUN = 1_500;
 const LOG_BYTES_PER_VIEW = 1_000;
 
+/** Metrics of maintained views alone. */
+const MAINTAINED_METRICS = [METRIC.changes, METRIC.drift, METRIC.fullRuns];
+
+/** Metrics of any view: all but those and that of the whole run. */
+const VIEW_METRICS = Object.keys(METRIC).length - MAINTAINED_METRICS.length - 1;
+
 /** What a stack in a region uses, a database that is made with it included. */
 export function usageOf(plan: Plan, region: string) {
   const { settings, schedule, views, queues, alarms } = plan;
@@ -36,7 +43,7 @@ export function usageOf(plan: Plan, region: string) {
     queueMessagesPerMonth: (invocationsPerMonth * queues.length) / schedule.offsetsSeconds.length,
     alarmMetrics: alarms.reduce((sum, { metrics }) => sum + metrics.length, 0),
     dashboards: 1,
-    customMetrics: views.length * (Object.keys(METRIC).length - 1) + 1,
+    customMetrics: views.length * VIEW_METRICS + maintainedViews(plan).length * MAINTAINED_METRICS.length + 1,
     logBytesPerInvocation: LOG_BYTES_PER_RUN + LOG_BYTES_PER_VIEW * views.length,
     logRetentionDays,
     ...(settings.database.create === undefined

@@ -1,4 +1,5 @@
 /** The commands that show whether a stack works, filled in with its names; for people to paste into a shell. */
+import { shellWord } from "../settings/names";
 import type { Plan, VerificationCommand } from "./planTypes";
 
 /** From "is it there" to "is it quick enough", then switching the schedule off and on. */
@@ -45,9 +46,4 @@ export function verificationCommands(
     },
     { title: "Refresh again", command: `aws events enable-rule --name ${names.rule} ${region}` },
   ];
-}
-
-/** A word of a shell command, quoted where the shell would take it apart. */
-function shellWord(text: string): string {
-  return /^[A-Za-z0-9_./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

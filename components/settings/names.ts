@@ -97,6 +97,11 @@ export function quoteText(text: string): string {
   return text.includes("\\") ? `E${quoted.replaceAll("\\", "\\\\")}` : quoted;
 }
 
+/** A word of a shell command, quoted where the shell would take it apart. */
+export function shellWord(text: string): string {
+  return /^[A-Za-z0-9_./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
 /** A body of statements as a text constant, between signs that do not occur in it: `$tag$...$tag$`. */
 export function quoteDollars(body: string, tag: string): string {
   const sign = `$${tag}$`;

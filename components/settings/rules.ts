@@ -2,6 +2,7 @@
  * What settings must be to one another: limits that no single value shows. Each rule is told only of values
  * whose own form was right, so that one mistake is one fault.
  */
+import type { ViewSettings } from "../../handler/settings";
 import { mostPeriods, LONGEST_WINDOW_SECONDS } from "../time/alarmRule";
 import { defaultFailedTicks, keepableStalenessSeconds } from "../time/alarmTiming";
 import {
@@ -433,10 +434,17 @@ function payloadShort({ eventPayload }: Given, purpose: Purpose): RuleFault[] {
 }
 
 /** A view as the handler takes it. */
-export function viewSettingsOf({ name, statistics, allowBlocking }: Settings["views"][number]) {
+export function viewSettingsOf(view: Settings["views"][number]): ViewSettings {
+  const { name, statistics, allowBlocking, incremental } = view;
   return {
     ...viewNameOf(name),
     allowBlocking,
     ...(statistics === undefined ? {} : { statistics: viewNameOf(statistics) }),
+    ...(incremental === undefined
+      ? {}
+      : {
+          fullEverySeconds: parseRefreshRate(incremental.fullEvery).intervalSeconds,
+          allowFullRuns: incremental.allowFullRuns,
+        }),
   };
 }

@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { LOG_RETENTION_DAYS, RUNTIMES } from "../time/limits";
-import { parseRefreshRate, ScheduleError } from "../time/schedule";
+import { parseRefreshRate, ScheduleError, type Schedule } from "../time/schedule";
 import * as ids from "./identifiers";
 import {
   identifierProblem,
@@ -29,6 +29,7 @@ import {
   text,
   whole,
   wrong,
+  WrongValue,
 } from "./readers";
 
 const relation = readBy(VIEW_NAME_LIMIT, "public.job_progress", (value) => {
@@ -40,10 +41,37 @@ const relation = readBy(VIEW_NAME_LIMIT, "public.job_progress", (value) => {
   return wrong(problem, { example: meant ?? "<schema>.<name>" });
 });
 
+/** A schedule, or what is wrong with its text. */
+function readRate(text: string): Schedule | WrongValue {
+  try {
+    return parseRefreshRate(text);
+  } catch (error) {
+    if (!(error instanceof ScheduleError)) throw error;
+    return wrong(error.problems.join("; "), { limit: error.limit, example: error.suggestion });
+  }
+}
+
+const MOST_FULL_EVERY_SECONDS = 30 * 86_400;
+const FULL_EVERY_LIMIT = "rate(n minutes|hours|days), from rate(1 minute) to rate(30 days)";
+
+const fullEvery = readBy(FULL_EVERY_LIMIT, "rate(1 day)", (value) => {
+  if (typeof value !== "string" || !/^\s*rate\(.*(?:minute|hour|day)s?\s*\)\s*$/.test(value))
+    return wrong("is not a rate of minutes, hours or days");
+  const rate = readRate(value);
+  if (rate instanceof WrongValue) return wrong(rate.problem, { example: rate.hint.example });
+  return rate.intervalSeconds <= MOST_FULL_EVERY_SECONDS
+    ? rate.ruleExpression
+    : wrong("is longer than 30 days", { example: "rate(30 days)" });
+});
+
 const viewShape = object({
   name: relation,
   statistics: relation.optional(),
   allowBlocking: flag().default(true),
+  incremental: object({
+    fullEvery: fullEvery.default("rate(1 day)"),
+    allowFullRuns: flag().default(true),
+  }).optional(),
 });
 
 /** A bare name stands for an object with that name alone. */
@@ -57,12 +85,8 @@ const refreshRate = readBy(
   "rate(1 minute)",
   (value) => {
     if (typeof value !== "string") return wrong("is not text");
-    try {
-      return parseRefreshRate(value).refreshRate;
-    } catch (error) {
-      if (!(error instanceof ScheduleError)) throw error;
-      return wrong(error.problems.join("; "), { limit: error.limit, example: error.suggestion });
-    }
+    const rate = readRate(value);
+    return rate instanceof WrongValue ? rate : rate.refreshRate;
   },
 );
 

@@ -123,6 +123,35 @@ export function slowPeriods(timing: Timing): {
   return { periodSeconds, evaluationPeriods, datapointsToAlarm: SLOW_RUNS };
 }
 
+/** The full runs of an hour are looked at, or of longer where runs are rare; one or two are no pattern. */
+const LEAST_FULL_RUNS_SECONDS = 3_600;
+const LEAST_FULL_RUNS = 3;
+
+/** In this window so many full runs are more than those that are due by the calendar. */
+export interface FullRunsWindow {
+  periodSeconds: number;
+  leastFullRuns: number;
+}
+
+/**
+ * The shortest window in which a view that is recomputed at every tick has more full runs than `fullEverySeconds`
+ * brings by itself. Those begin that far apart at the least, and end nearer by a timeout at the most. None where runs
+ * are so rare that nearly each of them is due to be full.
+ */
+export function fullRunsWindow(timing: Timing, fullEverySeconds: number): FullRunsWindow | undefined {
+  const ticks = spacingOf(timing);
+  const apartSeconds = fullEverySeconds - timing.timeoutSeconds;
+  if (apartSeconds <= 0) return undefined;
+  for (let leastFullRuns = LEAST_FULL_RUNS; ;) {
+    const seconds = ticks.densestRunsSeconds(leastFullRuns) + timing.timeoutSeconds + LATENESS_SECONDS;
+    const periodSeconds = Math.max(LEAST_FULL_RUNS_SECONDS, roundUp(seconds));
+    if (periodSeconds > LONGEST_WINDOW_SECONDS) return undefined;
+    const due = Math.floor(periodSeconds / apartSeconds) + 1;
+    if (due < leastFullRuns) return { periodSeconds, leastFullRuns };
+    leastFullRuns = due + 1;
+  }
+}
+
 /** A period that holds a tick wherever it begins, unless ticks are more than a day apart. */
 export function tickPeriodSeconds(timing: Timing): number {
   const seconds = spacingOf(timing).densestTicksSeconds(1) + LATENESS_SECONDS;

@@ -5,13 +5,23 @@
 import { evaluateAlarm, evaluationSeconds, type AlarmRule, type AlarmState } from "./alarmRule";
 
 /** The ids under which alarms read the metrics of a refresh function. */
-export const SERIES = ["invocations", "errors", "throttles", "success", "runSeconds"] as const;
+export const SERIES = [
+  "invocations",
+  "errors",
+  "throttles",
+  "success",
+  "runSeconds",
+  "drift",
+  "fullRuns",
+  // The same metric again, for alarms that read it by two statistics.
+  "fullShare",
+] as const;
 export type Series = (typeof SERIES)[number];
 
 /** What becomes of one tick. */
 export type Course =
-  /** The view is refreshed after so long. */
-  | { kind: "refreshed"; seconds: number }
+  /** The view is refreshed after so long; one that is maintained in full or not, and with so much drift found. */
+  | { kind: "refreshed"; seconds: number; isFull?: boolean; driftRows?: number }
   /** The run fails after so long: at once, at its timeout, or killed. Until then it holds the view. */
   | { kind: "failed"; seconds: number }
   /** No server answers: the run fails at its timeout, and holds no view. */
@@ -74,6 +84,13 @@ export function datapointsOf(ticks: Tick[], measuring: Measuring): Datapoint[] {
     if (course.kind === "refreshed") {
       add("success", endSeconds, endSeconds);
       add("runSeconds", endSeconds, endSeconds, seconds);
+      const { isFull, driftRows } = course;
+      if (isFull !== undefined) {
+        for (const series of ["fullRuns", "fullShare"] as const) {
+          add(series, endSeconds, endSeconds, Number(isFull));
+        }
+      }
+      if (driftRows !== undefined) add("drift", endSeconds, endSeconds, driftRows);
       return;
     }
     const after = retriesAfterSeconds[count];

@@ -28,8 +28,10 @@ const ireland: Record<string, Product[]> = {
     ["EU-Requests-FIFO-Tier1", { "0": "0.0000005" }, { ...standardQueue, queueType: "FIFO" }],
     ["Global-Requests", { "0": "0.0000003" }, { ...standardQueue, regionCode: "" }],
   ],
-  AmazonCloudWatch: [["EU-CW:AlarmMonitorUsage", { "0": "0.1" }]],
-  AmazonSNS: [["EU-DeliveryAttempts-SMTP", { "0": "0", "1000": "0.00002" }]],
+  AmazonCloudWatch: [
+    ["EU-CW:AlarmMonitorUsage", { "0": "0.1" }],
+    ["EU-DataProcessing-Bytes", { "0": "0", "5": "0.57" }],
+  ],
   AWSSecretsManager: [],
   AmazonVPC: [
     ["EU-VpcEndpoint-Hours", { "0": "0.011" }],
@@ -119,7 +121,7 @@ describe("prices --rebuild", () => {
       lambdaRequest: 0.0000002,
       sqsRequest: 0.0000004,
       alarmMetric: 0.1,
-      emailNotification: 0.00002,
+      logIngestedGb: 0.57,
       endpointZoneHour: 0.011,
       databaseStorageGbMonth: 0.127,
       "db.t4g.micro": 0.017,

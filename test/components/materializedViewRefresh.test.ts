@@ -87,6 +87,25 @@ describe("the component", () => {
     assert.deepEqual(allOf(run, "SecurityGroupEgressRule"), []);
   });
 
+  it("adds two alarms for a view that is maintained, and tells the function when to recompute it", async () => {
+    const views = [{ name: "public.job_progress", incremental: { fullEvery: "rate(12 hours)" } }];
+    const run = await runComponent({ views });
+    const added = ["drift", "fullRuns"].map((kind) => `MetricAlarm views-alarm-${kind}-public.job_progress`);
+    assert.deepEqual(names(run.resources), [...childrenAtAMinute, ...added].sort());
+    const { environment } = oneOf(run, "Function").inputs as {
+      environment: { variables: Record<string, string> };
+    };
+    assert.deepEqual(JSON.parse(environment.variables.MATVIEW_VIEWS ?? ""), [
+      {
+        schema: "public",
+        name: "job_progress",
+        allowBlocking: true,
+        fullEverySeconds: 43_200,
+        allowFullRuns: true,
+      },
+    ]);
+  });
+
   it("lets the rule call the function, and only that rule", async () => {
     const run = await runComponent();
     const rule = oneOf(run, "EventRule");

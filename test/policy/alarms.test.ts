@@ -249,6 +249,21 @@ describe("rules on time", () => {
   });
 });
 
+describe("alarms of a maintained view", () => {
+  it("are nothing that a rule has something against, and do not stand in for the errors and stale alarms", async () => {
+    const stack = ofComponent({ views: [{ name: "public.job_progress", incremental: {} }] });
+    assert.ok(stack["alarm-drift"] && stack["alarm-fullRuns"]);
+    for (const rule of [errorsAlarm, staleAlarm, alarmSubscribers]) {
+      assert.deepEqual(await judge(rule, all(stack)), [], rule.name);
+    }
+    assert.match(
+      (await refused(errorsAlarm, without(stack, "alarm-failing")))[0] ?? "",
+      /no alarm on its Errors/,
+    );
+    assert.match((await refused(staleAlarm, without(stack, "alarm-stale")))[0] ?? "", /has no stale alarm/);
+  });
+});
+
 describe("alarm-subscribers", () => {
   const silent = () => without(handWritten(), "subscription");
 

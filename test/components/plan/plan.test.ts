@@ -176,8 +176,73 @@ describe("plan", () => {
       assert.match(Object.values(dimensions).join(), /^[\x20-\x7e]+$/);
   });
 
+  describe("of a view that is maintained", () => {
+    const maintained = (incremental?: object) =>
+      plan({ groupName: "both", views: ["public.a", { name: 'public."B b"', incremental }] });
+    const own = ({ alarms }: Plan) => alarms.filter(({ kind }) => kind === "drift" || kind === "fullRuns");
+    const dimensions = metricDimensions("both", { schema: "public", name: "B b" });
+    const reads = (id: string, name: string, statistic: string) => {
+      return { id, namespace: METRIC_NAMESPACE, name, dimensions, statistic };
+    };
+
+    it("has two alarms, on what the handler writes of it, and none for other views", () => {
+      assert.deepEqual(own(maintained()), []);
+      const [drift, fullRuns, ...more] = own(maintained({}));
+      assert.deepEqual(more, []);
+      assert.deepEqual([drift?.key, fullRuns?.key], ['drift-public."B b"', 'fullRuns-public."B b"']);
+      assert.deepEqual(drift?.metrics, [reads("drift", METRIC.drift, "Sum")]);
+      assert.deepEqual(fullRuns?.metrics, [
+        reads("fullRuns", METRIC.fullRuns, "Sum"),
+        reads("fullShare", METRIC.fullRuns, "Average"),
+      ]);
+      assert.match(
+        drift.description,
+        /session_replication_role = replica, logical replication, disabled triggers/,
+      );
+      assert.ok(drift.description.includes(`npm run incremental -- verify --view 'public."B b"'`));
+      assert.match(fullRuns.description, /at least 3 runs within 3600 s, and 50 % of them or more/);
+    });
+
+    it("changes nothing else of the alarms", () => {
+      const kept = ({ alarms }: Plan) => alarms.filter((one) => !["drift", "fullRuns"].includes(one.kind));
+      assert.deepEqual(kept(maintained({})), kept(maintained()));
+    });
+
+    it("costs its metrics and alarms", () => {
+      const [without, withIt] = [usageOf(maintained(), region), usageOf(maintained({}), region)];
+      assert.equal(without.customMetrics, 2 * 5 + 1);
+      assert.equal(withIt.customMetrics, without.customMetrics + 3);
+      assert.equal(withIt.alarmMetrics, without.alarmMetrics + 3);
+    });
+
+    it("has three graphs more, of itself alone", () => {
+      const graphs = (incremental?: object) =>
+        dashboardBody(maintained(incremental), region).widgets.map(({ properties }) => properties);
+      const added = graphs({}).slice(graphs().length);
+      assert.deepEqual(
+        added.map(({ metrics }) =>
+          (metrics as unknown[][]).map(([, name, , , , view, drawn]) => [
+            name,
+            view,
+            (drawn as { stat: string }).stat,
+          ]),
+        ),
+        [
+          [[METRIC.changes, "public.B b", "Sum"]],
+          [[METRIC.fullRuns, "public.B b", "Average"]],
+          [[METRIC.drift, "public.B b", "Sum"]],
+        ],
+      );
+      assert.deepEqual(added[1]?.annotations, { horizontal: [{ label: "fullRuns", value: 0.5 }] });
+    });
+  });
+
   it("draws the alarms' own lines in the dashboard", () => {
-    const planned = plan({ alarms: { slowPercent: 50 }, runbookUrl: "https://example.com/runbook" });
+    const planned = plan({
+      views: [{ name: "public.job_progress", incremental: {} }],
+      alarms: { slowPercent: 50 },
+      runbookUrl: "https://example.com/runbook",
+    });
     const body = dashboardBody(planned, region);
     const text = JSON.stringify(body);
     assert.ok(text.includes(`{"label":"slow","value":${alarm(planned, "slow").threshold * 1_000}}`));

@@ -15,6 +15,17 @@ const viewNames = fc.constantFrom(
   "a.b",
 );
 
+const incremental = fc.option(
+  fc.record(
+    {
+      fullEvery: fc.constantFrom("rate(1 minute)", "rate(5 minutes)", "rate(1 hour)", "rate(30 days)"),
+      allowFullRuns: fc.boolean(),
+    },
+    { requiredKeys: [] },
+  ),
+  { nil: undefined },
+);
+
 /** Rate, timeout, promise and whatever else ticks and alarms depend on; always accepted. */
 export const acceptedSettings: fc.Arbitrary<Settings> = acceptedRates.chain((refreshRate) => {
   const schedule = parseRefreshRate(refreshRate);
@@ -29,7 +40,11 @@ export const acceptedSettings: fc.Arbitrary<Settings> = acceptedRates.chain((ref
           nil: undefined,
         }),
         slowPercent: fc.integer({ min: 1, max: 99 }),
-        views: fc.uniqueArray(viewNames, { minLength: 1, maxLength: 5 }),
+        views: fc.uniqueArray(fc.record({ name: viewNames, incremental }), {
+          minLength: 1,
+          maxLength: 5,
+          selector: ({ name }) => name,
+        }),
         memoryMb: fc.integer({ min: 128, max: 10_240 }),
         architecture: fc.constantFrom("arm64", "x86_64"),
         eventAgeSeconds: fc.integer({ min: 60, max: mostEventAgeSeconds(schedule) }),

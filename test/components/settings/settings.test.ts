@@ -95,6 +95,44 @@ describe("settings", () => {
     assert.deepEqual(settings.views[1], { name: "public.job_progress", allowBlocking: false });
   });
 
+  it("gives a maintained view a full run a day, and takes what is written otherwise", () => {
+    const views = (incremental?: unknown) => {
+      const settings = parseSettings({ views: [{ name: "public.a", incremental }] }, "local");
+      assert.deepEqual(parseSettings(settings, "local"), settings);
+      return makePlan(settings).views;
+    };
+    const view = { schema: "public", name: "a", allowBlocking: true };
+    assert.deepEqual(views(), [view], "nothing travels where nothing is maintained");
+    const daily = { ...view, fullEverySeconds: 86_400, allowFullRuns: true };
+    assert.deepEqual(views({}), [daily]);
+    assert.deepEqual(views("{}"), [daily], "as the CLI stores it");
+    assert.deepEqual(views({ fullEvery: " rate( 1 minute ) " }), [{ ...daily, fullEverySeconds: 60 }]);
+    assert.deepEqual(views({ fullEvery: "rate(30 days)", allowFullRuns: "false" }), [
+      { ...daily, fullEverySeconds: 2_592_000, allowFullRuns: false },
+    ]);
+  });
+
+  it("tells of full runs what would be right", () => {
+    const told = (fullEvery: unknown, purpose: Purpose = "deploy") =>
+      faultsOf({ ...place, views: [{ name: "public.a", incremental: { fullEvery } }] }, purpose);
+    const limit = "rate(n minutes|hours|days), from rate(1 minute) to rate(30 days)";
+    for (const [fullEvery, problem, example] of [
+      ["rate(30 seconds)", "is not a rate of minutes, hours or days", "rate(1 day)"],
+      ["cron(0 0 * * ? *)", "is not a rate of minutes, hours or days", "rate(1 day)"],
+      [86_400, "is not a rate of minutes, hours or days", "rate(1 day)"],
+      ["rate(0 hours)", '"0" is not a whole number of at least 1', "rate(1 hour)"],
+      ["rate(1 days)", 'AWS wants the singular "day" after 1', "rate(1 day)"],
+      ["rate(31 days)", "is longer than 30 days", "rate(30 days)"],
+    ] as const) {
+      const key = "views[0].incremental.fullEvery";
+      const remedy = `pulumi config set --path "${key}" "${example}"`;
+      assert.deepEqual(told(fullEvery), [{ key, value: JSON.stringify(fullEvery), problem, limit, remedy }]);
+      assert.deepEqual(told(example), []);
+    }
+    const [inPython] = told("daily", "component");
+    assert.match(inPython?.remedy ?? "", /views\[0\]\.incremental\.full_every in Python/);
+  });
+
   it("takes null for absent, and nothing else", () => {
     assert.deepEqual(parseSettings({ tags: null, roleArn: null }, "local"), parseSettings({}, "local"));
     assert.deepEqual(
@@ -280,6 +318,18 @@ describe("settings", () => {
     ["no views", { views: [] }, "views", /empty/],
     ["a view twice", { views: ["public.a", "PUBLIC.A"], groupName: "g" }, "views[1]", /twice/],
     ["a view without a name", { views: [{ allowBlocking: true }] }, "views[0].name", /missing/],
+    [
+      "an unknown key of a maintained view",
+      { views: [{ name: "public.a", incremental: { fullevery: "rate(1 day)" } }] },
+      "views[0].incremental.fullevery",
+      /perhaps views\[0\]\.incremental\.fullEvery/,
+    ],
+    [
+      "a maintained view that says but yes",
+      { views: [{ name: "public.a", incremental: true }] },
+      "views[0].incremental",
+      /not an object/,
+    ],
     ["several views without a group", { views: ["public.a", "public.b"] }, "groupName", /no one name/],
     ["a group of no letters", { views: ['public."日本"'] }, "groupName", /nothing of/],
     ["a name too long", { namePrefix: "a".repeat(44) }, "namePrefix", /65 long/],
