@@ -12,6 +12,8 @@ const HASH_DIGITS = 8;
 export interface MaintainedNames {
   base: string;
   fold: string;
+  /** What the fold calls where there is something to do. */
+  changes: string;
   query: string;
   status: string;
   lock: string;
@@ -36,6 +38,7 @@ export function maintainedNames({ schema, name }: QualifiedName): MaintainedName
   return {
     base,
     fold: of("fold"),
+    changes: of("fold_changes"),
     query: of("query"),
     status: of("status"),
     lock: of("lock"),

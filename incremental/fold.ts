@@ -40,11 +40,9 @@ const groupsVariable = (leaf: Leaf): string => `matview_groups_${leaf.number}`;
  * two, since a tick has a session of its own, in which a function is compiled when it is called for the first time: most
  * of what an idle tick would cost.
  */
-export function foldFunctions(input: FoldInput): string[] {
-  return [changesFunction(input), entryFunction(input)];
+export function foldFunctions(input: FoldInput): string {
+  return [changesFunction(input), entryFunction(input)].join(";\n");
 }
-
-export const changesName = (names: MaintainedNames): string => `${names.base}__fold_changes`;
 
 const RESULT = "OUT kind text, OUT reason text, OUT changes bigint, OUT changed_rows bigint, OUT drift bigint";
 
@@ -79,7 +77,7 @@ BEGIN
     RETURN;
   END IF;
   SELECT f.* INTO kind, reason, changes, changed_rows, drift
-    FROM ${inSchema(changesName(names))}(reason, allow_full OR force_full OR reason = 'scheduled', seen.has_shape,
+    FROM ${inSchema(names.changes)}(reason, allow_full OR force_full OR reason = 'scheduled', seen.has_shape,
                                          seen.has_shape AND (seen.has_content OR seen.broken IS NOT NULL), seen.broken IS NULL, seen.content) f;
 END`;
   return (
@@ -133,7 +131,7 @@ ${indent(fullRun(input), 4)}
   END IF;
 END`;
   return (
-    `CREATE OR REPLACE FUNCTION ${inSchema(changesName(names))}(full_reason text, allow_full boolean, is_foldable boolean,\n` +
+    `CREATE OR REPLACE FUNCTION ${inSchema(names.changes)}(full_reason text, allow_full boolean, is_foldable boolean,\n` +
     `  counts_drift boolean, is_complete boolean, content_now text,\n  ${RESULT})\n` +
     `LANGUAGE plpgsql AS ${dollarQuoted(body)}`
   );

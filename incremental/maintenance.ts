@@ -60,7 +60,7 @@ export interface Maintenance {
   states: StateTable[];
   /** CREATE OR REPLACE FUNCTION of the fingerprint and of the fold, without grants. */
   createFingerprint: string;
-  createFold: string[];
+  createFold: string;
 }
 
 /** What the compiler says of one view. */

@@ -109,7 +109,7 @@ export function protect({ names, logs, states }: Maintenance, { hasRefresher }: 
     ...logs.map(({ name }) => name),
     ...states.flatMap(({ name, query }) => [name, query]),
   ];
-  const functions = [names.fold, names.fingerprint, ...logs.map((log) => log.function)];
+  const functions = [names.fold, names.changes, names.fingerprint, ...logs.map((log) => log.function)];
   return [
     lockDown(relations.map(ours), functions.map(ours)),
     ...(hasRefresher

@@ -75,7 +75,7 @@ export interface ViewState {
 
 /** What may follow the base and two underscores in the name of an object. */
 const PARTS =
-  "(fold|query|status|lock|fingerprint|new|restored|log_[0-9]+(_write)?|(leaf|layer)_[0-9]+(_query)?)";
+  "(fold(_changes)?|query|status|lock|fingerprint|new|restored|log_[0-9]+(_write)?|(leaf|layer)_[0-9]+(_query)?)";
 
 const stateQuery = ({ schema, name }: QualifiedName, { base, status }: MaintainedNames): string => `
 WITH ours AS (SELECT oid, nspowner FROM pg_namespace WHERE nspname = '${MAINTENANCE_SCHEMA}'),

@@ -43,6 +43,7 @@ export function handmade(
   return {
     view,
     names,
+    restrictionKey: ["customer"],
     generatorVersion: version,
     uniqueKey: ["customer"],
     logs: [log],
