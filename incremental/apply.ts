@@ -5,7 +5,7 @@ import { qualifiedName } from "../handler/names";
 import type { QualifiedName } from "../handler/settings";
 import { IncrementalFailure } from "./failure";
 import type { Dependent } from "./install/dependents";
-import { catchUpStep, fillStep, REFILL, swapStep } from "./install/fill";
+import { catchUpStep, fillStep, MORE_THAN_A_FOLD, swapStep } from "./install/fill";
 import { judge, type Circumstances } from "./install/hindrances";
 import { generatedBy, loggingStep } from "./install/objects";
 import { describeRelation, type Described } from "./install/relation";
@@ -19,8 +19,8 @@ import type { Maintenance } from "./maintenance";
 /** `made`: it is maintained now. `upgraded`: it was, and has been given what is generated now. */
 export type Applied = "made" | "upgraded";
 
-/** More changes of a kind that cannot be folded, each within a fill, than this are no accident. */
-const MOST_FILLS = 4;
+/** More changes that cannot be folded than this, each just before a swap, are no accident. */
+const MOST_SWAPS = 10;
 
 /**
  * Goes on wherever an earlier call was broken off.
@@ -41,6 +41,11 @@ export async function apply(
   if (circumstances.state.relation?.kind === "r") {
     await upgrade(session, maintenance, { state: circumstances.state, roleOf }, patience);
     return "upgraded";
+  }
+  if (circumstances.history.exists && circumstances.history.writer === undefined) {
+    patience.report(
+      "  the age of the view is not known until its next refresh: nobody here may write history",
+    );
   }
   await startLogging(session, maintenance, { ...circumstances, roleOf }, patience);
   await fillAndSwap(session, maintenance, patience);
@@ -94,18 +99,16 @@ async function describedView(session: Session, { view }: Maintenance): Promise<D
   return described;
 }
 
-/** Phases b and c. A change that no fold can take, a TRUNCATE for one, asks for another fill before the swap. */
+/** Phases b and c. */
 async function fillAndSwap(session: Session, maintenance: Maintenance, patience: Patience): Promise<void> {
-  let mustFill = false;
-  for (let fills = 0; ;) {
+  for (let tries = 1; ; tries++) {
     const circumstances = await judge(session, maintenance.view);
     refuse(circumstances);
     const { state, dependents, history } = circumstances;
     const described = await describedView(session, maintenance);
     const original = originalOf(maintenance, described, dependents);
-    if (mustFill || state.status?.phase !== "filled" || !isFilledLike(state.status.original, original)) {
+    if (state.status?.phase !== "filled" || !isFilledLike(state.status.original, original)) {
       await runStep(session, fillStep(maintenance, state, original), patience);
-      fills++;
     }
     try {
       await runStep(session, catchUpStep(maintenance, state), patience);
@@ -115,9 +118,9 @@ async function fillAndSwap(session: Session, maintenance: Maintenance, patience:
       });
       return;
     } catch (error) {
-      if ((error as { code?: string }).code !== REFILL || fills >= MOST_FILLS) throw error;
+      // A TRUNCATE, or a flood of changes, between the two.
+      if ((error as { code?: string }).code !== MORE_THAN_A_FOLD || tries === MOST_SWAPS) throw error;
       patience.report(`  ${(error as Error).message}`);
-      mustFill = true;
     }
   }
 }

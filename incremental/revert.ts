@@ -5,7 +5,7 @@ import { qualifiedName } from "../handler/names";
 import { IncrementalFailure } from "./failure";
 import { readDependents, type Dependent, type Obstacle } from "./install/dependents";
 import { beforeRead, createAs, grantsOf, lockDown, temporaryNames } from "./install/dress";
-import { foldSettings } from "./install/fill";
+import { foldSettings, keyIndexName } from "./install/fill";
 import { historyRow, readHistory, type HistoryFacts } from "./install/historyRow";
 import { catalogRows, describeRelation, type Described } from "./install/relation";
 import { dropEmptySchemaStep, removeSteps } from "./install/remove";
@@ -45,7 +45,7 @@ export async function bringBackSteps(session: Session, state: ViewState): Promis
   refuse(view, dependents, obstacles);
   const history = await readHistory(session, view, state.maintainer);
   const query = await queryOf(session, state);
-  const like = likeBefore(status, table);
+  const like = likeBefore(state, status, table);
   return [
     pauseStep(state),
     buildStep(state, like, query),
@@ -79,9 +79,10 @@ async function queryOf(session: Session, { names }: ViewState): Promise<string> 
 }
 
 /** As it was, but with what somebody has given the table since: indexes, statistics, comments. */
-function likeBefore({ original: { described } }: Status, table: Described): Described {
-  const { owner, options, accessMethod, replicaIdentity } = described;
-  return { ...table, kind: "m", owner, options, accessMethod, replicaIdentity };
+function likeBefore({ names }: ViewState, { original }: Status, table: Described): Described {
+  const { owner, options, accessMethod, replicaIdentity } = original.described;
+  const indexes = table.indexes.filter(({ name }) => name !== keyIndexName(names));
+  return { ...table, kind: "m", owner, options, accessMethod, replicaIdentity, indexes };
 }
 
 /** No fold from here on: the rows that readers see must not be newer than those that the view is built of. */
