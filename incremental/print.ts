@@ -27,9 +27,9 @@ export function isAffected({ key, nullKeys }: Shape, expressions: string[]): str
   if (!key.some(({ mayBeNull }) => mayBeNull)) return among;
   const names = key.map((_, index) => `k_${index + 1}`);
   const isSame = names
-    .map((name, index) => `affected.${name} IS NOT DISTINCT FROM ${expressions[index]}`)
+    .map((name, index) => `matview_affected.${name} IS NOT DISTINCT FROM ${expressions[index]}`)
     .join(" AND ");
-  return `(${among} OR (${nullKeys} AND EXISTS (SELECT FROM unnest(${variables}) AS affected (${names.join(", ")}) WHERE ${isSame})))`;
+  return `(${among} OR (${nullKeys} AND EXISTS (SELECT FROM unnest(${variables}) AS matview_affected (${names.join(", ")}) WHERE ${isSame})))`;
 }
 
 /** The condition for a scan that the key reaches by equalities alone, where NULL equals nothing. */
