@@ -14,6 +14,7 @@ import { applyFiles, revertFiles, type SqlFile } from "../incremental/files";
 import { judge } from "../incremental/install/hindrances";
 import { maintainedState } from "../incremental/install/maintainedState";
 import type { Patience } from "../incremental/install/runner";
+import { readTriggerRights, triggerNotes } from "../incremental/install/triggers";
 import { listViews, setPaused } from "../incremental/list";
 import type { Maintenance } from "../incremental/maintenance";
 import { revert } from "../incremental/revert";
@@ -170,7 +171,8 @@ async function planView(session: Session, view: QualifiedName): Promise<Planned>
   const { findings: hindrances, state } = await judge(session, view);
   const isThere = state.relation !== undefined;
   const { findings, maintenance } = await compileView(session, view);
-  const all = [...findings, ...(isThere ? hindrances : [])];
+  const rights = await readTriggerRights(session, maintenance?.logs ?? [], state);
+  const all = [...findings, ...(isThere ? hindrances : []), ...triggerNotes(rights, state)];
   const isRefused = all.some(({ possible }) => possible === "no");
   return { view, findings: all, maintenance: isRefused ? undefined : maintenance, owner: state.maintainer };
 }

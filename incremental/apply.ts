@@ -73,7 +73,7 @@ async function startLogging(
 }
 
 function isUnderWay({ status }: ViewState, maintenance: Maintenance): boolean {
-  if (status === undefined || status.phase === "reverting") return false;
+  if (status === undefined || !["logging", "filled"].includes(status.phase)) return false;
   return isDeepStrictEqual(status.original.generated, generatedBy(maintenance));
 }
 

@@ -7,7 +7,7 @@ import type { Finding } from "../maintenance";
 import { readDependents, type Dependent, type Obstacle } from "./dependents";
 import { canFold, readHistory, type HistoryFacts } from "./historyRow";
 import { catalogRows } from "./relation";
-import { readState, type ViewState } from "./state";
+import { isPublished, readState, type ViewState } from "./state";
 import { escapeIdentifier } from "pg";
 
 /** All that has to be known before a swap. */
@@ -174,7 +174,7 @@ export function assertPossible({ findings, state }: Circumstances): void {
   if (state.relation === undefined) {
     throw new IncrementalFailure(`there is no materialized view ${qualifiedName(state.view)}`);
   }
-  if (state.relation.kind === "r" && state.status === undefined) {
+  if (state.relation.kind === "r" && !isPublished(state)) {
     throw new IncrementalFailure(`${qualifiedName(state.view)} is a table, and not one that is maintained`);
   }
   if (faults.length === 0) return;

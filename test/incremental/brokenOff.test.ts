@@ -130,4 +130,21 @@ describe("incremental maintenance broken off", () => {
     await equalsQuery();
     await revert(session, view, shortPatience());
   });
+
+  it("takes a materialized view that somebody made in the table's place for a new one", async () => {
+    await apply(session, handmade(view, orders), shortPatience());
+    await client.query("DROP TABLE totals CASCADE");
+    await client.query(
+      "CREATE MATERIALIZED VIEW totals AS SELECT customer, count(*) AS orders, sum(amount) AS amount FROM orders GROUP BY customer; CREATE UNIQUE INDEX ON totals (customer)",
+    );
+    await apply(session, handmade(view, orders), shortPatience());
+    await equalsQuery();
+    await client.query("DROP TABLE totals; CREATE TABLE totals (own int)");
+    await assert.rejects(revert(session, view, shortPatience()), /not the one that was maintained/);
+    await client.query("ALTER TABLE totals RENAME TO own");
+    await revert(session, view, shortPatience());
+    assert.deepEqual(await leftovers(client), []);
+    await client.query("ALTER TABLE own RENAME TO totals");
+    await assert.rejects(apply(session, handmade(view, orders), shortPatience()), /is a table, and not one/);
+  });
 });
