@@ -21,7 +21,14 @@ import { revert } from "../incremental/revert";
 import { verify } from "../incremental/verify";
 import { compileQuery, compileView } from "./compiler";
 import { ConnectionFaults, connectionFromEnvironment } from "./connection";
-import { filesText, listText, planText, verificationText, type Planned } from "./incrementalText";
+import {
+  filesText,
+  listText,
+  planText,
+  verificationText,
+  type Planned,
+  type Terminal,
+} from "./incrementalText";
 import { progressOn } from "./progress";
 import { parseViewName } from "./viewName";
 
@@ -134,7 +141,7 @@ interface Work {
   patience: Patience;
   /** Where text for people goes: not among JSON. */
   say: (text: string) => void;
-  isDecorated: boolean;
+  terminal: Terminal;
 }
 
 async function runWith(options: Options, run: (work: Work) => Promise<number>): Promise<number> {
@@ -149,7 +156,7 @@ async function runWith(options: Options, run: (work: Work) => Promise<number>): 
       report: progress.report,
     };
     const say = (text: string): void => void stream.write(text);
-    const code = await run({ session, options, patience, say, isDecorated: stream.isTTY });
+    const code = await run({ session, options, patience, say, terminal: stream });
     progress.done(true);
     return code;
   } catch (error) {
@@ -177,7 +184,7 @@ async function planView(session: Session, view: QualifiedName): Promise<Planned>
   return { view, findings: all, maintenance: isRefused ? undefined : maintenance, owner: state.maintainer };
 }
 
-async function plan({ session, options, patience, say, isDecorated }: Work): Promise<number> {
+async function plan({ session, options, patience, say, terminal }: Work): Promise<number> {
   const { view, query, sql } = options;
   if (query === undefined && view === undefined) throw new BadUsage("plan needs --view or --query");
   if (query !== undefined && sql !== undefined)
@@ -196,7 +203,7 @@ async function plan({ session, options, patience, say, isDecorated }: Work): Pro
     };
   }
   const { maintenance } = planned;
-  say(planText(planned, isDecorated));
+  say(planText(planned, terminal));
   const files =
     sql === undefined || maintenance === undefined
       ? []
@@ -215,9 +222,9 @@ async function plan({ session, options, patience, say, isDecorated }: Work): Pro
 }
 
 async function applyIt(work: Work): Promise<number> {
-  const { session, options, patience, say, isDecorated } = work;
+  const { session, options, patience, say, terminal } = work;
   const planned = await planView(session, viewOf(options));
-  say(`${planText(planned, isDecorated)}\n`);
+  say(`${planText(planned, terminal)}\n`);
   if (planned.maintenance === undefined) {
     if (options.json) printJson({ success: false, findings: planned.findings });
     return EXIT.failed;
@@ -280,7 +287,7 @@ async function pauseIt({ session, options, patience, say }: Work, paused: boolea
   return EXIT.done;
 }
 
-async function list({ session, options, say, isDecorated }: Work): Promise<number> {
+async function list({ session, options, say, terminal }: Work): Promise<number> {
   const listed = await listViews(session);
   if (options.json) {
     const views = listed.map(({ view, pending, status: { original: _, ...status } }) => ({
@@ -289,7 +296,7 @@ async function list({ session, options, say, isDecorated }: Work): Promise<numbe
       ...status,
     }));
     printJson({ views });
-  } else say(listText(listed, isDecorated));
+  } else say(listText(listed, terminal));
   return EXIT.done;
 }
 

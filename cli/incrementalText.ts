@@ -5,7 +5,14 @@ import type { SqlFile } from "../incremental/files";
 import type { Listed } from "../incremental/list";
 import type { Finding, Maintenance } from "../incremental/maintenance";
 import type { Verification } from "../incremental/verify";
-import { renderTable } from "./table";
+import { renderTable, type TableStyle } from "./table";
+
+/** Where text goes: a terminal of so many columns, or a pipe. */
+export type Terminal = Pick<NodeJS.WriteStream, "isTTY" | "columns">;
+
+/** In a pipe lines stay whole, to be searched. */
+const styleFor = ({ isTTY, columns }: Terminal): TableStyle =>
+  isTTY ? { isDecorated: true, ...(columns > 0 ? { wrapTo: columns } : {}) } : { isDecorated: false };
 
 /** What `plan` found. */
 export interface Planned {
@@ -16,7 +23,7 @@ export interface Planned {
   owner: string | undefined;
 }
 
-export function planText({ view, findings, maintenance, owner }: Planned, isDecorated: boolean): string {
+export function planText({ view, findings, maintenance, owner }: Planned, terminal: Terminal): string {
   const verdict =
     maintenance === undefined ? "cannot be maintained incrementally" : "can be maintained incrementally";
   const rows = findings.map(({ capability, possible, place, reason, remedy }) => [
@@ -29,7 +36,7 @@ export function planText({ view, findings, maintenance, owner }: Planned, isDeco
   const table =
     rows.length === 0
       ? ""
-      : `\n${renderTable(["capability", "possible", "place", "reason", "remedy"], rows, { isDecorated })}`;
+      : `\n${renderTable(["capability", "possible", "place", "reason", "remedy"], rows, styleFor(terminal))}`;
   const more =
     maintenance === undefined ? "" : `\n${priceText(maintenance)}\n${createdText(maintenance, owner)}`;
   return `${qualifiedName(view)} ${verdict}\n${table}${more}`;
@@ -63,7 +70,7 @@ function createdText({ view, names, logs, states }: Maintenance, owner: string |
     ...states.map(({ name }) => name),
   ];
   const views = [names.query, ...states.map(({ query }) => query)];
-  const functions = [names.fold, names.fingerprint, ...logs.map((log) => log.function)];
+  const functions = [names.fold, names.changes, names.fingerprint, ...logs.map((log) => log.function)];
   return [
     `What is created in schema matview_refresh${owner === undefined ? "" : `, for ${owner}`}`,
     `  tables    ${tables.join(", ")}`,
@@ -74,25 +81,29 @@ function createdText({ view, names, logs, states }: Maintenance, owner: string |
   ].join("\n");
 }
 
-export function listText(listed: Listed[], isDecorated: boolean): string {
+export function listText(listed: Listed[], terminal: Terminal): string {
   if (listed.length === 0) return "No view is maintained incrementally in this database.\n";
   const rows = listed.map(({ view, status, pending }) => [
     qualifiedName(view),
     status.paused ? `${status.phase}, paused` : status.phase,
     pending.toLocaleString("en-US"),
-    status.lastFullAt ?? "-",
+    timeText(status.lastFullAt),
     oneLine(status.lastFullReason ?? "-"),
     status.drift === null || status.drift === 0
       ? "0"
-      : `${status.drift.toLocaleString("en-US")} (${status.driftAt ?? "?"})`,
+      : `${status.drift.toLocaleString("en-US")} (${timeText(status.driftAt)})`,
     String(status.generatorVersion),
   ]);
   return renderTable(
     ["view", "phase", "pending", "last full run", "because", "drift found", "generator"],
     rows,
-    { isDecorated, rightAligned: [2, 6] },
+    { ...styleFor(terminal), rightAligned: [2, 6] },
   );
 }
+
+/** `2026-11-27 18:42:49Z`. */
+const timeText = (time: string | null): string =>
+  time === null ? "-" : `${new Date(time).toISOString().slice(0, 19).replace("T", " ")}Z`;
 
 export function verificationText(view: QualifiedName, found: Verification): string {
   const { fold, rows, missing, extra, different, examples } = found;
