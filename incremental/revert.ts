@@ -73,7 +73,10 @@ function refuse(view: QualifiedName, dependents: Dependent[], obstacles: Obstacl
   );
 }
 
-/** Tables were renamed since, or columns: the query's view follows, the text of the time of apply does not. */
+/**
+ * Tables were renamed since, or columns: the query's view follows, the text of the time of apply does not. PostgreSQL
+ * writes it as after a dump and restore: `varchar IN (…)` with its casts inside of the list.
+ */
 async function queryOf(session: Session, { names }: ViewState): Promise<string> {
   const [row] = await catalogRows<{ query: string }>(
     session,
