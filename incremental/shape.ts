@@ -7,16 +7,23 @@ import type { Column } from "./source";
 import { edgesOf, pathsTo, traceColumn, type Edge, type Paths } from "./trace";
 import { columnNames, scansOf, type Query, type Scan } from "./tree";
 
+/** What a query is refused for that has none. */
+export const RESTRICTION_KEY = "restriction key";
+
 /** A column of the restriction key. */
 export interface KeyColumn {
   column: Column;
   mayBeNull: boolean;
+  /** The fold's variable that holds the affected values, an array. */
+  variable: string;
 }
 
 export interface Shape {
   query: Query;
   /** The restriction key P: the rows with P = p depend on base rows alone that belong to p. */
   key: KeyColumn[];
+  /** The fold's variable that tells whether a key with a NULL in it is affected. */
+  nullKeys: string;
   /** The scans that P comes from, each with P's expressions: one, or one for each branch and side. */
   roots: { scan: Scan; expressions: Node[] }[];
   paths: Paths;
@@ -29,25 +36,30 @@ export interface Shape {
 /**
  * @param columns of the view, in the order of the query's.
  * @param uniqueKeys of the view; rows are told apart by the first.
+ * @param prefix of the fold's variables. No column of a user has such a name, and where one has, the column is meant.
  * @throws Refusal where there is no restriction key.
  */
-export function shapeOf(query: Query, columns: Column[], uniqueKeys: string[][]): Shape {
-  const candidates = candidatesOf(query, columns, uniqueKeys);
+export function shapeOf(query: Query, columns: Column[], uniqueKeys: string[][], prefix = "matview"): Shape {
+  const candidates = candidatesOf(query, columns, uniqueKeys, prefix);
   const [best] = candidates;
   if (best === undefined)
     return refuse(
-      "restriction key",
+      RESTRICTION_KEY,
       excerpt({ SelectStmt: query.select }),
       "no column of the view comes from one table alone, unchanged, and stands in every GROUP BY, DISTINCT and PARTITION BY: every change could matter to every row",
       "show the columns that are grouped by, or leave the view to full refreshes",
     );
   const { key, roots } = best;
   const edges = edgesOf(query);
-  const paths = pathsTo(roots.map(({ scan }) => scan), edges);
+  const paths = pathsTo(
+    roots.map(({ scan }) => scan),
+    edges,
+  );
   const isRoot = (scan: Scan): boolean => roots.some((root) => root.scan === scan);
   return {
     query,
     key,
+    nullKeys: `${prefix}_null_keys`,
     roots,
     paths,
     reached: reachedFrom(roots, edges),
@@ -56,37 +68,62 @@ export function shapeOf(query: Query, columns: Column[], uniqueKeys: string[][])
 }
 
 /** The possible keys, the most selective first. */
-function candidatesOf(query: Query, columns: Column[], uniqueKeys: string[][]): Pick<Shape, "key" | "roots">[] {
+function candidatesOf(
+  query: Query,
+  columns: Column[],
+  uniqueKeys: string[][],
+  prefix: string,
+): Pick<Shape, "key" | "roots">[] {
   const traced = columns.flatMap((column, index) => {
     const expressions = column.type.isIdentity ? traceColumn(query, index, false) : undefined;
-    return expressions === undefined ? [] : [{ column, expressions, place: expressions.map(({ scan }) => scan.alias).join(",") }];
+    return expressions === undefined
+      ? []
+      : [{ column, expressions, place: expressions.map(({ scan }) => scan.alias).join(",") }];
   });
   const places = [...new Set(traced.map(({ place }) => place))];
   const candidates = places.map((place) => {
     const here = traced.filter((each) => each.place === place);
-    const viewKey = uniqueKeys.find((names) => names.some((name) => here.some(({ column }) => column.name === name))) ?? [];
+    const viewKey =
+      uniqueKeys.find((names) => names.some((name) => here.some(({ column }) => column.name === name))) ?? [];
     const inViewKey = here.filter(({ column }) => viewKey.includes(column.name));
     const rowKey = rowKeyOf(here);
-    const chosen = inViewKey.length > 0 && (inViewKey.length === viewKey.length || rowKey.length === 0) ? inViewKey : rowKey.length > 0 ? rowKey : here;
+    const chosen =
+      inViewKey.length > 0 && (inViewKey.length === viewKey.length || rowKey.length === 0)
+        ? inViewKey
+        : rowKey.length > 0
+          ? rowKey
+          : here;
     const roots = (chosen[0]?.expressions ?? []).map(({ scan }, index) => ({
       scan,
       expressions: chosen.flatMap(({ expressions }) => expressions[index]?.expression ?? []),
     }));
-    const key = chosen.map(({ column }, index) => ({ column, mayBeNull: !roots.every((root) => isNotNull(root.scan, root.expressions[index])) }));
-    const isViewKey = viewKey.length > 0 && viewKey.every((name) => chosen.some(({ column }) => column.name === name));
+    const key = chosen.map(({ column }, index) => ({
+      column,
+      mayBeNull: !roots.every((root) => isNotNull(root.scan, root.expressions[index])),
+      variable: `${prefix}_keys_${index + 1}`,
+    }));
+    const isViewKey =
+      viewKey.length > 0 && viewKey.every((name) => chosen.some(({ column }) => column.name === name));
     return { key, roots, rank: [isViewKey, rowKey.length > 0, key.length === 1] };
   });
-  const weight = ({ rank }: (typeof candidates)[number]): number => rank.reduce((sum, is) => sum * 2 + (is ? 1 : 0), 0);
+  const weight = ({ rank }: (typeof candidates)[number]): number =>
+    rank.reduce((sum, is) => sum * 2 + (is ? 1 : 0), 0);
   return candidates.sort((one, other) => weight(other) - weight(one));
 }
 
 /** The columns that tell the rows of the one table apart that they come from, if some do. */
-function rowKeyOf<Traced extends { expressions: { scan: Scan; expression: Node }[] }>(columns: Traced[]): Traced[] {
+function rowKeyOf<Traced extends { expressions: { scan: Scan; expression: Node }[] }>(
+  columns: Traced[],
+): Traced[] {
   const [first] = columns;
   const [root, ...others] = first?.expressions ?? [];
   if (root === undefined || others.length > 0) return [];
   for (const names of root.scan.relation.uniqueKeys) {
-    const found = names.map((name) => columns.find(({ expressions }) => expressions[0] && columnOf(expressions[0].expression)?.column === name));
+    const found = names.map((name) =>
+      columns.find(
+        ({ expressions }) => expressions[0] && columnOf(expressions[0].expression)?.column === name,
+      ),
+    );
     if (found.every((each) => each !== undefined)) return found;
   }
   return [];
@@ -106,7 +143,8 @@ function reachedFrom(roots: Shape["roots"], edges: Edge[]): Shape["reached"] {
       const known = reached.get(from) ?? expressions.map(() => undefined);
       let isNew = !reached.has(from);
       expressions.forEach((expression, index) => {
-        if (expression === undefined || known[index] !== undefined || !isSame(expression, equality.to)) return;
+        if (expression === undefined || known[index] !== undefined || !isSame(expression, equality.to))
+          return;
         known[index] = equality.from;
         isNew = true;
       });
@@ -120,18 +158,38 @@ function reachedFrom(roots: Shape["roots"], edges: Edge[]): Shape["reached"] {
 }
 
 /** What `plan` says of the shape. */
-export function shapeFindings(shape: Shape, indexedNote: (scan: Scan, expressions: Node[]) => string | undefined): Finding[] {
+export function shapeFindings(
+  shape: Shape,
+  indexedNote: (scan: Scan, expressions: Node[]) => string | undefined,
+): Finding[] {
   const columns = shape.key.map(({ column }) => column.name).join(", ");
   const scans = scansOf(shape.query);
   const nameOf = ({ relation }: Scan): string => `${relation.schema}.${relation.name}`;
   return [
-    { capability: "restriction key", possible: "yes", place: columns, reason: `from ${shape.roots.map(({ scan, expressions }) => `${nameOf(scan)} (${expressions.map((each) => excerpt(each)).join(", ")})`).join(" and ")}` },
+    {
+      capability: RESTRICTION_KEY,
+      possible: "yes",
+      place: columns,
+      reason: `from ${shape.roots.map(({ scan, expressions }) => `${nameOf(scan)} (${expressions.map((each) => excerpt(each)).join(", ")})`).join(" and ")}`,
+    },
     ...scans.map((scan): Finding => {
       const place = `${nameOf(scan)} as ${scan.alias}`;
       const expressions = shape.reached.get(scan)?.filter((each) => each !== undefined);
       if (shape.unbound.includes(scan))
-        return { capability: "path to the key", possible: "note", place, reason: "nothing ties its rows to those of the key: a change of it means a full run", remedy: "join it by an equality, or write NOT EXISTS instead of NOT IN" };
-      if (expressions === undefined) return { capability: "restricted scan", possible: "note", place, reason: "the key does not reach it: it is read by way of the tables that it is joined to" };
+        return {
+          capability: "path to the key",
+          possible: "note",
+          place,
+          reason: "nothing ties its rows to those of the key: a change of it means a full run",
+          remedy: "join it by an equality, or write NOT EXISTS instead of NOT IN",
+        };
+      if (expressions === undefined)
+        return {
+          capability: "restricted scan",
+          possible: "note",
+          place,
+          reason: "the key does not reach it: it is read by way of the tables that it is joined to",
+        };
       const remedy = indexedNote(scan, expressions);
       return {
         capability: "restricted scan",
@@ -145,4 +203,5 @@ export function shapeFindings(shape: Shape, indexedNote: (scan: Scan, expression
 }
 
 /** Columns of the query must be the view's. */
-export const isInOrder = (query: Query, columns: Column[]): boolean => columnNames(query).length === columns.length;
+export const isInOrder = (query: Query, columns: Column[]): boolean =>
+  columnNames(query).length === columns.length;
