@@ -10,6 +10,7 @@ import { responseBody, throwFailures } from "../handler/response";
 import { runRefresh } from "../handler/run";
 import type { QualifiedName, ViewSettings } from "../handler/settings";
 import { ConnectionFaults, connectionFromEnvironment } from "./connection";
+import { parseViewName } from "./viewName";
 
 /** Exit codes of the command. */
 export const EXIT = { refreshed: 0, failed: 1, badUsage: 2 } as const;
@@ -18,6 +19,7 @@ interface Options {
   view: QualifiedName[];
   json: boolean;
   dryRun: boolean;
+  full: boolean;
   timeout: number;
 }
 
@@ -30,6 +32,7 @@ export function refreshCommand(): Command {
   return new Command("refresh")
     .description("refresh materialized views now, waiting for a refresh that is running")
     .option("--view <name>", "a view, qualified unless it is in public; may be repeated", collectView, [])
+    .option("--full", "compute maintained views anew instead of folding what changed", false)
     .option("--json", "print the result as JSON on stdout, and the log on stderr", false)
     .option("--dry-run", "print the refresh each view would get and why; change nothing", false)
     .option("--timeout <seconds>", "give up after this time", parseSeconds, DEFAULT_TIMEOUT_SECONDS)
@@ -59,7 +62,7 @@ async function refresh(options: Options): Promise<number> {
   const views = (options.view.length > 0 ? options.view : [DEFAULT_VIEW]).map(viewSettings);
   const budget = new Budget(options.timeout * 1_000);
   try {
-    await (options.dryRun ? preview : run)(connector, views, budget, options.json);
+    await (options.dryRun ? preview : run)(connector, views, budget, options);
     return EXIT.refreshed;
   } catch (error) {
     if (options.json) printJson({ success: false, ...errorFacts(error) });
@@ -81,13 +84,14 @@ async function run(
   connector: Connector,
   views: ViewSettings[],
   budget: Budget,
-  json: boolean,
+  { json, full }: Options,
 ): Promise<void> {
   const log = json ? process.stderr : process.stdout;
   const outcomes = await runRefresh({
     views,
     connector,
     waitForLock: true,
+    forceFull: full,
     budget,
     attended: true,
     firstAnswerWithinMs: FIRST_ANSWER_WITHIN_MS,
@@ -102,9 +106,9 @@ async function preview(
   connector: Connector,
   views: ViewSettings[],
   budget: Budget,
-  json: boolean,
+  { json, full }: Options,
 ): Promise<void> {
-  const previews = await previewRun(connector, views, budget).catch((error: unknown) => {
+  const previews = await previewRun(connector, views, budget, full).catch((error: unknown) => {
     if (!json && error instanceof Error) process.stdout.write(`${error.message}\n`);
     throw error;
   });
@@ -112,7 +116,10 @@ async function preview(
   const failed = previews.flatMap((each) => (each.outcome === "failed" ? [each] : []));
   if (!json) {
     for (const { view, mode, facts, warning } of planned) {
-      const why = mode.reason ?? `unique index ${facts.usableIndexes.join(", ")}`;
+      const how = facts.fold
+        ? `changes are folded by ${facts.fold.name}`
+        : `unique index ${facts.usableIndexes.join(", ")}`;
+      const why = mode.reason ?? how;
       process.stdout.write(`${displayName(view)} would be refreshed (${mode.type}): ${why}\n`);
       if (mode.remedy !== undefined) process.stdout.write(`  To fix it: ${mode.remedy}\n`);
       if (warning !== undefined) process.stdout.write(`  Warning: ${warning}\n`);
@@ -143,16 +150,8 @@ function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
-const NAME_PART = String.raw`(?:"((?:[^"]|"")+)"|([^".]+))`;
-const VIEW_NAME = new RegExp(`^(?:${NAME_PART}\\.)?${NAME_PART}$`, "s");
-
-/** `job_progress`, `reporting.totals` or `"odd.schema"."odd name"`; letters are taken as they are. */
 function collectView(text: string, views: QualifiedName[]): QualifiedName[] {
-  const match = VIEW_NAME.exec(text);
-  if (match === null) throw new InvalidArgumentError('write it as name, schema.name or "schema"."name".');
-  const part = (quoted: string | undefined, bare: string | undefined): string | undefined =>
-    quoted?.replaceAll('""', '"') ?? bare;
-  return [...views, { schema: part(match[1], match[2]) ?? "public", name: part(match[3], match[4]) ?? "" }];
+  return [...views, parseViewName(text)];
 }
 
 function parseSeconds(text: string): number {

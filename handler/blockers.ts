@@ -1,6 +1,6 @@
 /** Who stands in the way of a refresh: asked of pg_locks once a wait for a lock has been given up. */
 import { escapeLiteral } from "pg";
-import { READS } from "./catalog";
+import { READS, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
 
 /** Of the two halves of a view's advisory lock, the first ("mvrf"); shown in pg_locks as classid. */
@@ -76,6 +76,9 @@ const readBy = (view: string): string => `
   )
   SELECT oid FROM read_by`;
 
+/** A lock on a relation, as pg_locks calls it. */
+export type LockMode = keyof typeof CONFLICTS;
+
 /**
  * Who holds, or waits in front of us for, a lock that a refresh of the view needs: its own mode on the view, and
  * plain reading on what its query reads.
@@ -83,24 +86,25 @@ const readBy = (view: string): string => `
 export async function blockersOfRefresh(
   session: Session,
   limitMs: number,
-  viewOid: number,
-  mode: "concurrent" | "regular",
+  { oid, fold }: Pick<ViewFacts, "oid" | "fold">,
+  mode: LockMode,
 ): Promise<Blocker[]> {
-  const conflicts = CONFLICTS[mode === "concurrent" ? "ExclusiveLock" : "AccessExclusiveLock"];
+  const conflicts = CONFLICTS[mode].map(escapeLiteral).join();
   return findBlockers(
     session,
     limitMs,
-    `l.locktype = 'relation' AND (l.relation = ${viewOid} AND l.mode IN (${conflicts.map(escapeLiteral).join()})
-      OR l.mode = 'AccessExclusiveLock' AND l.relation IN (${readBy(`${viewOid}::pg_catalog.oid`)}))`,
+    `l.locktype = 'relation' AND (l.relation = ${oid} AND l.mode IN (${conflicts})
+      OR l.mode = 'AccessExclusiveLock' AND l.relation IN (${readBy(`${fold?.queryOid ?? oid}::pg_catalog.oid`)}))`,
   );
 }
 
-/** The refresh that has the advisory lock of the view. */
-export async function refreshInFront(session: Session, limitMs: number, viewOid: number): Promise<Blocker[]> {
+/** The refresh that has the lock of a view: the advisory one of its oid, or that of a fold's lock table. */
+export async function refreshInFront(session: Session, limitMs: number, oid: number): Promise<Blocker[]> {
   return findBlockers(
     session,
     limitMs,
-    `l.locktype = 'advisory' AND l.classid = ${LOCK_NAMESPACE} AND l.objid = ${viewOid} AND l.granted`,
+    `l.granted AND (l.locktype = 'advisory' AND l.classid = ${LOCK_NAMESPACE} AND l.objid = ${oid}
+      OR l.locktype = 'relation' AND l.relation = ${oid} AND l.mode = 'ExclusiveLock')`,
   );
 }
 

@@ -102,11 +102,8 @@ export function limitOf(ms: number, longestLockWaitMs = ms): Limit {
 
 /**
  * SQL that bounds the statements after it until the transaction ends. Not done at connect, since RDS Proxy refuses
- * timeouts as startup parameters.
+ * timeouts as startup parameters; nor by set_config, since a SELECT would fix the snapshot of a fold.
  */
 export function setLimit({ statementMs, lockMs }: Limit): string {
-  return (
-    `SELECT pg_catalog.set_config('statement_timeout', '${statementMs}', true), ` +
-    `pg_catalog.set_config('lock_timeout', '${lockMs}', true)`
-  );
+  return `SET LOCAL statement_timeout = ${statementMs}; SET LOCAL lock_timeout = ${lockMs}`;
 }

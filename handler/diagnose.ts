@@ -63,14 +63,19 @@ SELECT DISTINCT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ide
 /**
  * What a permission error in mid-refresh needs: the query runs as the view's owner, so it is the owner who must be
  * able to read. Undefined when the relations are all readable and something else was refused.
+ * @param oid of what has the query: a materialized view, or the plain view of a maintained one.
  */
-export async function suggestGrants(session: Session, facts: RefreshableFacts): Promise<string | undefined> {
+export async function suggestGrants(
+  session: Session,
+  oid: number,
+  ownerName: string,
+): Promise<string | undefined> {
   const rows = await session.query<{ relation: string; schema: string; schemaUsable: boolean }>(
     UNREADABLE_RELATIONS,
-    [facts.oid],
+    [oid],
   );
   if (rows.length === 0) return undefined;
-  const owner = escapeIdentifier(facts.owner);
+  const owner = escapeIdentifier(ownerName);
   const schemas = new Set(rows.filter((row) => !row.schemaUsable).map((row) => row.schema));
   const grants = [...schemas].map((schema) => `GRANT USAGE ON SCHEMA ${schema} TO ${owner};`);
   return [...grants, ...rows.map((row) => `GRANT SELECT ON ${row.relation} TO ${owner};`)].join(" ");

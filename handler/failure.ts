@@ -105,7 +105,10 @@ function fromServer(error: DatabaseError, sqlstate: string, context: FailureCont
   const fallback: Rule = {
     kind: TRANSIENT_CLASSES.has(sqlClass) ? "transient" : "permanent",
     problem: () => `the refresh failed: ${message}`,
-    remedy: ({ viewSql }) => `REFRESH MATERIALIZED VIEW ${viewSql ?? "…"};  -- shows the server's full error`,
+    remedy: ({ viewSql, maintained }) =>
+      maintained === undefined
+        ? `REFRESH MATERIALIZED VIEW ${viewSql ?? "…"};  -- shows the server's full error`
+        : `npm run refresh -- --view ${maintained.shellName}  # shows the server's full error`,
   };
   const { constraint, detail, hint } = error;
   const server = context.attended === true ? { message: error.message, detail, hint } : undefined;

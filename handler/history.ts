@@ -9,6 +9,7 @@ import { displayName, nameRows, qualifiedName } from "./names";
 import type { FailedView, SkippedView, ViewOutcome } from "./outcome";
 import type { Report } from "./report";
 import type { QualifiedName } from "./settings";
+import { HANDLER_VERSION } from "./version";
 
 /** The most that one statement about history may take; half of it at the most may be a wait for a lock. */
 export const LONGEST_HISTORY_MS = 1_000;
@@ -19,7 +20,7 @@ interface Circumstances {
   /** ISO 8601 text; undefined where the server's clock was never read: the row then starts when it is written. */
   startedAt: string | undefined;
   durationSeconds: number;
-  /** Why it was skipped, failed or not concurrent, or why `asOf` is unknown; never with a row's value. */
+  /** Why it was skipped, failed, not concurrent or not incremental, or why `asOf` is unknown; never with a row's value. */
   reason: string | undefined;
 }
 
@@ -29,7 +30,8 @@ const LAST_AS_OF = `
   ORDER BY before.id DESC LIMIT 1)`;
 
 /**
- * Writes a row of matview_refresh_history, by the database's own clock.
+ * Writes a row of matview_refresh_history, by the database's own clock. A table from before migration 008 gets what it
+ * has columns for: of a fold, that the view was refreshed, and its age.
  * @returns seconds since the time of the data that readers saw before this row; undefined where it is not known.
  */
 export async function insertOutcome(
@@ -40,18 +42,21 @@ export async function insertOutcome(
 ): Promise<number | undefined> {
   const { schema, name } = outcome.view;
   const refreshed = outcome.outcome === "refreshed" ? outcome : undefined;
+  const { fold } = refreshed ?? {};
   const sqlstate = outcome.outcome === "failed" ? outcome.failure.sqlstate : undefined;
   const staleness = `extract(epoch FROM pg_catalog.clock_timestamp() - ${LAST_AS_OF})::double precision`;
   const [row] = await session.query<{ stalenessSeconds: number | null }>(
     `INSERT INTO ${HISTORY_TABLE}
        (view_schema, view_name, view_oid, outcome, refresh_type, as_of, started_at, finished_at, duration_seconds,
-        sqlstate, reason, run_id)
+        sqlstate, reason, run_id${history.knowsFolds ? ", handler_version, changes, changed_rows, drift" : ""})
      VALUES ($1, $2, $3, $4, $5, $6::timestamptz, coalesce($7::timestamptz, pg_catalog.clock_timestamp()),
-             pg_catalog.clock_timestamp(), $8, $9, $10, $11)
+             pg_catalog.clock_timestamp(), $8, $9, $10, $11${history.knowsFolds ? ", $12, $13, $14, $15" : ""})
      ${history.maySelect ? `RETURNING ${staleness} AS "stalenessSeconds"` : ""}`,
     [
-      ...[schema, name, oid, outcome.outcome, refreshed?.refreshType, refreshed?.asOf],
+      ...[schema, name, oid, outcome.outcome],
+      ...[history.knowsFolds || fold === undefined ? refreshed?.refreshType : undefined, refreshed?.asOf],
       ...[startedAt, durationSeconds, sqlstate, reason, runId],
+      ...(history.knowsFolds ? [HANDLER_VERSION, fold?.changes, fold?.changedRows, fold?.drift] : []),
     ],
   );
   return row?.stalenessSeconds ?? undefined;

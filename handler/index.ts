@@ -4,8 +4,9 @@
  * - `budget`: the run's time, each view's share of it, and the limit of each statement.
  * - `session`, over `connect`, `credentials`, `tls`: the run's connection, opened again when lost, and what is retried.
  * - `run`, over `order`: the views one after the other, sources first; `refreshView`: one view's turn and its tries.
- * - `transaction`: one try, one transaction; over `catalog` (what the server says of a view), `mode` (which refresh
- *   that allows), `blockers` and `diagnose` (asked when something is wrong). `preview` asks the same, changing nothing.
+ * - `transaction`: one try, one transaction; over `catalog` (what the server says of a view), `maintained` (what is
+ *   folded instead of refreshed), `mode` (which refresh that allows), `blockers` and `diagnose` (asked when something is
+ *   wrong). `preview` asks the same, changing nothing.
  * - `outcome`: what a view came to; `failure` and `remedies`: what failed, whether another try helps, and what to do.
  * - `history`, `statistics`, `report`, `metrics`: where that is told; `response`: what is answered, or thrown.
  */

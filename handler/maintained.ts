@@ -5,6 +5,9 @@ import type { QualifiedName } from "./settings";
 /** The schema of everything that maintains views. */
 export const MAINTENANCE_SCHEMA = "matview_refresh";
 
+/** How a fold's comment begins; the name of the table that it writes follows, quoted as SQL where it must be. */
+export const FOLD_COMMENT = "matview-refresh: folds ";
+
 const LONGEST_BASE_BYTES = 48;
 const HASH_DIGITS = 8;
 

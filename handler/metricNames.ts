@@ -10,7 +10,7 @@ export const METRIC_NAMESPACE = "MatviewRefresh";
 
 /** Names of the metrics. Each is written at most once per view and run, `runDuration` once per run. */
 export const METRIC = {
-  /** Seconds of the REFRESH statement; only where it succeeded. */
+  /** Seconds of the REFRESH statement, or of the fold; only where it succeeded. */
   refreshDuration: "RefreshDurationSeconds",
   /** Age, at the end of the run, of the data readers saw until then; only where history tells. */
   staleness: "StalenessSeconds",

@@ -1,7 +1,7 @@
 /** The metrics of a run in CloudWatch's embedded metric format: a line of JSON on stdout for each view, and one more. */
 import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics";
 import { groupDimensions, METRIC, METRIC_NAMESPACE, metricDimensions } from "./metricNames";
-import type { ViewOutcome } from "./outcome";
+import type { Fold, ViewOutcome } from "./outcome";
 import { harmlessly } from "./report";
 
 /**
@@ -36,6 +36,7 @@ function addOutcome(metrics: Metrics, outcome: ViewOutcome): void {
     case "refreshed":
       metrics.addMetric(METRIC.refreshDuration, MetricUnit.Seconds, outcome.durationSeconds);
       metrics.addMetric(METRIC.succeeded, MetricUnit.Count, 1);
+      if (outcome.fold !== undefined) addFold(metrics, outcome.fold, outcome.refreshType === "full");
       return;
     case "skipped":
       metrics.addMetric(METRIC.skipped, MetricUnit.Count, 1);
@@ -44,4 +45,10 @@ function addOutcome(metrics: Metrics, outcome: ViewOutcome): void {
       metrics.addMetric(METRIC.failed, MetricUnit.Count, 1);
       return;
   }
+}
+
+function addFold(metrics: Metrics, { changes, drift }: Fold, isFull: boolean): void {
+  metrics.addMetric(METRIC.changes, MetricUnit.Count, changes);
+  if (drift !== null) metrics.addMetric(METRIC.drift, MetricUnit.Count, drift);
+  metrics.addMetric(METRIC.fullRuns, MetricUnit.Count, isFull ? 1 : 0);
 }

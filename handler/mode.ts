@@ -2,23 +2,26 @@
 import { escapeIdentifier } from "pg";
 import type { ViewFacts } from "./catalog";
 import { RefreshFailure } from "./failure";
-import { qualifiedName, quotedName } from "./names";
+import { qualifiedName, quotedName, shellName } from "./names";
 import { LIST_VIEWS, makeTheView } from "./remedies";
 import type { ViewSettings } from "./settings";
 
-/** `concurrent` leaves readers alone; `regular` locks them out while it runs. */
-export type RefreshType = "concurrent" | "regular";
+/**
+ * Of a materialized view: `concurrent` leaves readers alone; `regular` locks them out while it runs. Of a maintained
+ * one: `incremental` folds what changed, `full` computes it anew. Both leave readers alone.
+ */
+export type RefreshType = "concurrent" | "regular" | "incremental" | "full";
 
-/** How a view will be refreshed, and why not concurrently. */
+/** How a view will be refreshed, and why not in the better way. */
 export interface Mode {
   type: RefreshType;
-  /** Why a regular refresh, without the view's name; absent for a concurrent one. */
+  /** Why a regular refresh or a full run, without the view's name; absent for a concurrent or incremental one. */
   reason?: string;
   /** Whether the reason is one that an administrator can take away, and how. */
   remedy?: string;
 }
 
-/** The relation is there, is a materialized view, and the current user may refresh it. */
+/** The relation is there, is a materialized or maintained view, and the current user may refresh it. */
 export type RefreshableFacts = ViewFacts & { oid: number; sqlName: string };
 
 /**
@@ -40,7 +43,19 @@ export function assertRefreshable(view: ViewSettings, facts: ViewFacts): asserts
     refuse("42P01", "the materialized view does not exist", remedy);
   }
   if (facts.relkind === "v") refuse("42809", "it is a plain view, not a materialized one", LIST_VIEWS);
-  if (facts.relkind !== "m") refuse("0A000", "it is a table, not a materialized view", LIST_VIEWS);
+  if (facts.fold !== null) {
+    const { missingRights } = facts.fold;
+    if (missingRights.length === 0) return;
+    // Reading the view is for its statistics alone, and granted along with the rest.
+    const rights = facts.viewReadable ? missingRights : [...missingRights, `SELECT ON ${facts.sqlName}`];
+    const user = escapeIdentifier(facts.currentUser);
+    const grants = rights.map((right) => `GRANT ${right} TO ${user};`).join(" ");
+    refuse("42501", `role ${facts.currentUser} may not fold changes into it`, grants);
+  }
+  if (facts.relkind !== "m") {
+    const problem = "it is a table, not a materialized view, and no fold of its owner maintains it";
+    refuse("0A000", problem, `${LIST_VIEWS}; maintained ones: npm run incremental -- list`);
+  }
   if (!facts.mayRefresh) {
     refuse(
       "42501",
@@ -81,6 +96,15 @@ export function chooseMode(
   }
   return { type: "regular", reason: obstacle.reason, remedy: obstacle.remedy };
 }
+
+/** What a fold is asked for. It may find that changes alone will not do: its own answer says what it did. */
+export function chooseFoldMode(forceFull: boolean): Mode {
+  return forceFull ? { type: "full", reason: "it was asked for" } : { type: "incremental" };
+}
+
+/** Why a maintained view that is paused is left alone. */
+export const pausedReason = (view: ViewSettings): string =>
+  `it is paused: npm run incremental -- resume --view ${shellName(view)}`;
 
 interface Obstacle {
   code: string;

@@ -23,6 +23,15 @@ export function qualifiedName(name: QualifiedName): string {
   return `${name.schema}.${name.name}`;
 }
 
+/** `public.job_progress`, or `'"odd.schema"."odd name"'`: a view as a shell's word, for the option --view of a command. */
+export function shellName({ schema, name }: QualifiedName): string {
+  const parts = [schema, name].map((part) =>
+    /^[a-z_][a-z0-9_]*$/.test(part) ? part : escapeIdentifier(part),
+  );
+  const text = parts.join(".");
+  return /^[\w.]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
 /**
  * The configured view an event or a command line asks for: by qualified name, by quoted name, or by its bare
  * name where only one schema has it.

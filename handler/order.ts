@@ -1,9 +1,9 @@
 /** The order of several views: whatever a view reads comes before it. */
-import { HISTORY_OID, READS } from "./catalog";
+import { FOLDS, foldOf, HISTORY_OID, isRefreshed, READS } from "./catalog";
 import { nameRows, qualifiedName } from "./names";
 import type { QualifiedName, ViewSettings } from "./settings";
 
-/** One view of a run that reads another, directly or through views and materialized views between them. */
+/** One view of a run that reads another, directly or through views of every kind between them. */
 export interface Dependency {
   /** Qualified name of the view that reads. */
   reader: string;
@@ -12,18 +12,22 @@ export interface Dependency {
 }
 
 const dependenciesQuery = (views: QualifiedName[]): string => `
-WITH RECURSIVE chosen AS (
+WITH RECURSIVE ${FOLDS}, chosen AS (
   SELECT c.oid, v.schema || '.' || v.name AS qualified
     FROM (VALUES ${nameRows(views)}) AS v (schema, name)
     JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema
-    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name AND c.relkind = 'm'
+    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name AND ${isRefreshed("c")}
 ), reached (reader, source) AS (
   SELECT oid, oid FROM chosen
   UNION
   SELECT reached.reader, used.oid
     FROM reached
-    JOIN ${READS} reads ON reads.reader = reached.source
-    JOIN pg_catalog.pg_class used ON used.oid = reads.source AND used.relkind IN ('v', 'm')
+    JOIN pg_catalog.pg_class c ON c.oid = reached.source
+   CROSS JOIN LATERAL (
+     SELECT reads.source FROM ${READS} reads WHERE reads.reader = c.oid
+     UNION ALL
+     SELECT fold.query FROM ${foldOf("c")} fold) reads
+    JOIN pg_catalog.pg_class used ON used.oid = reads.source AND (used.relkind = 'v' OR ${isRefreshed("used")})
 )
 SELECT coalesce((
          SELECT pg_catalog.json_agg(pg_catalog.json_build_object('reader', reader.qualified, 'source', source.qualified))

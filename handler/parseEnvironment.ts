@@ -28,6 +28,10 @@ const viewList = z
       name: identifier,
       statistics: z.optional(qualifiedName),
       allowBlocking: z.boolean({ error: "must be true or false" }),
+      fullEverySeconds: z.optional(
+        z.int({ error: "must be whole seconds" }).check(z.positive({ error: "must be more than 0" })),
+      ),
+      allowFullRuns: z.optional(z.boolean({ error: "must be true or false" })),
     }),
   )
   .check(

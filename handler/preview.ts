@@ -1,10 +1,17 @@
 /** What a refresh would do, asked without changing anything. */
 import { limitOf, setLimit, type Budget } from "./budget";
-import { readFacts, type ViewFacts } from "./catalog";
+import { readFacts, type FoldFacts, type ViewFacts } from "./catalog";
 import type { Connector, Session } from "./connect";
 import { findNullKeys, suggestIndex } from "./diagnose";
 import { classify, takesNoWrites } from "./failure";
-import { assertRefreshable, chooseMode, type Mode, type RefreshableFacts } from "./mode";
+import {
+  assertRefreshable,
+  chooseFoldMode,
+  chooseMode,
+  pausedReason,
+  type Mode,
+  type RefreshableFacts,
+} from "./mode";
 import { qualifiedName, quotedName } from "./names";
 import { orderViews, readDependencies } from "./order";
 import type { FailedView } from "./outcome";
@@ -16,7 +23,7 @@ interface Preview {
   outcome: "planned";
   mode: Mode;
   facts: ViewFacts;
-  /** What makes the refresh dearer than it need be. */
+  /** What makes the refresh dearer than it need be, or keeps it from being done. */
   warning?: string;
 }
 
@@ -30,6 +37,7 @@ export async function previewRun(
   connector: Connector,
   views: ViewSettings[],
   budget: Budget,
+  forceFull = false,
 ): Promise<(Preview | FailedView)[]> {
   const base = { address: connector.address, auth: connector.auth };
   let session: Session | undefined;
@@ -39,7 +47,7 @@ export async function previewRun(
     const { dependencies } = await readDependencies(session.query.bind(session), views);
     const ordered = orderViews(views, dependencies);
     const previews: (Preview | FailedView)[] = [];
-    for (const view of ordered) previews.push(await previewView(session, view, base));
+    for (const view of ordered) previews.push(await previewView(session, view, base, forceFull));
     await session.query("ROLLBACK");
     return previews;
   } catch (error) {
@@ -57,6 +65,7 @@ async function previewView(
   session: Session,
   view: ViewSettings,
   base: { address: string; auth: string },
+  forceFull: boolean,
 ): Promise<Preview | FailedView> {
   const facts = await readFacts(session, view);
   const context = {
@@ -69,8 +78,15 @@ async function previewView(
   try {
     if (facts.inRecovery) throw takesNoWrites(context);
     assertRefreshable(view, facts);
-    const mode = chooseMode(view, facts, await suggestIndex(session, facts));
-    const warning = mode.type === "concurrent" ? await warnOfNullKeys(session, facts) : undefined;
+    const { fold } = facts;
+    const mode =
+      fold === null ? chooseMode(view, facts, await suggestIndex(session, facts)) : chooseFoldMode(forceFull);
+    const warning =
+      fold !== null
+        ? await look(session, () => warnOfPause(session, view, fold))
+        : mode.type === "concurrent" && facts.viewReadable
+          ? await look(session, () => warnOfNullKeys(session, facts))
+          : undefined;
     return { view, outcome: "planned", mode, facts, ...(warning === undefined ? {} : { warning }) };
   } catch (error) {
     const failure = classify(error, { ...context, connectionLost: session.lost });
@@ -78,14 +94,26 @@ async function previewView(
   }
 }
 
-/** Undefined where there is nothing to warn of, and where the view cannot be read, or not soon enough. */
 async function warnOfNullKeys(session: Session, facts: RefreshableFacts): Promise<string | undefined> {
-  if (!facts.viewReadable) return undefined;
+  const columns = await findNullKeys(session, facts);
+  if (columns.length === 0) return undefined;
+  return `its unique key holds NULL (${columns.join(", ")}), and every concurrent refresh deletes and inserts such rows`;
+}
+
+async function warnOfPause(
+  session: Session,
+  view: ViewSettings,
+  { status }: FoldFacts,
+): Promise<string | undefined> {
+  const [row] = await session.query<{ paused: boolean }>(`SELECT paused FROM ${status}`);
+  return row?.paused === true ? pausedReason(view) : undefined;
+}
+
+/** What is found; undefined where it cannot be read, or not soon enough. */
+async function look(session: Session, find: () => Promise<string | undefined>): Promise<string | undefined> {
   await session.query(`SAVEPOINT look; ${setLimit(limitOf(LONGEST_LOOK_MS))}`);
   try {
-    const columns = await findNullKeys(session, facts);
-    if (columns.length === 0) return undefined;
-    return `its unique key holds NULL (${columns.join(", ")}), and every concurrent refresh deletes and inserts such rows`;
+    return await find();
   } catch (error) {
     if (session.lost) throw error;
     return undefined;

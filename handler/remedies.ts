@@ -22,6 +22,8 @@ export interface FailureContext {
   user?: string;
   /** Unique indexes of the view, as SQL with their columns. */
   usableIndexes?: string[];
+  /** Set for a maintained view: its name for the option --view, and the plain view that has its query, as SQL. */
+  maintained?: { shellName: string; query: string };
   /** Set where the statement ran into its own statement_timeout, as the clock tells and not the SQLSTATE. */
   timedOutAfterSeconds?: number;
   /** Set where the view is as it should be, so that what is missing or of the wrong kind is what its query uses. */
@@ -60,6 +62,9 @@ export function makeTheView({ view, viewSql }: Pick<FailureContext, "view" | "vi
   );
 }
 
+/** The command that computes a maintained view anew. */
+export const fullRunOf = (shellName: string): string => `npm run refresh -- --view ${shellName} --full`;
+
 const viewOf = (context: FailureContext): string => context.viewSql ?? "the view";
 
 /** `SELECT …` for psql that runs the view's own query and shows which keys come twice. */
@@ -70,7 +75,7 @@ function findDuplicates(context: FailureContext): string {
   const query = `SELECT ${columns.replaceAll("%", "%%")}, count(*) FROM (%s) AS q GROUP BY ${columns.replaceAll("%", "%%")} HAVING count(*) > 1`;
   return (
     "in psql, find the keys that the view's query gives twice and correct the query or the data: " +
-    `SELECT format(${literal(query)}, rtrim(pg_get_viewdef(${literal(viewOf(context))}::regclass), ';')) \\gexec`
+    `SELECT format(${literal(query)}, rtrim(pg_get_viewdef(${literal(context.maintained?.query ?? viewOf(context))}::regclass), ';')) \\gexec`
   );
 }
 
@@ -138,10 +143,12 @@ export const SQLSTATE_RULES: Partial<Record<string, Rule>> = {
       const what = otherViews === 0 ? "all the time it had" : "its share of the run's time";
       return `the refresh was not done after ${timedOutAfterSeconds.toFixed(1)}s, ${what}`;
     },
-    ({ timedOutAfterSeconds }) =>
-      timedOutAfterSeconds === undefined
-        ? "npm run refresh"
-        : "pulumi config set matview-refresh:timeoutSeconds <more> && pulumi up  # or make the view's query faster",
+    ({ timedOutAfterSeconds, maintained }) => {
+      if (timedOutAfterSeconds === undefined) return "npm run refresh";
+      // What takes so long is a full run, and the next tick would begin it again.
+      if (maintained !== undefined) return `${fullRunOf(maintained.shellName)} --timeout 3600`;
+      return "pulumi config set matview-refresh:timeoutSeconds <more> && pulumi up  # or make the view's query faster";
+    },
   ),
   "57P01": restarted,
   "57P02": restarted,

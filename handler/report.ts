@@ -1,8 +1,8 @@
 /** What a run says while it goes: lines for people, or the same facts as structured JSON. */
 import type { Logger } from "@aws-lambda-powertools/logger";
 import type { RefreshFailure } from "./failure";
-import { displayName, qualifiedName } from "./names";
-import type { Statistics, ViewOutcome } from "./outcome";
+import { displayName, qualifiedName, shellName } from "./names";
+import type { RefreshedView, Statistics, ViewOutcome } from "./outcome";
 import type { QualifiedName } from "./settings";
 
 /** Told of everything that happens. No method is ever given a password, a token or a row's value. */
@@ -82,6 +82,33 @@ function serverLines({ server, problem }: RefreshFailure): string[] {
   return Object.entries(said).flatMap(([label, text]) => (text === undefined ? [] : [`  ${label}: ${text}`]));
 }
 
+/** A fold takes milliseconds. */
+const howLong = ({ durationSeconds, refreshType }: RefreshedView): string =>
+  durationSeconds.toFixed(refreshType === "incremental" ? 3 : 2);
+
+/** `concurrent`, `incremental, 1,204 changes, 12 rows`, `full: …`. */
+function whatItDid({ refreshType, fold }: RefreshedView): string {
+  if (fold === undefined) return refreshType;
+  if (fold.reason !== null) return `${refreshType}: ${fold.reason}`;
+  const counted = (count: number, what: string): string =>
+    `${shownNumber(count)} ${what}${count === 1 ? "" : "s"}`;
+  return `${refreshType}, ${counted(fold.changes, "change")}, ${counted(fold.changedRows, "row")}`;
+}
+
+/** Where a full run found what no log had told of: how much, what likely did it, and how to see it. */
+function sayDrift(
+  { view, fold }: RefreshedView,
+  say: (drift: { drift: number; problem: string; remedy: string }) => void,
+): void {
+  if (fold === undefined || fold.drift === null || fold.drift === 0) return;
+  const { drift } = fold;
+  const problem =
+    `${shownNumber(drift)} row${drift === 1 ? "" : "s"} differed from its query after folding, and are put right. ` +
+    "Some change was not logged: written with session_replication_role = replica, by logical replication, or " +
+    "while triggers were disabled";
+  say({ drift, problem, remedy: `npm run incremental -- verify --view ${shellName(view)}` });
+}
+
 /**
  * A log for people to read, a line to each call of `write`; continuation lines are indented and have no time. Tries that fail
  * one after the other for one reason give it once.
@@ -108,8 +135,12 @@ export function textReport(write: (line: string) => void): Report {
       lastReason = undefined;
       switch (outcome.outcome) {
         case "refreshed":
-          say(`✓ Refresh completed in ${outcome.durationSeconds.toFixed(2)}s (${outcome.refreshType})`);
+          say(`✓ Refresh completed in ${howLong(outcome)}s (${whatItDid(outcome)})`);
           for (const line of statisticsLines(outcome.statistics)) write(line);
+          sayDrift(outcome, ({ problem, remedy }) => {
+            say(`Warning: ${displayName(outcome.view)}: ${problem}`);
+            write(`  To find out: ${remedy}`);
+          });
           return;
         case "skipped":
           say(`Skipped ${displayName(outcome.view)}: ${outcome.reason}`);
@@ -145,7 +176,14 @@ export function jsonReport(logger: Pick<Logger, "info" | "warn" | "error">): Rep
             duration_seconds: outcome.durationSeconds,
             as_of: outcome.asOf,
             statistics: outcome.statistics,
+            ...(outcome.fold && {
+              changes: outcome.fold.changes,
+              changed_rows: outcome.fold.changedRows,
+              drift: outcome.fold.drift,
+              reason: outcome.fold.reason ?? undefined,
+            }),
           });
+          sayDrift(outcome, (drift) => logger.warn("Drift found", { ...of(outcome.view), ...drift }));
           return;
         case "skipped":
           logger.info("Refresh skipped", { ...facts, reason: outcome.reason });

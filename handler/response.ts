@@ -17,14 +17,20 @@ interface ViewReport {
   /** `skipped` where another run was refreshing the view. */
   refresh_type: RefreshType | "skipped";
   statistics: Statistics;
-  /** Why it was skipped. */
+  /** Of a maintained view: logged changes taken. */
+  changes?: number;
+  /** Of a maintained view: rows inserted, updated or deleted. */
+  changed_rows?: number;
+  /** Of a maintained view: rows that a full run found different after folding; null where they were not counted. */
+  drift?: number | null;
+  /** Why it was skipped, or computed anew. */
   reason?: string;
 }
 
 /**
  * With one view, its report. With several: `duration_seconds` is their sum, `refresh_type` the least welcome of
- * theirs that changed a view (regular before concurrent; skipped only if all were), `statistics` those of the first
- * view that was refreshed, and `views` has the report of each by name.
+ * theirs that changed a view (see {@link LEAST_WELCOME}; skipped only if all were), `statistics` those of the first
+ * view that was refreshed, and `views` has the report of each by name, what a fold did included.
  */
 export interface ResponseBody extends ViewReport {
   views?: ({ view: string } & ViewReport)[];
@@ -57,18 +63,22 @@ export function throwFailures(outcomes: ViewOutcome[]): asserts outcomes is (Ref
   );
 }
 
+/** What blocks readers first, then what cost most. */
+const LEAST_WELCOME: RefreshType[] = ["regular", "full", "concurrent", "incremental"];
+
 /** The body of a run in which nothing failed. */
 export function responseBody(outcomes: (RefreshedView | SkippedView)[]): ResponseBody {
+  const [only, ...others] = outcomes;
+  if (only !== undefined && others.length === 0) return viewReport(only);
   const reports = outcomes.map((outcome) => ({ view: qualifiedName(outcome.view), ...viewReport(outcome) }));
   const changed = reports.filter((report) => report.refresh_type !== "skipped");
-  const shown = changed.find((report) => report.refresh_type === "regular") ?? changed[0] ?? reports[0];
   return {
     success: true,
     duration_seconds: toMilliseconds(reports.reduce((sum, report) => sum + report.duration_seconds, 0)),
-    refresh_type: shown?.refresh_type ?? "skipped",
+    refresh_type:
+      LEAST_WELCOME.find((type) => changed.some((report) => report.refresh_type === type)) ?? "skipped",
     statistics: changed[0]?.statistics ?? {},
-    ...(reports.length === 1 && shown?.reason !== undefined ? { reason: shown.reason } : {}),
-    ...(reports.length > 1 ? { views: reports } : {}),
+    views: reports,
   };
 }
 
@@ -81,11 +91,18 @@ function viewReport(outcome: RefreshedView | SkippedView): ViewReport {
       statistics: {},
       reason: outcome.reason,
     };
+  const { fold } = outcome;
   return {
     success: true,
     duration_seconds: toMilliseconds(outcome.durationSeconds),
     refresh_type: outcome.refreshType,
     statistics: outcome.statistics,
+    ...(fold && {
+      changes: fold.changes,
+      changed_rows: fold.changedRows,
+      drift: fold.drift,
+      ...(fold.reason !== null && { reason: fold.reason }),
+    }),
   };
 }
 

@@ -17,6 +17,8 @@ interface Run extends SessionOptions {
   views: ViewSettings[];
   /** Wait for a view that is being refreshed by another run (by hand), or skip it (on schedule). */
   waitForLock: boolean;
+  /** Compute maintained views anew instead of folding what changed. */
+  forceFull?: boolean;
   /** Rows of history older than this are deleted; undefined leaves them to the schedule. */
   historyRetentionDays?: number;
   /** Written to history: the Lambda request, or a name for a run by hand. */
@@ -172,7 +174,8 @@ class Rounds {
     const isUnrelated = (other: ViewSettings): boolean =>
       !sourcesOf(other, this.known.dependencies).includes(name);
     const outcome = await refreshView(db, {
-      ...{ view, waitForLock: run.waitForLock, runId: run.runId, report: run.report, budget: run.budget },
+      ...{ view, waitForLock: run.waitForLock, forceFull: run.forceFull ?? false },
+      ...{ runId: run.runId, report: run.report, budget: run.budget },
       asOf: this.asOfTimes(),
       otherViews: run.views.length - 1,
       takeShare: () => run.budget.share(shareNowMs()),

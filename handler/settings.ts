@@ -17,11 +17,14 @@ export interface ViewSettings extends QualifiedName {
   statistics?: QualifiedName;
   /** Whether a plain refresh, which blocks readers, may be used where a concurrent one cannot. */
   allowBlocking: boolean;
-  /** Seconds after which a maintained view is recomputed in full, to count drift. */
+  /** Of a maintained view: how often it is computed anew at the least; {@link FULL_EVERY_SECONDS} unless given. */
   fullEverySeconds?: number;
-  /** Whether a full run may be made where one is needed; otherwise the run fails. */
+  /** Of a maintained view: whether a run may compute it anew where changes alone will not do; true unless given. */
   allowFullRuns?: boolean;
 }
+
+/** A day. */
+export const FULL_EVERY_SECONDS = 86_400;
 
 /** How the function proves who it is: an IAM token, a Secrets Manager secret, or a password file (local). */
 type DatabaseAuth = "iam" | "secret" | "password";

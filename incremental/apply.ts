@@ -5,8 +5,8 @@ import { qualifiedName } from "../handler/names";
 import type { QualifiedName } from "../handler/settings";
 import { IncrementalFailure } from "./failure";
 import type { Dependent } from "./install/dependents";
-import { catchUpStep, fillStep, REFILL, swapStep } from "./install/fill";
-import { judge, type Circumstances } from "./install/hindrances";
+import { catchUpStep, fillStep, MORE_THAN_A_FOLD, swapStep } from "./install/fill";
+import { assertPossible, judge, type Circumstances } from "./install/hindrances";
 import { generatedBy, loggingStep } from "./install/objects";
 import { describeRelation, type Described } from "./install/relation";
 import { removeSteps } from "./install/remove";
@@ -19,8 +19,8 @@ import type { Maintenance } from "./maintenance";
 /** `made`: it is maintained now. `upgraded`: it was, and has been given what is generated now. */
 export type Applied = "made" | "upgraded";
 
-/** More changes of a kind that cannot be folded, each within a fill, than this are no accident. */
-const MOST_FILLS = 4;
+/** More changes that cannot be folded than this, each just before a swap, are no accident. */
+const MOST_SWAPS = 10;
 
 /**
  * Goes on wherever an earlier call was broken off.
@@ -33,7 +33,7 @@ export async function apply(
 ): Promise<Applied> {
   const { view } = maintenance;
   const circumstances = await judge(session, view);
-  refuse(circumstances);
+  assertPossible(circumstances);
   const roleOf = triggerRoles(
     await readTriggerRights(session, maintenance.logs, circumstances.state),
     circumstances.state,
@@ -42,25 +42,14 @@ export async function apply(
     await upgrade(session, maintenance, { state: circumstances.state, roleOf }, patience);
     return "upgraded";
   }
+  if (circumstances.history.exists && circumstances.history.writer === undefined) {
+    patience.report(
+      "  the age of the view is not known until its next refresh: nobody here may write history",
+    );
+  }
   await startLogging(session, maintenance, { ...circumstances, roleOf }, patience);
   await fillAndSwap(session, maintenance, patience);
   return "made";
-}
-
-function refuse({ findings, state }: Circumstances): void {
-  const faults = findings.filter(({ possible }) => possible === "no");
-  if (state.relation === undefined) {
-    throw new IncrementalFailure(`there is no materialized view ${qualifiedName(state.view)}`);
-  }
-  if (state.relation.kind === "r" && state.status === undefined) {
-    throw new IncrementalFailure(`${qualifiedName(state.view)} is a table, and not one that is maintained`);
-  }
-  if (faults.length === 0) return;
-  throw new IncrementalFailure(
-    faults
-      .map(({ place, reason, remedy }) => `${place}: ${reason}${remedy ? `\n  To fix it: ${remedy}` : ""}`)
-      .join("\n"),
-  );
 }
 
 /** Phase a. What an earlier version, or an earlier shape of the tables, has left unfinished is begun anew. */
@@ -84,7 +73,7 @@ async function startLogging(
 }
 
 function isUnderWay({ status }: ViewState, maintenance: Maintenance): boolean {
-  if (status === undefined || status.phase === "reverting") return false;
+  if (status === undefined || !["logging", "filled"].includes(status.phase)) return false;
   return isDeepStrictEqual(status.original.generated, generatedBy(maintenance));
 }
 
@@ -94,35 +83,35 @@ async function describedView(session: Session, { view }: Maintenance): Promise<D
   return described;
 }
 
-/** Phases b and c. A change that no fold can take, a TRUNCATE for one, asks for another fill before the swap. */
+/** Phases b and c. */
 async function fillAndSwap(session: Session, maintenance: Maintenance, patience: Patience): Promise<void> {
-  let mustFill = false;
-  for (let fills = 0; ;) {
+  for (let tries = 1; ; tries++) {
     const circumstances = await judge(session, maintenance.view);
-    refuse(circumstances);
+    assertPossible(circumstances);
     const { state, dependents, history } = circumstances;
     const described = await describedView(session, maintenance);
     const original = originalOf(maintenance, described, dependents);
-    if (mustFill || state.status?.phase !== "filled" || !isFilledLike(state.status.original, original)) {
+    if (state.status?.phase !== "filled" || !isFilledLike(state.status.original, original)) {
       await runStep(session, fillStep(maintenance, state, original), patience);
-      fills++;
     }
     try {
       await runStep(session, catchUpStep(maintenance, state), patience);
-      await runStep(session, swapStep(maintenance, state, { original, dependents, history }), {
-        ...patience,
-        lockTimeoutMs: Math.min(patience.lockTimeoutMs, await belowDeadlockTimeout(session)),
-      });
+      await runStep(session, swapStep(maintenance, state, { original, dependents, history }), patience);
       return;
     } catch (error) {
-      if ((error as { code?: string }).code !== REFILL || fills >= MOST_FILLS) throw error;
+      // A TRUNCATE, or a flood of changes, between the two.
+      if ((error as { code?: string }).code !== MORE_THAN_A_FOLD || tries === MOST_SWAPS) throw error;
       patience.report(`  ${(error as Error).message}`);
-      mustFill = true;
     }
   }
 }
 
-function originalOf(maintenance: Maintenance, described: Described, dependents: Dependent[]): Original {
+/** What revert will need, as it is now. */
+export function originalOf(
+  maintenance: Maintenance,
+  described: Described,
+  dependents: Dependent[],
+): Original {
   return {
     view: maintenance.view,
     described,
@@ -140,15 +129,4 @@ function isFilledLike(then: Original, now: Original): boolean {
       columns.map(({ name }) => name),
     ]);
   return built(then) === built(now);
-}
-
-/**
- * A reader who has locked in another order than the swap must never be the one whom the server cancels: the swap gives
- * up before the search for deadlocks begins.
- */
-async function belowDeadlockTimeout(session: Session): Promise<number> {
-  const [row] = await session.query<{ ms: number }>(
-    `SELECT setting::int AS "ms" FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'`,
-  );
-  return Math.max(50, Math.floor((row?.ms ?? 1_000) * 0.9));
 }

@@ -2,19 +2,20 @@
  * From what the catalog says of a view to the SQL that maintains it, or to the reasons why that cannot be. Stages:
  * names and tree (resolve), refusals (functions, determinism), additive leaves, restriction key (shape), SQL (log, fold).
  */
-import { MAINTENANCE_SCHEMA, maintainedNames } from "../handler/maintained";
+import { MAINTENANCE_SCHEMA, maintainedNames, type MaintainedNames } from "../handler/maintained";
 import { assertDeterministic } from "./determinism";
 import { columnOf, columnsIn } from "./expression";
-import { fingerprintFunction } from "./fingerprint";
-import { foldFunctions, stateName } from "./fold";
+import { fingerprintFunction, watchedTable } from "./fingerprint";
+import { foldFunctions, layerName, stateName, type KeyedLayer, type KeyedTable } from "./fold";
 import { unsafeFunctions } from "./functions";
+import { extractLayers } from "./layer";
 import { extractLeaves, leafQuery, type Leaf } from "./leaf";
 import { makeLog, triggerNames, type Log } from "./log";
 import type { Compilation, Finding, Maintenance, StateTable } from "./maintenance";
-import { inSchema } from "./print";
+import { inSchema, qualified, quoted } from "./print";
 import { Refusal, refuse } from "./refusal";
 import { loadParser, resolveQuery } from "./resolve";
-import { shapeFindings, shapeOf } from "./shape";
+import { RESTRICTION_KEY, shapeFindings, shapeOf } from "./shape";
 import type { Column, Relation, ViewSource } from "./source";
 import { traceColumn } from "./trace";
 import { scansOf, type Query, type Scan } from "./tree";
@@ -38,21 +39,79 @@ export async function compile(source: ViewSource): Promise<Compilation> {
 }
 
 function generate(source: ViewSource, findings: Finding[]): Maintenance {
-  const { view } = source;
+  try {
+    return generateWith(source, findings, false);
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.finding.capability !== RESTRICTION_KEY) throw error;
+    return generateWith(source, findings, true, error);
+  }
+}
+
+/** @param noKey why the query as a whole has no restriction key: it is taken apart into layers then. */
+function generateWith(
+  source: ViewSource,
+  findings: Finding[],
+  isLayered: boolean,
+  noKey?: Refusal,
+): Maintenance {
+  const { view, timeZone } = source;
   const names = maintainedNames(view);
   const query = resolveQuery(source.definition, source.relations);
-  assertDeterministic(query);
+  const relied = assertDeterministic(query);
   const columns = withNotNull(query, source.columns);
   const uniqueKey = uniqueKeyOf(source, columns);
   const used = usedColumns(query);
-  const { leaves, findings: leafFindings } = extractLeaves(query, (number) => stateName(names, number), source.timeZone);
-  const shape = shapeOf(query, columns, source.uniqueKeys);
-  findings.push(...shapeFindings(shape, missingIndex), ...leafFindings);
-  const logs = [...used].map(([relation, columnsUsed], index) => {
-    const summed = leaves.find((leaf) => leaf.isSummedByTrigger && leaf.source.relation === relation);
-    return makeLog(names, index + 1, relation, columnsUsed, summed);
+  const tables = scansOf(query);
+  const extracted = isLayered ? extractLayers(query, (number) => layerName(names, number)) : [];
+  if (noKey !== undefined && extracted.length === 0) throw noKey;
+  const found: Finding[] = [];
+  const allLeaves: Leaf[] = [];
+  const leavesOf = (tree: Query): Leaf[] => {
+    const { leaves, findings: seen } = extractLeaves(tree, (number) => stateName(names, number), {
+      timeZone,
+      tables,
+      before: allLeaves.length,
+    });
+    found.push(...seen);
+    allLeaves.push(...leaves);
+    return leaves;
+  };
+  const layers = extracted.map((layer): KeyedLayer => {
+    const leaves = leavesOf(layer.query);
+    const shape = shapeOf(layer.query, layer.columns, [layer.uniqueKey], `matview_layer_${layer.number}`);
+    found.push(...shapeFindings(shape, missingIndex));
+    const table = { schema: MAINTENANCE_SCHEMA, name: layerName(names, layer.number) };
+    return {
+      layer,
+      table,
+      columns: layer.columns,
+      uniqueKey: layer.uniqueKey,
+      hasSeveralUniqueIndexes: false,
+      shape,
+      leaves,
+    };
   });
-  const views = source.relations.filter(({ kind }) => kind === "v");
+  const leaves = leavesOf(query);
+  if (noKey !== undefined && !extracted.every(({ scan }) => leaves.some((leaf) => leaf.source === scan)))
+    throw noKey;
+  const shape = shapeOf(query, columns, source.uniqueKeys);
+  findings.push(...shapeFindings(shape, missingIndex), ...found);
+  const published: KeyedTable = {
+    table: view,
+    columns,
+    uniqueKey,
+    hasSeveralUniqueIndexes: source.uniqueKeys.length > 1,
+    shape,
+    leaves,
+  };
+  const logs = [...used].map(([relation, columnsUsed], index) => {
+    const summed = allLeaves.find((leaf) => leaf.isSummedByTrigger && leaf.source.relation === relation);
+    return makeLog(names, index + 1, relation, columnsUsed, summed, relied.get(relation) ?? []);
+  });
+  const states = [
+    ...layers.flatMap((keyed) => [...keyed.leaves.map((leaf) => leafTable(leaf, names)), layerTable(keyed)]),
+    ...leaves.map((leaf) => leafTable(leaf, names)),
+  ];
   return {
     view,
     names,
@@ -60,16 +119,28 @@ function generate(source: ViewSource, findings: Finding[]): Maintenance {
     uniqueKey,
     restrictionKey: shape.key.map(({ column }) => column.name),
     logs: logs.map(plain),
-    states: leaves.map((leaf) => stateTable(leaf, stateName(names, leaf.number))),
+    states,
     createFingerprint: fingerprintFunction({
       names,
-      tables: logs.map((log) => ({ relation: log.relation, columns: log.columns, triggers: triggerNames(names) })),
-      views,
-      functions: source.functions.filter(({ isBuiltIn }) => !isBuiltIn),
+      tables: logs.map(({ relation, columns: logged, uniqueKeys }) => {
+        const watched = new Set([...logged.map(({ name }) => name), ...uniqueKeys.flat()]);
+        return watchedTable(relation, watched, uniqueKeys);
+      }),
+      triggers: triggerNames(names),
+      views: source.relations.filter(({ kind }) => kind === "v"),
+      functions: source.functions
+        .filter(({ isBuiltIn }) => !isBuiltIn)
+        .map(
+          ({ schema, name, argumentTypes }) => `${qualified({ schema, name })}(${argumentTypes.join(",")})`,
+        ),
     }),
     createFold: foldFunctions({
-      ...{ view, names, columns, uniqueKey, shape, leaves, logs, timeZone: source.timeZone },
-      hasSeveralUniqueIndexes: source.uniqueKeys.length > 1,
+      names,
+      published,
+      layers,
+      states: states.map(({ name }) => name),
+      logs,
+      timeZone,
     }),
   };
 }
@@ -78,7 +149,8 @@ function generate(source: ViewSource, findings: Finding[]): Maintenance {
 function withNotNull(query: Query, columns: Column[]): Column[] {
   return columns.map((column, index) => {
     const traced = traceColumn(query, index, false) ?? [];
-    const isNotNull = traced.length > 0 && traced.every(({ scan, expression }) => isColumnNotNull(scan, expression));
+    const isNotNull =
+      traced.length > 0 && traced.every(({ scan, expression }) => isColumnNotNull(scan, expression));
     return { ...column, isNotNull: column.isNotNull || isNotNull };
   });
 }
@@ -90,10 +162,14 @@ function isColumnNotNull(scan: Scan, expression: Parameters<typeof columnOf>[0])
 
 /** The key by which the fold finds a published row again: of several the one with the fewest columns that may be NULL. */
 function uniqueKeyOf(source: ViewSource, columns: Column[]): string[] {
-  const nullable = (key: string[]): number => key.filter((name) => columns.find((column) => column.name === name)?.isNotNull !== true).length;
+  const nullable = (key: string[]): number =>
+    key.filter((name) => columns.find((column) => column.name === name)?.isNotNull !== true).length;
   const [best] = source.uniqueKeys.toSorted((one, other) => nullable(one) - nullable(other));
   if (best !== undefined) return best;
-  const example = columns.slice(0, 1).map(({ name }) => name).join(", ");
+  const example = columns
+    .slice(0, 1)
+    .map(({ name }) => name)
+    .join(", ");
   return refuse(
     "unique index",
     `${source.view.schema}.${source.view.name}`,
@@ -112,19 +188,33 @@ function usedColumns(query: Query): Map<Relation, Column[]> {
     for (const reference of references) if (reference.alias === alias) names.add(reference.column);
     used.set(relation, names);
   }
-  return new Map([...used].map(([relation, names]) => [relation, relation.columns.filter(({ name }) => names.has(name))]));
+  return new Map(
+    [...used].map(([relation, names]) => [relation, relation.columns.filter(({ name }) => names.has(name))]),
+  );
 }
 
-function stateTable(leaf: Leaf, name: string): StateTable {
+function leafTable(leaf: Leaf, names: MaintainedNames): StateTable {
+  return stateTable(
+    stateName(names, leaf.number),
+    leafQuery(leaf),
+    leaf.groups.map((group) => group.name),
+  );
+}
+
+function layerTable({ layer, table }: KeyedLayer): StateTable {
+  return stateTable(table.name, layer.querySql, layer.uniqueKey.map(quoted));
+}
+
+/** The fill factor leaves room for the new version of a row on its own page, where no index has to be told of it. */
+function stateTable(name: string, querySql: string, key: string[]): StateTable {
   const query = `${name}_query`;
-  const groups = leaf.groups.map((group) => group.name).join(", ");
   return {
     name,
     query,
-    querySql: leafQuery(leaf),
+    querySql,
     create: [
       `CREATE TABLE ${inSchema(name)} WITH (fillfactor = 70) AS TABLE ${inSchema(query)} WITH NO DATA`,
-      `CREATE INDEX ON ${inSchema(name)} (${groups})`,
+      `CREATE INDEX ON ${inSchema(name)} (${key.join(", ")})`,
     ],
     fill: `INSERT INTO ${inSchema(name)} SELECT * FROM ${inSchema(query)}`,
   };
@@ -141,7 +231,16 @@ function missingIndex(scan: Scan, expressions: Parameters<typeof columnOf>[0][])
   return `CREATE INDEX CONCURRENTLY ON ${relation.schema}.${relation.name} (${list});`;
 }
 
-function plain({ table, tableOid, relations, name, function: writer, createTable, createFunction, triggers, form }: Log): Maintenance["logs"][number] {
+function plain({
+  table,
+  tableOid,
+  relations,
+  name,
+  function: writer,
+  createTable,
+  createFunction,
+  triggers,
+  form,
+}: Log): Maintenance["logs"][number] {
   return { table, tableOid, relations, name, function: writer, createTable, createFunction, triggers, form };
 }
-

@@ -3,44 +3,88 @@
  * may differ from the one that is there though nothing changed, and nobody could tell a right view from a wrong one.
  */
 import type { Node } from "@pgsql/types";
-import { columnOf, columnsIn, excerpt, functionName, isSame, operatorOf, substitute, walk } from "./expression";
+import {
+  columnOf,
+  columnsIn,
+  excerpt,
+  functionName,
+  isSame,
+  operatorOf,
+  substitute,
+  walk,
+} from "./expression";
 import { isAggregate, textOf } from "./resolve";
 import { refuse } from "./refusal";
+import type { Relation } from "./source";
 import { blocksOf, columnNames, type Block, type Item, type Query, type SetOperation } from "./tree";
 import { typeRemedy, Types } from "./types";
 
 const ORDERED_AGGREGATES = new Set([
-  ...["array_agg", "string_agg", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "xmlagg", "any_value"],
+  ...[
+    "array_agg",
+    "string_agg",
+    "json_agg",
+    "jsonb_agg",
+    "json_object_agg",
+    "jsonb_object_agg",
+    "xmlagg",
+    "any_value",
+  ],
 ]);
 /** Of two rows that are equal in the window's order, these tell which comes first. */
-const TIE_BREAKING_WINDOWS = new Set(["row_number", "ntile", "lag", "lead", "first_value", "last_value", "nth_value"]);
+const TIE_BREAKING_WINDOWS = new Set([
+  "row_number",
+  "ntile",
+  "lag",
+  "lead",
+  "first_value",
+  "last_value",
+  "nth_value",
+]);
 
-/** @throws Refusal */
-export function assertDeterministic(query: Query): void {
+/** Unique keys by which an order tells all rows apart, by table. */
+export type ReliedKeys = Map<Relation, string[][]>;
+
+/**
+ * @returns the unique keys without which the answer would depend on the order of rows.
+ * @throws Refusal
+ */
+export function assertDeterministic(query: Query): ReliedKeys {
   const types = new Types(query);
-  for (const block of blocksOf(query)) assertBlock(block, types);
+  const relied: ReliedKeys = new Map();
+  for (const block of blocksOf(query)) assertBlock(block, types, relied);
   for (const set of setOperationsOf(query)) assertSetOperation(set, types);
+  return relied;
 }
 
-function assertBlock(block: Block, types: Types): void {
-  for (const keys of block.partitions) for (const key of keys) assertIdentity(key, types, "equal values make one group");
+function assertBlock(block: Block, types: Types, relied: ReliedKeys): void {
+  for (const keys of block.partitions)
+    for (const key of keys) assertIdentity(key, types, "equal values make one group");
   const distinct = block.select.distinctClause ?? [];
   const isDistinctOn = distinct.some((node) => Object.keys(node).length > 0);
   if (distinct.length > 0 && !isDistinctOn)
-    for (const { expression } of block.targets) assertIdentity(expression, types, "DISTINCT keeps one of equal values");
+    for (const { expression } of block.targets)
+      assertIdentity(expression, types, "DISTINCT keeps one of equal values");
   const windows = new Map(
-    (block.select.windowClause ?? []).map((node) => ("WindowDef" in node ? [node.WindowDef.name ?? "", node.WindowDef] : ["", {}])),
+    (block.select.windowClause ?? []).map((node) =>
+      "WindowDef" in node ? [node.WindowDef.name ?? "", node.WindowDef] : ["", {}],
+    ),
   );
   const order = sortExpressions(block.select.sortClause);
-  if (isDistinctOn && !isDetermined(block, [...distinct, ...order]))
-    refuse("DISTINCT ON", excerpt(distinct[0]), "ORDER BY does not say which of several rows comes first", "add the columns of a unique key to ORDER BY");
+  if (isDistinctOn && !isDetermined(block, [...distinct, ...order], relied))
+    refuse(
+      "DISTINCT ON",
+      excerpt(distinct[0]),
+      "ORDER BY does not say which of several rows comes first",
+      "add the columns of a unique key to ORDER BY",
+    );
   walk([block.select.targetList, block.select.havingClause, block.select.sortClause], (node) => {
     if ("SubLink" in node) return false;
-    if (isAggregate(node)) assertAggregate(block, node, types);
+    if (isAggregate(node)) assertAggregate(block, node, types, relied);
     if ("FuncCall" in node && node.FuncCall.over !== undefined) {
       const { over } = node.FuncCall;
       const window = { ...windows.get(over.name ?? over.refname ?? ""), ...over };
-      assertWindow(block, node, window);
+      assertWindow(block, node, window, relied);
     }
     return true;
   });
@@ -49,33 +93,56 @@ function assertBlock(block: Block, types: Types): void {
 function assertIdentity(expression: Node, types: Types, why: string): void {
   const type = types.of(expression);
   if (type?.isIdentity === true) return;
-  const reason = type === undefined ? `the type of the expression is not known to the compiler; ${why}` : `values of its type can be equal and not the same (1.0 and 1.00); ${why}`;
+  const reason =
+    type === undefined
+      ? `the type of the expression is not known to the compiler; ${why}`
+      : `values of its type can be equal and not the same (1.0 and 1.00); ${why}`;
   refuse("key of identical values", excerpt(expression), reason, typeRemedy(expression));
 }
 
-function assertAggregate(block: Block, node: Node, types: Types): void {
+function assertAggregate(block: Block, node: Node, types: Types, relied: ReliedKeys): void {
   if (!("FuncCall" in node)) return;
   const { agg_order, args = [] } = node.FuncCall;
   const name = functionName(node) ?? "";
   const [argument] = args;
-  if ((name === "min" || name === "max") && argument !== undefined) assertIdentity(argument, types, `${name} shows one of equal values`);
+  if ((name === "min" || name === "max") && argument !== undefined)
+    assertIdentity(argument, types, `${name} shows one of equal values`);
   if (!ORDERED_AGGREGATES.has(name)) return;
   const order = sortExpressions(agg_order);
-  const rest = substitute(args, (each) => (order.some((key) => isSame(key, each)) ? ({ A_Const: { isnull: true } } satisfies Node) : undefined));
+  const rest = substitute(args, (each) =>
+    order.some((key) => isSame(key, each)) ? ({ A_Const: { isnull: true } } satisfies Node) : undefined,
+  );
   // What an aggregate reads are rows of FROM, of which one group's share the values that they are grouped by.
-  if (order.length > 0 && (columnsIn(rest).length === 0 || isRowDetermined(block, [...(block.partitions[0] ?? []), ...order]))) return;
-  if (order.length === 0 && node.FuncCall.agg_distinct === true && name !== "string_agg" && args.length === 1) return;
-  refuse("ordered aggregate", excerpt(node), "its result depends on the order in which rows are read", `write ${name}(… ORDER BY …) with a unique key, or with what it aggregates`);
+  const known = [...(block.partitions[0] ?? []), ...order];
+  if (order.length > 0 && (columnsIn(rest).length === 0 || isRowDetermined(block, known, relied))) return;
+  if (order.length === 0 && node.FuncCall.agg_distinct === true && name !== "string_agg" && args.length === 1)
+    return;
+  refuse(
+    "ordered aggregate",
+    excerpt(node),
+    "its result depends on the order in which rows are read",
+    `write ${name}(… ORDER BY …) with a unique key, or with what it aggregates`,
+  );
 }
 
-function assertWindow(block: Block, node: Node, window: { partitionClause?: Node[]; orderClause?: Node[]; frameOptions?: number }): void {
+function assertWindow(
+  block: Block,
+  node: Node,
+  window: { partitionClause?: Node[]; orderClause?: Node[]; frameOptions?: number },
+  relied: ReliedKeys,
+): void {
   const name = functionName(node) ?? textOf("FuncCall" in node ? node.FuncCall.funcname?.at(-1) : undefined);
   const order = sortExpressions(window.orderClause);
   // FRAMEOPTION_ROWS: single rows are counted, so that it matters which of two equal ones comes first.
   const isByRow = ((window.frameOptions ?? 0) & 0x4) !== 0;
   if (!TIE_BREAKING_WINDOWS.has(name) && !isByRow && !ORDERED_AGGREGATES.has(name)) return;
-  if (!isDetermined(block, [...(window.partitionClause ?? []), ...order]))
-    refuse("window order", excerpt(node), "its ORDER BY does not say which of several rows comes first", "add the columns of a unique key to the window's ORDER BY");
+  if (!isDetermined(block, [...(window.partitionClause ?? []), ...order], relied))
+    refuse(
+      "window order",
+      excerpt(node),
+      "its ORDER BY does not say which of several rows comes first",
+      "add the columns of a unique key to the window's ORDER BY",
+    );
 }
 
 export function sortExpressions(nodes: Node[] | undefined): Node[] {
@@ -83,32 +150,41 @@ export function sortExpressions(nodes: Node[] | undefined): Node[] {
 }
 
 /** Whether the expressions together tell every row that the block's windows and DISTINCT see from every other. */
-function isDetermined(block: Block, expressions: Node[]): boolean {
-  if (!block.isGrouped) return isRowDetermined(block, expressions);
+function isDetermined(block: Block, expressions: Node[], relied: ReliedKeys): boolean {
+  if (!block.isGrouped) return isRowDetermined(block, expressions, relied);
   const [groups = []] = block.partitions;
   return groups.every((group) => expressions.some((each) => isSame(each, group)));
 }
 
 /** Whether the expressions together tell every row of the block's FROM from every other. */
-function isRowDetermined(block: Block, expressions: Node[]): boolean {
-  const known = new Set(expressions.flatMap((each) => (columnOf(each) === undefined ? [] : [JSON.stringify(columnOf(each))])));
+function isRowDetermined(block: Block, expressions: Node[], relied: ReliedKeys): boolean {
+  const known = new Set(
+    expressions.flatMap((each) => (columnOf(each) === undefined ? [] : [JSON.stringify(columnOf(each))])),
+  );
   const determined = new Set<Item>();
   const key = (item: Item, column: string): string => JSON.stringify({ alias: item.alias, column });
-  for (let before = -1; before !== known.size + determined.size; ) {
+  for (let before = -1; before !== known.size + determined.size;) {
     before = known.size + determined.size;
     for (const item of block.items) {
-      if (determined.has(item) || !uniqueKeysOf(item).some((columns) => columns.every((column) => known.has(key(item, column))))) continue;
+      const found = uniqueKeysOf(item).find((names) => names.every((column) => known.has(key(item, column))));
+      if (determined.has(item) || found === undefined) continue;
       determined.add(item);
+      if (item.kind === "scan") relied.set(item.relation, [...(relied.get(item.relation) ?? []), found]);
       const columns = item.kind === "scan" ? item.relation.columns.map(({ name }) => name) : item.columns;
       for (const column of columns) known.add(key(item, column));
     }
-    for (const { expression } of block.conditions) {
+    for (const { expression, bound } of block.conditions) {
       if (operatorOf(expression) !== "=" || !("A_Expr" in expression)) continue;
       const sides = [expression.A_Expr.lexpr, expression.A_Expr.rexpr].map((side) => side && columnOf(side));
-      const [one, other] = sides.map((side) => JSON.stringify(side));
+      const [one, other] = sides;
       if (one === undefined || other === undefined) continue;
-      if (known.has(one)) known.add(other);
-      else if (known.has(other)) known.add(one);
+      // Of an outer join, the side that may be missing follows from the other, and not the other from it.
+      for (const [from, to] of [
+        [one, other],
+        [other, one],
+      ] as const)
+        if (known.has(JSON.stringify(from)) && (bound === "all" || bound.has(to.alias)))
+          known.add(JSON.stringify(to));
     }
   }
   return block.items.every((item) => determined.has(item));
@@ -118,19 +194,26 @@ function isRowDetermined(block: Block, expressions: Node[]): boolean {
 function uniqueKeysOf(item: Item): string[][] {
   if (item.kind === "opaque") return [];
   if (item.kind === "scan") {
-    const notNull = new Set(item.relation.columns.filter(({ isNotNull }) => isNotNull).map(({ name }) => name));
+    const notNull = new Set(
+      item.relation.columns.filter(({ isNotNull }) => isNotNull).map(({ name }) => name),
+    );
     return item.relation.uniqueKeys.filter((columns) => columns.every((column) => notNull.has(column)));
   }
   const { query } = item;
   if (query.kind === "set" || !query.isGrouped || query.partitions.length !== 1) return [];
   const [groups = []] = query.partitions;
-  const columns = groups.map((group) => query.targets.findIndex(({ expression }) => isSame(expression, group)));
+  const columns = groups.map((group) =>
+    query.targets.findIndex(({ expression }) => isSame(expression, group)),
+  );
   return columns.includes(-1) ? [] : [columns.map((index) => item.columns[index] ?? "")];
 }
 
 function setOperationsOf(query: Query): SetOperation[] {
   if (query.kind === "set") return [query, ...query.branches.flatMap(setOperationsOf)];
-  return [...query.items.flatMap((item) => (item.kind === "derived" ? setOperationsOf(item.query) : [])), ...query.subqueries.flatMap(setOperationsOf)];
+  return [
+    ...query.items.flatMap((item) => (item.kind === "derived" ? setOperationsOf(item.query) : [])),
+    ...query.subqueries.flatMap(setOperationsOf),
+  ];
 }
 
 function assertSetOperation(set: SetOperation, types: Types): void {
@@ -138,6 +221,11 @@ function assertSetOperation(set: SetOperation, types: Types): void {
   columnNames(set).forEach((name, index) => {
     const type = types.ofTarget(set, index);
     if (type?.isIdentity !== true)
-      refuse("set operation", name, "it keeps one of equal values, and equal values of this column need not be the same", "cast the column, or use UNION ALL");
+      refuse(
+        "set operation",
+        name,
+        "it keeps one of equal values, and equal values of this column need not be the same",
+        "cast the column, or use UNION ALL",
+      );
   });
 }

@@ -15,7 +15,9 @@ const isTree = (value: unknown): value is Tree => typeof value === "object" && v
 /** The column that a node refers to, if it is a resolved reference. */
 export function columnOf(node: Node): ColumnName | undefined {
   if (!("ColumnRef" in node)) return undefined;
-  const [alias, column] = (node.ColumnRef.fields ?? []).map((field) => ("String" in field ? field.String.sval : undefined));
+  const [alias, column] = (node.ColumnRef.fields ?? []).map((field) =>
+    "String" in field ? field.String.sval : undefined,
+  );
   return alias === undefined || column === undefined ? undefined : { alias, column };
 }
 
@@ -42,7 +44,9 @@ export function substitute<T>(tree: T, replace: (node: Node) => Node | undefined
   if (Array.isArray(tree)) return tree.map((each: unknown) => substitute(each, replace)) as T;
   const replaced = isNode(tree) ? replace(tree) : undefined;
   if (replaced !== undefined) return replaced as T;
-  return Object.fromEntries(Object.entries(tree).map(([key, value]) => [key, substitute(value as unknown, replace)])) as T;
+  return Object.fromEntries(
+    Object.entries(tree).map(([key, value]) => [key, substitute(value, replace)]),
+  ) as T;
 }
 
 /** The columns an expression refers to, subqueries in it included. */
@@ -69,23 +73,31 @@ export function contains(expression: unknown, isIt: (node: Node) => boolean): bo
   return found;
 }
 
-export const hasSubquery = (expression: unknown): boolean => contains(expression, (node) => "SubLink" in node);
+export const hasSubquery = (expression: unknown): boolean =>
+  contains(expression, (node) => "SubLink" in node);
 
 /** The same expression, wherever it stood in the text. */
-export const isSame = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
+export const isSame = (one: unknown, other: unknown): boolean =>
+  JSON.stringify(one) === JSON.stringify(other);
 
 /** A copy without the places in the text, which would make equal expressions differ. */
 export function withoutLocations<T>(tree: T): T {
   if (!isTree(tree)) return tree;
   if (Array.isArray(tree)) return tree.map((each: unknown) => withoutLocations(each)) as T;
-  const entries = Object.entries(tree).filter(([key]) => !/^(location|name_location|stmt_location|stmt_len|rexpr_list_start|rexpr_list_end|list_start|list_end)$/.test(key));
-  return Object.fromEntries(entries.map(([key, value]) => [key, withoutLocations(value as unknown)])) as T;
+  const entries = Object.entries(tree).filter(
+    ([key]) =>
+      !/^(location|name_location|stmt_location|stmt_len|rexpr_list_start|rexpr_list_end|list_start|list_end)$/.test(
+        key,
+      ),
+  );
+  return Object.fromEntries(entries.map(([key, value]) => [key, withoutLocations(value)])) as T;
 }
 
 /** Conditions that are joined by AND. */
 export function conjuncts(condition: Node | undefined): Node[] {
   if (condition === undefined) return [];
-  if ("BoolExpr" in condition && condition.BoolExpr.boolop === "AND_EXPR") return (condition.BoolExpr.args ?? []).flatMap(conjuncts);
+  if ("BoolExpr" in condition && condition.BoolExpr.boolop === "AND_EXPR")
+    return (condition.BoolExpr.args ?? []).flatMap(conjuncts);
   return [condition];
 }
 
@@ -99,7 +111,9 @@ export function operatorOf(node: Node): string | undefined {
 /** Lower-case name of a function that is called without a schema or with pg_catalog's, as built-in ones are. */
 export function functionName(node: Node): string | undefined {
   if (!("FuncCall" in node)) return undefined;
-  const names = (node.FuncCall.funcname ?? []).map((name) => ("String" in name ? name.String.sval : undefined));
+  const names = (node.FuncCall.funcname ?? []).map((name) =>
+    "String" in name ? name.String.sval : undefined,
+  );
   return names.length === 1 || names[0] === "pg_catalog" ? names.at(-1) : undefined;
 }
 
@@ -126,7 +140,8 @@ class Writer extends Deparser {
 
 const COMPOUND = ["A_Expr", "BoolExpr", "NullTest", "BooleanTest"];
 
-const withParentheses = (test: string): string => test.replace(/^(.*) (IS (?:NOT )?(?:NULL|TRUE|FALSE|UNKNOWN))$/s, "($1) $2");
+const withParentheses = (test: string): string =>
+  test.replace(/^(.*) (IS (?:NOT )?(?:NULL|TRUE|FALSE|UNKNOWN))$/s, "($1) $2");
 
 /** SQL text of a node or statement, on one line. */
 export const toSql = (node: unknown): string => new Writer(node as Node, { pretty: false }).deparseQuery();

@@ -7,7 +7,19 @@ import type { QualifiedName } from "../handler/settings";
 import { toSql } from "./expression";
 import { came, deltaQuery, leafQuery, ROW_COUNT, summedDeltas, went, type Cell, type Leaf } from "./leaf";
 import { IMAGES, OPERATION, OPERATIONS, triggerTemplates, type Log } from "./log";
-import { differs, dollarQuoted, fromScan, inSchema, isAffected, isReached, keyVariable, literal, NULL_KEYS, qualified, quoted, withRestrictions } from "./print";
+import type { Layer } from "./layer";
+import {
+  differs,
+  dollarQuoted,
+  fromScan,
+  inSchema,
+  isAffected,
+  isReached,
+  literal,
+  qualified,
+  quoted,
+  withRestrictions,
+} from "./print";
 import type { Shape } from "./shape";
 import type { Column } from "./source";
 import { scansOf, type Scan } from "./tree";
@@ -20,19 +32,36 @@ const ALWAYS_FOLDED_KEYS = 1_000;
 /** What is taken at once is held in memory. */
 const MOST_TAKEN = 2_000_000;
 
-export interface FoldInput {
-  view: QualifiedName;
-  names: MaintainedNames;
+/** A table that is kept equal to a query, by keys. */
+export interface KeyedTable {
+  table: QualifiedName;
   columns: Column[];
   uniqueKey: string[];
   hasSeveralUniqueIndexes: boolean;
   shape: Shape;
+  /** The leaves that its query reads. */
   leaves: Leaf[];
+}
+
+/** The rows of a layer, and what reads them. */
+export interface KeyedLayer extends KeyedTable {
+  layer: Layer;
+}
+
+export interface FoldInput {
+  names: MaintainedNames;
+  published: KeyedTable;
+  layers: KeyedLayer[];
+  /** Names of the fold's own tables, each after those that its query reads. */
+  states: string[];
   logs: Log[];
   timeZone: string;
 }
 
 export const stateName = (names: MaintainedNames, leaf: number): string => `${names.base}__leaf_${leaf}`;
+export const layerName = (names: MaintainedNames, layer: number): string => `${names.base}__layer_${layer}`;
+const goneRows = (layer: Layer): string => `matview_gone_${layer.number}`;
+const newRows = (layer: Layer): string => `matview_new_${layer.number}`;
 const groupsVariable = (leaf: Leaf): string => `matview_groups_${leaf.number}`;
 
 /**
@@ -44,11 +73,12 @@ export function foldFunctions(input: FoldInput): string {
   return [changesFunction(input), entryFunction(input)].join(";\n");
 }
 
-const RESULT = "OUT kind text, OUT reason text, OUT changes bigint, OUT changed_rows bigint, OUT drift bigint";
+const RESULT =
+  "OUT kind text, OUT reason text, OUT changes bigint, OUT changed_rows bigint, OUT drift bigint";
 
 /** Looks whether there is something to do. */
-function entryFunction({ names, view, logs, timeZone }: FoldInput): string {
-  const name = sqlText(view);
+function entryFunction({ names, published, logs, timeZone }: FoldInput): string {
+  const name = sqlText(published.table);
   const body = `DECLARE
   seen record;
 BEGIN
@@ -91,12 +121,20 @@ END`;
 
 /** Folds what was logged, or recomputes all. It runs under the settings of the fold, which alone calls it. */
 function changesFunction(input: FoldInput): string {
-  const { names, shape, leaves, logs } = input;
+  const { names, published, layers, logs } = input;
+  const tables = [...layers, published];
   const declarations = [
     ...logs.map((log) => `${log.variable} ${inSchema(log.name)}[]`),
-    ...leaves.map((leaf) => `${groupsVariable(leaf)} ${inSchema(stateName(names, leaf.number))}[]`),
-    ...shape.key.map(({ column }, index) => `${keyVariable(index)} ${column.type.name}[]`),
-    `${NULL_KEYS} boolean`,
+    ...tables.flatMap(({ leaves }) =>
+      leaves.map((leaf) => `${groupsVariable(leaf)} ${inSchema(stateName(names, leaf.number))}[]`),
+    ),
+    ...tables.flatMap(({ shape }) => [
+      ...shape.key.map(({ column, variable }) => `${variable} ${column.type.name}[]`),
+      `${shape.nullKeys} boolean`,
+    ]),
+    ...layers.flatMap(({ layer, table }) =>
+      [goneRows(layer), newRows(layer)].map((name) => `${name} ${qualified(table)}[] := '{}'`),
+    ),
     "entries record",
     "partition record",
     "taken bigint",
@@ -145,7 +183,9 @@ const indent = (text: string, spaces: number): string => text.replaceAll(/^(?=.)
 /** Looks at a log without reading more of it than is folded at the most. */
 function countLog(log: Log): string {
   const marks = `${OPERATION} IN (${OPERATIONS.truncated}, ${OPERATIONS.unlogged})`;
-  const names = log.relations.map((relation) => `pg_catalog.to_regclass(${literal(qualified(relation))})`).join(", ");
+  const names = log.relations
+    .map((relation) => `pg_catalog.to_regclass(${literal(qualified(relation))})`)
+    .join(", ");
   const table = sqlText(log.table);
   const share = log.form === "deltas" ? 0.5 : FULL_ABOVE_SHARE;
   return `  SELECT pg_catalog.count(*) AS n, pg_catalog.bool_or(${OPERATION} = ${OPERATIONS.truncated}) AS truncated, pg_catalog.bool_or(${marks}) AS marked
@@ -163,7 +203,8 @@ function countLog(log: Log): string {
 
 /** Of a log that holds more than is folded nothing is read but what must go. */
 function discardLog(log: Log): string {
-  const images = log.form === "deltas" ? `coalesce(pg_catalog.sum(coalesce(${IMAGES}, 1)), 0)` : "pg_catalog.count(*)";
+  const images =
+    log.form === "deltas" ? `coalesce(pg_catalog.sum(coalesce(${IMAGES}, 1)), 0)` : "pg_catalog.count(*)";
   return `WITH gone AS (DELETE FROM ${inSchema(log.name)} RETURNING *) SELECT ${images} INTO taken FROM gone;
 changes := changes + taken;`;
 }
@@ -184,8 +225,13 @@ function completeTriggers({ names, logs }: FoldInput): string {
   const loops = logs
     .filter(({ relation }) => relation.kind === "p")
     .map((log) => {
-      const [any = ""] = triggerTemplates(names, log.function).map((each) => /CREATE TRIGGER "([^"]+)"/.exec(each)?.[1]);
-      const creations = triggerTemplates(names, log.function).map((template) => `EXECUTE pg_catalog.format(${literal(template)}, partition.relid::pg_catalog.regclass);`);
+      const [any = ""] = triggerTemplates(names, log.function).map(
+        (each) => /CREATE TRIGGER "([^"]+)"/.exec(each)?.[1],
+      );
+      const creations = triggerTemplates(names, log.function).map(
+        (template) =>
+          `EXECUTE pg_catalog.format(${literal(template)}, partition.relid::pg_catalog.regclass);`,
+      );
       return `FOR partition IN SELECT p.relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass(${literal(qualified(log.table))})) p
            WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = p.relid AND t.tgname = ${literal(any)}) LOOP
   ${creations.join("\n  ")}
@@ -200,27 +246,65 @@ ${indent(loops.join("\n"), 4)}
 END IF;`;
 }
 
-/** From what was taken to the published rows. */
+/** From what was taken to the published rows, layer by layer. */
 function foldSteps(input: FoldInput): string[] {
-  const { leaves, shape, logs } = input;
-  const unboundLogs = logs.filter((log) => shape.unbound.some((scan) => scan.relation.oid === log.relation.oid));
+  const { published, layers, logs } = input;
+  const hasState = published.leaves.length > 0;
+  const unbound = [...layers, published].flatMap(({ shape }) =>
+    shape.unbound.map(({ relation }) => relation.oid),
+  );
   return [
-    ...leaves.map((leaf) => applyDeltas(leaf, input)),
-    affectedKeys(input),
-    ...unboundLogs.map(
-      (log) =>
-        `IF pg_catalog.cardinality(${log.variable}) > 0 THEN\n  is_full := true;\n  counts_drift := false;\n  reason := coalesce(reason, '${sqlText(log.table)} changed, on which every row depends');\nEND IF;`,
-    ),
-    ...(leaves.length > 0 ? [] : [tooManyKeys(input)]),
-    `IF (NOT is_full OR counts_drift) AND (pg_catalog.cardinality(${keyVariable(0)}) > 0 OR ${NULL_KEYS}) THEN
-${indent(publish(input, restrictedQuery(input), isAffected(shape.key, shape.key.map(({ column }) => `p.${quoted(column.name)}`)), "changed_rows"), 2)}
+    ...layers.flatMap((layer) => foldLayer(layer, input)),
+    ...published.leaves.map((leaf) => applyDeltas(leaf, input)),
+    affectedKeys(published, input),
+    ...logs
+      .filter(({ relation }) => unbound.includes(relation.oid))
+      .map(
+        (log) =>
+          `IF pg_catalog.cardinality(${log.variable}) > 0 THEN\n  is_full := true;\n  counts_drift := false;\n  reason := coalesce(reason, '${sqlText(log.table)} changed, on which every row depends');\nEND IF;`,
+      ),
+    ...(hasState ? [] : [tooManyKeys(published)]),
+    `IF (NOT is_full OR counts_drift) AND (${hasKeys(published.shape)}) THEN
+${indent(publishAffected(published), 2)}
 END IF;`,
   ];
 }
 
-function tooManyKeys({ view, shape }: FoldInput): string {
-  return `IF pg_catalog.cardinality(${keyVariable(0)}) > ${ALWAYS_FOLDED_KEYS} AND NOT is_full AND pg_catalog.cardinality(${keyVariable(0)}) > ${FULL_ABOVE_SHARE} * (
-     SELECT pg_catalog.count(*) FROM (SELECT FROM ${qualified(view)} LIMIT ${Math.round(1 / FULL_ABOVE_SHARE)} * pg_catalog.cardinality(${keyVariable(0)})) AS sampled) THEN
+/** Brings a layer's table up to date, and remembers the old and the new rows of the keys that were affected. */
+function foldLayer(keyed: KeyedLayer, input: FoldInput): string[] {
+  const { layer, table, shape, leaves } = keyed;
+  const rows = `SELECT coalesce(pg_catalog.array_agg(p), '{}') INTO`;
+  const affected = isAffected(
+    shape,
+    shape.key.map(({ column }) => `p.${quoted(column.name)}`),
+  );
+  return [
+    ...leaves.map((leaf) => applyDeltas(leaf, input)),
+    affectedKeys(keyed, input),
+    `IF ${hasKeys(shape)} THEN
+  ${rows} ${goneRows(layer)} FROM ${qualified(table)} p WHERE ${affected};
+${indent(publishAffected(keyed, "taken"), 2)}
+  ${rows} ${newRows(layer)} FROM ${qualified(table)} p WHERE ${affected};
+END IF;`,
+  ];
+}
+
+const hasKeys = ({ key, nullKeys }: Shape): string =>
+  `pg_catalog.cardinality(${key[0]?.variable}) > 0 OR ${nullKeys}`;
+
+function publishAffected(keyed: KeyedTable, counter = "changed_rows"): string {
+  const { shape } = keyed;
+  const affected = isAffected(
+    shape,
+    shape.key.map(({ column }) => `p.${quoted(column.name)}`),
+  );
+  return publish(keyed, restrictedQuery(shape), affected, counter);
+}
+
+function tooManyKeys({ table, shape }: KeyedTable): string {
+  const count = `pg_catalog.cardinality(${shape.key[0]?.variable})`;
+  return `IF ${count} > ${ALWAYS_FOLDED_KEYS} AND NOT is_full AND ${count} > ${FULL_ABOVE_SHARE} * (
+     SELECT pg_catalog.count(*) FROM (SELECT FROM ${qualified(table)} LIMIT ${Math.round(1 / FULL_ABOVE_SHARE)} * ${count}) AS sampled) THEN
   is_full := true;
   counts_drift := false;
   reason := 'so many keys (${shape.key.map(({ column }) => column.name.replaceAll("'", "''")).join(", ")}) changed that it is cheaper';
@@ -228,30 +312,35 @@ END IF;`;
 }
 
 /** The images of a scan's changed rows, as a FROM item with its alias. */
-function imagesOf(scan: Scan, { leaves, logs }: FoldInput): string | undefined {
+function imagesOf(scan: Scan, leaves: Leaf[], logs: Log[]): string | undefined {
   const leaf = leaves.find(({ state }) => state === scan);
-  const variable = leaf === undefined ? logs.find((log) => log.relation.oid === scan.relation.oid && log.form === "images")?.variable : groupsVariable(leaf);
+  const variable =
+    leaf === undefined
+      ? logs.find((log) => log.relation.oid === scan.relation.oid && log.form === "images")?.variable
+      : groupsVariable(leaf);
   return variable && `pg_catalog.unnest(${variable}) AS ${quoted(scan.alias)}`;
 }
 
 /** Fills the variables of the keys whose rows may have changed. */
-function affectedKeys(input: FoldInput): string {
-  const { shape } = input;
-  const queries = scansOf(shape.query).flatMap((scan) => keyQuery(scan, input) ?? []);
+function affectedKeys(keyed: KeyedTable, { logs }: FoldInput): string {
+  const { shape } = keyed;
+  const queries = scansOf(shape.query).flatMap((scan) => keyQuery(scan, keyed, logs) ?? []);
   const names = shape.key.map((_, index) => `k_${index + 1}`);
   const isNull = names.map((name) => `k.${name} IS NULL`).join(" OR ");
-  const arrays = names.map((name) => `coalesce(pg_catalog.array_agg(k.${name})${names.length === 1 ? ` FILTER (WHERE k.${name} IS NOT NULL)` : ""}, '{}')`);
+  const arrays = names.map(
+    (name) =>
+      `coalesce(pg_catalog.array_agg(k.${name})${names.length === 1 ? ` FILTER (WHERE k.${name} IS NOT NULL)` : ""}, '{}')`,
+  );
   return `SELECT ${arrays.join(", ")}, coalesce(pg_catalog.bool_or(${isNull}), false)
-  INTO ${shape.key.map((_, index) => keyVariable(index)).join(", ")}, ${NULL_KEYS}
+  INTO ${shape.key.map(({ variable }) => variable).join(", ")}, ${shape.nullKeys}
   FROM (
 ${indent(queries.join("\nUNION\n"), 4)}
   ) AS k (${names.join(", ")});`;
 }
 
 /** The keys that changed rows of one scan belong to; none where nothing is logged of it or every change concerns all. */
-function keyQuery(scan: Scan, input: FoldInput): string | undefined {
-  const { shape } = input;
-  const images = imagesOf(scan, input);
+function keyQuery(scan: Scan, { shape, leaves }: KeyedTable, logs: Log[]): string | undefined {
+  const images = imagesOf(scan, leaves, logs);
   if (images === undefined || shape.unbound.includes(scan)) return undefined;
   const from = [images];
   const conditions: string[] = [];
@@ -271,12 +360,20 @@ function keyQuery(scan: Scan, input: FoldInput): string | undefined {
 }
 
 /** The query, every scan that the key reaches restricted to the affected keys. */
-function restrictedQuery({ shape }: FoldInput): string {
+function restrictedQuery(shape: Shape): string {
   const conditions = new Map<string, string>();
   for (const [scan, expressions] of shape.reached) {
     const texts = expressions.map((each) => (each === undefined ? undefined : toSql(each)));
     const isRoot = shape.roots.some((root) => root.scan === scan);
-    conditions.set(scan.alias, isRoot ? isAffected(shape.key, texts.map((text) => text ?? "NULL")) : isReached(texts));
+    conditions.set(
+      scan.alias,
+      isRoot
+        ? isAffected(
+            shape,
+            texts.map((text) => text ?? "NULL"),
+          )
+        : isReached(shape, texts),
+    );
   }
   return withRestrictions(shape.query.select, conditions);
 }
@@ -286,24 +383,33 @@ function restrictedQuery({ shape }: FoldInput): string {
  * @param where which published rows the query may speak of, as a condition over `p`.
  * @param counter the variable to which the number of changed rows is added.
  */
-function publish(input: FoldInput, query: string, where: string | undefined, counter: string): string {
-  const { view, columns, uniqueKey, hasSeveralUniqueIndexes } = input;
+function publish(
+  { table: name, columns, uniqueKey, hasSeveralUniqueIndexes }: KeyedTable,
+  query: string,
+  where: string | undefined,
+  counter: string,
+): string {
   const names = columns.map(({ name }) => quoted(name));
   const of = (row: string): string[] => names.map((name) => `${row}.${name}`);
   const isSameRow = uniqueKey.map((name) => `r.${quoted(name)} = p.${quoted(name)}`).join(" AND ");
   // Where a key may be NULL, such a row equals none, itself included: it is put there anew, and is no drift by that.
-  const nullable = uniqueKey.filter((name) => columns.find((column) => column.name === name)?.isNotNull !== true);
+  const nullable = uniqueKey.filter(
+    (name) => columns.find((column) => column.name === name)?.isNotNull !== true,
+  );
   const isTold = uniqueKey.map((name) => `${quoted(name)} IS NOT NULL`).join(" AND ");
   const told = nullable.length === 0 ? "true" : isTold;
   const rows = `WITH r (${names.join(", ")}) AS MATERIALIZED (\n${indent(query, 2)}\n)`;
   const among = where === undefined ? "" : `${where} AND `;
-  const table = qualified(view);
-  const deletion = (obsolete: string): string => `DELETE FROM ${table} p WHERE ${among}NOT EXISTS (SELECT FROM r WHERE ${obsolete}) RETURNING ${told} AS told`;
+  const table = qualified(name);
+  const deletion = (obsolete: string): string =>
+    `DELETE FROM ${table} p WHERE ${among}NOT EXISTS (SELECT FROM r WHERE ${obsolete}) RETURNING ${told} AS told`;
   const insertion = `INSERT INTO ${table} (${names.join(", ")}) SELECT ${of("r").join(", ")} FROM r WHERE NOT EXISTS (SELECT FROM ${table} p WHERE ${isSameRow}) RETURNING ${told} AS told`;
-  const count = (rowsOf: string, isKeyTold: boolean): string => `(SELECT pg_catalog.count(*) FROM ${rowsOf} WHERE ${isKeyTold ? "" : "NOT "}told)`;
+  const count = (rowsOf: string, isKeyTold: boolean): string =>
+    `(SELECT pg_catalog.count(*) FROM ${rowsOf} WHERE ${isKeyTold ? "" : "NOT "}told)`;
   const counted = (deleted: string, inserted: string): string => `${deleted} + ${inserted}`;
   if (!hasSeveralUniqueIndexes) {
-    const untold = nullable.length === 0 ? "" : ` + pg_catalog.abs(${count("d", false)} - ${count("i", false)})`;
+    const untold =
+      nullable.length === 0 ? "" : ` + pg_catalog.abs(${count("d", false)} - ${count("i", false)})`;
     return `${rows}, d AS (
   ${deletion(isSameRow)}
 ), u AS (
@@ -329,14 +435,14 @@ ${counter} := coalesce(${counter}, 0) + taken;`;
 
 /** Recomputes all from the view's own query, and the states with it. What a fold before it left is drift. */
 function fullRun(input: FoldInput): string {
-  const { names, leaves } = input;
-  const states = leaves.map((leaf) => {
-    const table = inSchema(stateName(names, leaf.number));
-    return `DELETE FROM ${table};\nINSERT INTO ${table} SELECT * FROM ${inSchema(`${stateName(names, leaf.number)}_query`)};`;
-  });
+  const { names, published } = input;
+  const states = input.states.map(
+    (name) =>
+      `DELETE FROM ${inSchema(name)};\nINSERT INTO ${inSchema(name)} SELECT * FROM ${inSchema(`${name}_query`)};`,
+  );
   return `taken := 0;
 drift := NULL;
-${publish(input, `SELECT * FROM ${inSchema(names.query)}`, undefined, "drift")}
+${publish(published, `SELECT * FROM ${inSchema(names.query)}`, undefined, "drift")}
 changed_rows := changed_rows + drift;
 IF NOT (counts_drift AND is_foldable) THEN
   drift := NULL;
@@ -354,27 +460,34 @@ ${states.length === 0 ? "" : `IF keeps_states THEN\n${indent(states.join("\n"), 
  * is a table like any other. The statement reads the state as it was before it.
  */
 function applyDeltas(leaf: Leaf, input: FoldInput): string {
-  const { names, logs } = input;
-  const table = inSchema(stateName(names, leaf.number));
-  const log = logs.find(({ relation }) => relation.oid === leaf.source.relation.oid);
-  if (log === undefined) throw new Error(`no log of ${leaf.source.relation.name}`);
-  const alias = quoted(leaf.source.alias);
-  const deltas = log.form === "deltas" ? summedDeltas(leaf, `pg_catalog.unnest(${log.variable})`) : deltaQuery(leaf, `pg_catalog.unnest(${log.variable}) AS ${alias}`, `${alias}.${OPERATION}`, false);
+  const table = inSchema(stateName(input.names, leaf.number));
+  const { deltas, hasSome } = deltasOf(leaf, input);
   const groups = leaf.groups.map(({ name }) => name);
   const columns = [...groups, ...leaf.cells.map(({ name }) => name)];
   const isGroup = (one: string, other: string): string =>
-    leaf.groups.map(({ name, mayBeNull }) => `(${one}.${name} = ${other}.${name}${mayBeNull ? ` OR ${one}.${name} IS NULL AND ${other}.${name} IS NULL` : ""})`).join(" AND ");
+    leaf.groups
+      .map(
+        ({ name, mayBeNull }) =>
+          `(${one}.${name} = ${other}.${name}${mayBeNull ? ` OR ${one}.${name} IS NULL AND ${other}.${name} IS NULL` : ""})`,
+      )
+      .join(" AND ");
   const lost = leaf.cells.flatMap((cell) => (cell.kind === "sum" ? [] : [isLost(cell)]));
   const isStale = lost.length === 0 ? "false" : `(${lost.join(" OR ")})`;
   const added = (cell: Cell): string =>
-    cell.kind === "sum" ? `s.${cell.name} + d.${cell.name}` : `${cell.kind === "max" ? "GREATEST" : "LEAST"}(s.${cell.name}, d.${came(cell)})`;
+    cell.kind === "sum"
+      ? `s.${cell.name} + d.${cell.name}`
+      : `${cell.kind === "max" ? "GREATEST" : "LEAST"}(s.${cell.name}, d.${came(cell)})`;
   const first = (cell: Cell): string => (cell.kind === "sum" ? `d.${cell.name}` : `d.${came(cell)}`);
-  const images = (from: string): string => `SELECT ${columns.map((name) => `s.${name}`).join(", ")} FROM ${from}`;
+  const images = (from: string): string =>
+    `SELECT ${columns.map((name) => `s.${name}`).join(", ")} FROM ${from}`;
   const written = ["kept", "new", ...(lost.length === 0 ? [] : ["again", "first"])];
-  const recomputed = lost.length === 0 ? "" : `, stale AS MATERIALIZED (
+  const recomputed =
+    lost.length === 0
+      ? ""
+      : `, matview_stale AS MATERIALIZED (
   SELECT ${groups.map((name) => `d.${name}`).join(", ")} FROM d LEFT JOIN ${table} s ON ${isGroup("s", "d")} WHERE coalesce(s.${ROW_COUNT}, 0) + d.${ROW_COUNT} > 0 AND ${isStale}
 ), fresh (${columns.join(", ")}) AS MATERIALIZED (
-${indent(leafQuery(leaf, isOneOf(leaf, "stale")), 2)}
+${indent(leafQuery(leaf, isOneOf(leaf, "matview_stale")), 2)}
 ), again AS (
   UPDATE ${table} s SET ${leaf.cells.map(({ name }) => `${name} = fresh.${name}`).join(", ")} FROM fresh WHERE ${isGroup("s", "fresh")}
   RETURNING s.*
@@ -383,8 +496,11 @@ ${indent(leafQuery(leaf, isOneOf(leaf, "stale")), 2)}
    WHERE NOT EXISTS (SELECT FROM ${table} s WHERE ${isGroup("s", "fresh")})
   RETURNING *
 )`;
-  const notStale = lost.length === 0 ? "" : ` AND NOT EXISTS (SELECT FROM stale WHERE ${isGroup("stale", "d")})`;
-  return `IF pg_catalog.cardinality(${log.variable}) > 0 THEN
+  const notStale =
+    lost.length === 0
+      ? ""
+      : ` AND NOT EXISTS (SELECT FROM matview_stale WHERE ${isGroup("matview_stale", "d")})`;
+  return `IF ${hasSome} THEN
   WITH d AS MATERIALIZED (
 ${indent(deltas, 4)}
   )${indent(recomputed, 2).trimStart()}, emptied AS (
@@ -407,6 +523,32 @@ ELSE
 END IF;`;
 }
 
+/** The changes of a leaf's groups, from what its table's log or its layer has, and whether there are any. */
+function deltasOf(leaf: Leaf, { layers, logs }: FoldInput): { deltas: string; hasSome: string } {
+  const alias = quoted(leaf.source.alias);
+  const sign = `${alias}.${OPERATION}`;
+  const layer = layers.find((keyed) => keyed.layer.scan === leaf.source)?.layer;
+  if (layer !== undefined) {
+    const side = (operation: number, variable: string): string =>
+      `SELECT ${operation} AS ${OPERATION}, row_of.* FROM pg_catalog.unnest(${variable}) AS row_of`;
+    const images = `(${side(OPERATIONS.went, goneRows(layer))} UNION ALL ${side(OPERATIONS.came, newRows(layer))}) AS ${alias}`;
+    const hasSome = [goneRows(layer), newRows(layer)]
+      .map((variable) => `pg_catalog.cardinality(${variable}) > 0`)
+      .join(" OR ");
+    return { deltas: deltaQuery(leaf, images, sign, true), hasSome };
+  }
+  const log = logs.find(({ relation }) => relation.oid === leaf.source.relation.oid);
+  if (log === undefined) throw new Error(`no log of ${leaf.source.relation.name}`);
+  const taken = `pg_catalog.unnest(${log.variable})`;
+  return {
+    deltas:
+      log.form === "deltas"
+        ? summedDeltas(leaf, taken)
+        : deltaQuery(leaf, `${taken} AS ${alias}`, sign, false),
+    hasSome: `pg_catalog.cardinality(${log.variable}) > 0`,
+  };
+}
+
 /**
  * The best value may be gone: one as good went as the state has or as came. Comparing with the state alone would miss
  * a best value that came and went between two folds.
@@ -421,10 +563,14 @@ function isOneOf(leaf: Leaf, list: string): string {
   const expressions = leaf.groups.map(({ expression }) => `(${toSql(expression)})`);
   const names = leaf.groups.map(({ name }) => `${list}.${name}`);
   const [only, ...others] = expressions;
-  const among = only !== undefined && others.length === 0 ? `${only} = ANY (ARRAY(SELECT ${names[0]} FROM ${list}))` : `(${expressions.join(", ")}) IN (SELECT ${names.join(", ")} FROM ${list})`;
+  const among =
+    only !== undefined && others.length === 0
+      ? `${only} = ANY (ARRAY(SELECT ${names[0]} FROM ${list}))`
+      : `(${expressions.join(", ")}) IN (SELECT ${names.join(", ")} FROM ${list})`;
   if (!leaf.groups.some(({ mayBeNull }) => mayBeNull)) return among;
   const isNullGroup = names.map((name) => `${name} IS NULL`).join(" OR ");
-  const isSame = names.map((name, index) => `${name} IS NOT DISTINCT FROM ${expressions[index]}`).join(" AND ");
+  const isSame = names
+    .map((name, index) => `${name} IS NOT DISTINCT FROM ${expressions[index]}`)
+    .join(" AND ");
   return `(${among} OR EXISTS (SELECT FROM ${list} WHERE (${isNullGroup}) AND ${isSame}))`;
 }
-

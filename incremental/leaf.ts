@@ -4,13 +4,24 @@
  */
 import type { Node } from "@pgsql/types";
 import { parseSync } from "libpg-query";
-import { aliasesIn, columnOf, columnRef, columnsIn, excerpt, functionName, isSame, substitute, toSql, walk } from "./expression";
+import {
+  aliasesIn,
+  columnOf,
+  columnRef,
+  columnsIn,
+  excerpt,
+  functionName,
+  isSame,
+  substitute,
+  toSql,
+  walk,
+} from "./expression";
 import { MAINTENANCE_SCHEMA } from "../handler/maintained";
 import type { Finding } from "./maintenance";
 import { isAggregate } from "./resolve";
 import { dependsOnTimeZone, isSafe } from "./safe";
 import type { Column, Relation } from "./source";
-import { blocksOf, scansOf, type Block, type Query, type Scan } from "./tree";
+import { blocksOf, type Block, type Query, type Scan } from "./tree";
 import { Types } from "./types";
 
 /** A column of the state that sums up: what one row counts for it. */
@@ -53,37 +64,61 @@ export const ROW_COUNT = "n";
 /**
  * Turns every block that is one into a query of its state, in the tree itself.
  * @param nameOf the name of the state table of a leaf, by number.
+ * @param options.tables every scan of the whole query.
+ * @param options.before how many leaves there are already.
  */
-export function extractLeaves(query: Query, nameOf: (number: number) => string, timeZone: string): { leaves: Leaf[]; findings: Finding[] } {
+export function extractLeaves(
+  query: Query,
+  nameOf: (number: number) => string,
+  { timeZone, tables, before }: { timeZone: string; tables: Scan[]; before: number },
+): { leaves: Leaf[]; findings: Finding[] } {
   const types = new Types(query);
-  const tables = scansOf(query);
   const leaves: Leaf[] = [];
   const findings: Finding[] = [];
   for (const block of blocksOf(query)) {
     if (!block.isGrouped) continue;
     const place = excerpt({ SelectStmt: block.select });
-    const number = leaves.length + 1;
+    const number = before + leaves.length + 1;
     const leaf = leafOf(block, types, number, nameOf(number), timeZone, tables);
     if (typeof leaf === "string") {
-      findings.push({ capability: "additive leaf", possible: "note", place, reason: `${leaf}: its groups are computed anew where one of their rows changed` });
+      findings.push({
+        capability: "additive leaf",
+        possible: "note",
+        place,
+        reason: `${leaf}: its groups are computed anew where one of their rows changed`,
+      });
       continue;
     }
     leaves.push(leaf);
-    findings.push({ capability: "additive leaf", possible: "yes", place, reason: `kept up by adding and taking away${leaf.isSummedByTrigger ? ", summed by the writer's trigger" : ""}` });
+    findings.push({
+      capability: "additive leaf",
+      possible: "yes",
+      place,
+      reason: `kept up by adding and taking away${leaf.isSummedByTrigger ? ", summed by the writer's trigger" : ""}`,
+    });
   }
   return { leaves, findings };
 }
 
 /** The leaf, after its block has become a query of the state; or why the block is none. */
-function leafOf(block: Block, types: Types, number: number, table: string, timeZone: string, tables: Scan[]): Leaf | string {
+function leafOf(
+  block: Block,
+  types: Types,
+  number: number,
+  table: string,
+  timeZone: string,
+  tables: Scan[],
+): Leaf | string {
   const [source, ...others] = block.items;
   if (source?.kind !== "scan" || others.length > 0) return "it groups more than one table";
   if (block.subqueries.length > 0) return "it has a subquery";
-  if (block.partitions.length !== 1 || block.select.distinctClause !== undefined) return "it has windows or DISTINCT";
+  if (block.partitions.length !== 1 || block.select.distinctClause !== undefined)
+    return "it has windows or DISTINCT";
   const [groupNodes = []] = block.partitions;
   if (groupNodes.length === 0) return "it has no GROUP BY";
   const parts = [block.select.targetList, block.select.whereClause, block.select.havingClause, groupNodes];
-  if ([...aliasesIn(parts)].some((alias) => alias !== source.alias)) return "it depends on the query around it";
+  if ([...aliasesIn(parts)].some((alias) => alias !== source.alias))
+    return "it depends on the query around it";
   const alias = `${source.alias}_state`;
   const cells = new Cells(types, source);
   const groups = groupNodes.map((expression, index) => ({
@@ -110,18 +145,37 @@ function leafOf(block: Block, types: Types, number: number, table: string, timeZ
   const groupColumns = groups.map(({ name, expression, mayBeNull }, index): Column => {
     const column = columnOf(expression)?.column;
     const own = source.relation.columns.find((each) => each.name === column);
-    const type = own?.type ?? { oid: 0, name: "", isBuiltIn: true, isIdentity: true, family: "other" as const, ...types.of(expression) };
+    const type = own?.type ?? {
+      oid: 0,
+      name: "",
+      isBuiltIn: true,
+      isIdentity: true,
+      family: "other" as const,
+      ...types.of(expression),
+    };
     return { name, type, isNotNull: !mayBeNull, number: index + 1, generated: "" };
   });
   const relation: Relation = {
     ...source.relation,
-    ...{ schema: MAINTENANCE_SCHEMA, name: table, oid: 0, kind: "r", partitions: [], hasRowSecurity: false, isMaintained: false },
+    ...{
+      schema: MAINTENANCE_SCHEMA,
+      name: table,
+      oid: 0,
+      kind: "r",
+      partitions: [],
+      hasRowSecurity: false,
+      isMaintained: false,
+    },
     columns: [...groupColumns, ...cells.columns(groupColumns.length)],
     uniqueKeys: [groups.map(({ name }) => name)],
     indexes: [groups.map(({ name }) => name)],
   };
   const state: Scan = { kind: "scan", alias, relation, isNullable: source.isNullable };
-  const computed = [block.select.whereClause, groupNodes, cells.all.map((cell) => [cell.argument, cell.filter])];
+  const computed = [
+    block.select.whereClause,
+    groupNodes,
+    cells.all.map((cell) => [cell.argument, cell.filter]),
+  ];
   const leaf: Leaf = {
     number,
     source,
@@ -130,6 +184,7 @@ function leafOf(block: Block, types: Types, number: number, table: string, timeZ
     groups,
     cells: cells.all,
     isSummedByTrigger:
+      source.relation.schema !== MAINTENANCE_SCHEMA &&
       tables.filter(({ relation: each }) => each.oid === source.relation.oid).length === 1 &&
       isSafe(computed, source.relation),
     timeZone: dependsOnTimeZone(computed, source.relation) ? timeZone : undefined,
@@ -138,15 +193,36 @@ function leafOf(block: Block, types: Types, number: number, table: string, timeZ
   return leaf;
 }
 
-function becomeStateQuery(block: Block, state: Scan, targets: Block["targets"], having: Node | undefined): void {
+function becomeStateQuery(
+  block: Block,
+  state: Scan,
+  targets: Block["targets"],
+  having: Node | undefined,
+): void {
   const { select } = block;
   select.targetList = targets.map(({ name, expression }) => ({ ResTarget: { name, val: expression } }));
-  select.fromClause = [{ RangeVar: { schemaname: state.relation.schema, relname: state.relation.name, inh: true, relpersistence: "p", alias: { aliasname: state.alias } } }];
+  select.fromClause = [
+    {
+      RangeVar: {
+        schemaname: state.relation.schema,
+        relname: state.relation.name,
+        inh: true,
+        relpersistence: "p",
+        alias: { aliasname: state.alias },
+      },
+    },
+  ];
   delete select.whereClause;
   delete select.groupClause;
   delete select.havingClause;
   if (having !== undefined) select.whereClause = having;
-  Object.assign(block, { items: [state], conditions: having === undefined ? [] : [{ expression: having, bound: "all" }], targets, partitions: [], isGrouped: false });
+  Object.assign(block, {
+    items: [state],
+    conditions: having === undefined ? [] : [{ expression: having, bound: "all" }],
+    targets,
+    partitions: [],
+    isGrouped: false,
+  });
 }
 
 /** The cells that the aggregates of a block need, each once. */
@@ -163,16 +239,30 @@ class Cells {
       const own = cell.kind === "sum" ? undefined : columnOf(cell.argument)?.column;
       const type = this.source.relation.columns.find(({ name }) => name === own)?.type;
       const unknown = { oid: 0, name: "", isBuiltIn: true, isIdentity: true, family: "other" as const };
-      return { name: cell.name, type: type ?? unknown, isNotNull: cell.kind === "sum", number: before + index + 1, generated: "" };
+      return {
+        name: cell.name,
+        type: type ?? unknown,
+        isNotNull: cell.kind === "sum",
+        number: before + index + 1,
+        generated: "",
+      };
     });
   }
 
   /** The aggregate's value from the state, or why it is not additive. */
   finalOf(node: Node, alias: string): Node | string {
     if (!("FuncCall" in node)) return "it is no aggregate";
-    const { args = [], agg_star, agg_filter: filter, agg_distinct, agg_order, agg_within_group } = node.FuncCall;
+    const {
+      args = [],
+      agg_star,
+      agg_filter: filter,
+      agg_distinct,
+      agg_order,
+      agg_within_group,
+    } = node.FuncCall;
     const name = functionName(node) ?? "";
-    if (agg_distinct === true || agg_order !== undefined || agg_within_group === true) return `${excerpt(node)} is not additive`;
+    if (agg_distinct === true || agg_order !== undefined || agg_within_group === true)
+      return `${excerpt(node)} is not additive`;
     const at = (cell: Cell): string => toSql(columnRef({ alias, column: cell.name }));
     if (name === "count" && agg_star === true) return parsed(at(this.sum(undefined, filter)));
     const [argument] = args;
@@ -186,16 +276,20 @@ class Cells {
       return parsed(`CASE WHEN ${count(isThere)} = 0 THEN NULL ELSE ${decisive} ${isOr ? ">" : "="} 0 END`);
     }
     if (name === "min" || name === "max") {
-      if (this.types.of(argument)?.isIdentity !== true) return `values of ${excerpt(argument)} can be equal and not the same`;
+      if (this.types.of(argument)?.isIdentity !== true)
+        return `values of ${excerpt(argument)} can be equal and not the same`;
       return parsed(at(this.extreme(name, argument, filter)));
     }
     if (name !== "sum" && name !== "avg") return `${name} is not additive`;
     const family = this.types.of(argument)?.family;
-    if (family !== "integer" && family !== "scaled numeric") return `the sum of ${excerpt(argument)} may not be exact, or its scale may drift: cast it to numeric(p, s)`;
+    if (family !== "integer" && family !== "scaled numeric")
+      return `the sum of ${excerpt(argument)} may not be exact, or its scale may drift: cast it to numeric(p, s)`;
     const isNumeric = family === "scaled numeric";
     const real = isNumeric ? both(filter, test(argument, "<> 'NaN'::pg_catalog.numeric")) : filter;
     const sum = at(this.sum(argument, real));
-    const nan = isNumeric ? `WHEN ${count(test(argument, "= 'NaN'::pg_catalog.numeric"))} > 0 THEN 'NaN'::pg_catalog.numeric ` : "";
+    const nan = isNumeric
+      ? `WHEN ${count(test(argument, "= 'NaN'::pg_catalog.numeric"))} > 0 THEN 'NaN'::pg_catalog.numeric `
+      : "";
     const value = name === "sum" ? sum : `${sum}::pg_catalog.numeric / ${count(isThere)}::pg_catalog.numeric`;
     return parsed(`CASE WHEN ${count(isThere)} = 0 THEN NULL ${nan}ELSE ${value} END`);
   }
@@ -214,7 +308,9 @@ class Cells {
   }
 
   private cell(wanted: Cell): Cell {
-    const same = this.all.find(({ kind, argument, filter }) => isSame([kind, argument, filter], [wanted.kind, wanted.argument, wanted.filter]));
+    const same = this.all.find(({ kind, argument, filter }) =>
+      isSame([kind, argument, filter], [wanted.kind, wanted.argument, wanted.filter]),
+    );
     if (same !== undefined) return same;
     const cell = { ...wanted, name: `${wanted.name}_${this.all.length}` };
     this.all.push(cell);
@@ -229,7 +325,9 @@ function isNotNull(expression: Node, relation: Relation): boolean {
 }
 
 const both = (one: Node | undefined, other: Node | undefined): Node | undefined =>
-  one === undefined || other === undefined ? (one ?? other) : { BoolExpr: { boolop: "AND_EXPR", args: [one, other] } };
+  one === undefined || other === undefined
+    ? (one ?? other)
+    : { BoolExpr: { boolop: "AND_EXPR", args: [one, other] } };
 
 const test = (argument: Node, condition: string): Node => parsed(`(${toSql(argument)}) ${condition}`);
 
@@ -245,7 +343,12 @@ export function parsed(sql: string): Node {
   return stripped(found);
 }
 
-const stripped = (node: Node): Node => JSON.parse(JSON.stringify(node, (key, value: unknown) => (/location$|^rexpr_list_(start|end)$|^list_(start|end)$/.test(key) ? undefined : value))) as Node;
+const stripped = (node: Node): Node =>
+  JSON.parse(
+    JSON.stringify(node, (key, value: unknown) =>
+      /location$|^rexpr_list_(start|end)$|^list_(start|end)$/.test(key) ? undefined : value,
+    ),
+  ) as Node;
 
 const filtered = (aggregate: string, ...conditions: (string | undefined)[]): string => {
   const all = conditions.filter((each) => each !== undefined);
@@ -258,7 +361,15 @@ const wrap = (node: Node | undefined): string | undefined => node && `(${toSql(n
 export function leafQuery(leaf: Leaf, where?: string): string {
   const { source, groups, cells } = leaf;
   const { schema, name } = source.relation;
-  const from = toSql({ RangeVar: { schemaname: schema, relname: name, inh: true, relpersistence: "p", alias: { aliasname: source.alias } } });
+  const from = toSql({
+    RangeVar: {
+      schemaname: schema,
+      relname: name,
+      inh: true,
+      relpersistence: "p",
+      alias: { aliasname: source.alias },
+    },
+  });
   const conditions = [wrap(leaf.where), where].filter((each) => each !== undefined);
   return [
     `SELECT ${[
@@ -289,7 +400,13 @@ export const went = (cell: Cell): string => `${cell.name}_went`;
  * @param isOneStatement whether all images are of one statement: a value that went does not matter then where one as
  * good came, since what came is there at the statement's end.
  */
-export function deltaQuery(leaf: Leaf, images: string, sign: string, isOneStatement: boolean, more: string[] = []): string {
+export function deltaQuery(
+  leaf: Leaf,
+  images: string,
+  sign: string,
+  isOneStatement: boolean,
+  more: string[] = [],
+): string {
   const columns = [...leaf.cells.flatMap((cell) => deltaColumns(cell, sign, isOneStatement)), ...more];
   return [
     `SELECT ${[...leaf.groups.map((group) => `${toSql(group.expression)} AS ${group.name}`), ...columns].join(", ")}`,
@@ -303,8 +420,10 @@ function deltaColumns(cell: Cell, sign: string, isOneStatement: boolean): string
   const filter = wrap(cell.filter);
   const [isNew, isOld] = [`${sign} > 0`, `${sign} < 0`];
   if (cell.kind === "sum") {
-    if (cell.argument === undefined) return [`coalesce(${filtered(`sum(${sign})`, filter)}, 0)::pg_catalog.int8 AS ${cell.name}`];
-    const sum = (which: string): string => `coalesce(${filtered(`sum(${toSql(cell.argument)})`, which, filter)}, 0)`;
+    if (cell.argument === undefined)
+      return [`coalesce(${filtered(`sum(${sign})`, filter)}, 0)::pg_catalog.int8 AS ${cell.name}`];
+    const sum = (which: string): string =>
+      `coalesce(${filtered(`sum(${toSql(cell.argument)})`, which, filter)}, 0)`;
     return [`${sum(isNew)} - ${sum(isOld)} AS ${cell.name}`];
   }
   const best = (which: string): string => filtered(`${cell.kind}(${toSql(cell.argument)})`, which, filter);
@@ -327,5 +446,10 @@ export function summedDeltas(leaf: Leaf, from: string): string {
 
 /** Whether any value of a cell was wanted and is not known: a condition over the delta `d`. */
 export const hasDelta = (leaf: Leaf): string =>
-  leaf.cells.flatMap((cell) => (cell.kind === "sum" ? [`d.${cell.name} <> 0`] : [`d.${came(cell)} IS NOT NULL`, `d.${went(cell)} IS NOT NULL`])).join(" OR ");
-
+  leaf.cells
+    .flatMap((cell) =>
+      cell.kind === "sum"
+        ? [`d.${cell.name} <> 0`]
+        : [`d.${came(cell)} IS NOT NULL`, `d.${went(cell)} IS NOT NULL`],
+    )
+    .join(" OR ");

@@ -19,16 +19,28 @@ export interface Log extends TableLog {
   relation: Relation;
   /** Columns that the query uses: a change of others is no change. */
   columns: Column[];
+  /** The keys that it is relied on that no two rows share: old images are paired with new ones by the first. */
+  uniqueKeys: string[][];
   /** The leaf whose deltas it holds. */
   leaf: Leaf | undefined;
   /** Name of the fold's variable that holds what was taken from it. */
   variable: string;
 }
 
-export function makeLog(names: MaintainedNames, number: number, relation: Relation, columns: Column[], leaf: Leaf | undefined): Log {
+export function makeLog(
+  names: MaintainedNames,
+  number: number,
+  relation: Relation,
+  columns: Column[],
+  leaf: Leaf | undefined,
+  relied: string[][],
+): Log {
   const name = `${names.base}__log_${number}`;
   const writer = `${name}_write`;
-  const relations: QualifiedName[] = [relation, ...relation.partitions].map(({ schema, name: table }) => ({ schema, name: table }));
+  const relations: QualifiedName[] = [relation, ...relation.partitions].map(({ schema, name: table }) => ({
+    schema,
+    name: table,
+  }));
   return {
     table: { schema: relation.schema, name: relation.name },
     tableOid: relation.oid,
@@ -36,11 +48,15 @@ export function makeLog(names: MaintainedNames, number: number, relation: Relati
     name,
     function: writer,
     form: leaf === undefined ? "images" : "deltas",
-    createTable: leaf === undefined ? createImages(name, relation, columns) : createDeltas(name, relation, leaf),
+    createTable:
+      leaf === undefined ? createImages(name, relation, columns) : createDeltas(name, relation, leaf),
     createFunction: createWriter(name, writer, relation, columns, leaf),
     triggers: relations.flatMap((each) => triggersOf(names, writer, each)),
     relation,
     columns,
+    uniqueKeys: [...relied, leaf === undefined ? pairingKey(relation) : undefined].filter(
+      (key) => key !== undefined,
+    ),
     leaf,
     variable: `matview_log_${number}`,
   };
@@ -97,12 +113,21 @@ export function triggerTemplates(names: MaintainedNames, writer: string): string
  * still have their names and types, since a renamed one would make the writer fail; the fold learns it from the mark.
  * A block that catches exceptions would do too, and cost a subtransaction a statement.
  */
-function createWriter(name: string, writer: string, relation: Relation, columns: Column[], leaf: Leaf | undefined): string {
+function createWriter(
+  name: string,
+  writer: string,
+  relation: Relation,
+  columns: Column[],
+  leaf: Leaf | undefined,
+): string {
   const log = inSchema(name);
   const mark = (operation: number): string => `INSERT INTO ${log} (${OPERATION}) VALUES (${operation});`;
   const expected = readColumns(relation, columns, leaf);
-  const known = expected.map((column) => `(${literal(column.name)}, ${literal(column.type.name)})`).join(", ");
-  const insertion = leaf === undefined ? imagesInsertion(log, relation, columns) : deltasInsertion(log, columns, leaf);
+  const known = expected
+    .map((column) => `(${literal(column.name)}, ${literal(column.type.name)})`)
+    .join(", ");
+  const insertion =
+    leaf === undefined ? imagesInsertion(log, relation, columns) : deltasInsertion(log, columns, leaf);
   const body = `BEGIN
   IF TG_OP = 'TRUNCATE' THEN
     ${mark(OPERATIONS.truncated)}
@@ -134,7 +159,9 @@ const SHORT_TYPE = "pg_catalog.format_type(a.atttypid, a.atttypmod)";
 /** What the writer's function reads of a row: what it logs, and what pairs the old with the new. */
 function readColumns(relation: Relation, columns: Column[], leaf: Leaf | undefined): Column[] {
   const pairing = leaf === undefined ? (relation.uniqueKeys[0] ?? []) : [];
-  const extra = relation.columns.filter((column) => pairing.includes(column.name) && !columns.some(({ name }) => name === column.name));
+  const extra = relation.columns.filter(
+    (column) => pairing.includes(column.name) && !columns.some(({ name }) => name === column.name),
+  );
   return [...columns, ...extra];
 }
 
@@ -147,10 +174,16 @@ interface Insertion {
 function imagesInsertion(log: string, relation: Relation, columns: Column[]): Insertion {
   const of = (row: string): string[] => columns.map(({ name }) => `${row}.${quoted(name)}`);
   const target = `INSERT INTO ${log} (${[OPERATION, ...columns.map(({ name }) => quoted(name))].join(", ")})`;
-  const select = (operation: number, row: string): string => `SELECT ${[String(operation), ...of(row)].join(", ")}`;
+  const select = (operation: number, row: string): string =>
+    `SELECT ${[String(operation), ...of(row)].join(", ")}`;
   const key = pairingKey(relation);
   const both = `${select(OPERATIONS.went, "o")} FROM old_rows o UNION ALL ${select(OPERATIONS.came, "n")} FROM new_rows n`;
-  if (key === undefined) return { insert: `${target} ${select(1, "n")} FROM new_rows n`, delete: `${target} ${select(-1, "o")} FROM old_rows o`, update: `${target} ${both}` };
+  if (key === undefined)
+    return {
+      insert: `${target} ${select(1, "n")} FROM new_rows n`,
+      delete: `${target} ${select(-1, "o")} FROM old_rows o`,
+      update: `${target} ${both}`,
+    };
   const join = key.map((name) => `o.${quoted(name)} = n.${quoted(name)}`).join(" AND ");
   const isThere = (row: string): string => `${row}.${quoted(key[0] ?? "")} IS NOT NULL`;
   const compared = [...new Set([...key.map(quoted), ...columns.map(({ name }) => quoted(name))])];
@@ -161,13 +194,17 @@ function imagesInsertion(log: string, relation: Relation, columns: Column[]): In
     update: `${target}
     SELECT image.* FROM old_rows o FULL JOIN new_rows n ON ${join}
      CROSS JOIN LATERAL (${image(OPERATIONS.went, "o")} UNION ALL ${image(OPERATIONS.came, "n")}) AS image
-     WHERE ${differs(compared.map((name) => `o.${name}`), compared.map((name) => `n.${name}`))}`,
+     WHERE ${differs(
+       compared.map((name) => `o.${name}`),
+       compared.map((name) => `n.${name}`),
+     )}`,
   };
 }
 
 /** The key that pairs the old image of a row with its new one: the primary key, or a unique one without NULLs. */
 function pairingKey(relation: Relation): string[] | undefined {
-  const isNotNull = (name: string): boolean => relation.columns.some((column) => column.name === name && column.isNotNull);
+  const isNotNull = (name: string): boolean =>
+    relation.columns.some((column) => column.name === name && column.isNotNull);
   const [first] = relation.uniqueKeys;
   return first?.every(isNotNull) === true ? first : undefined;
 }
@@ -175,8 +212,12 @@ function pairingKey(relation: Relation): string[] | undefined {
 function deltasInsertion(log: string, columns: Column[], leaf: Leaf): Insertion {
   const list = columns.map(({ name }) => quoted(name));
   const alias = quoted(leaf.source.alias);
-  const image = (sign: number, rows: string): string => `SELECT ${[`${sign} AS ${OPERATION}`, ...list].join(", ")} FROM ${rows}`;
-  const names = [...leaf.groups.map(({ name }) => name), ...leaf.cells.flatMap((cell) => (cell.kind === "sum" ? [cell.name] : [came(cell), went(cell)]))];
+  const image = (sign: number, rows: string): string =>
+    `SELECT ${[`${sign} AS ${OPERATION}`, ...list].join(", ")} FROM ${rows}`;
+  const names = [
+    ...leaf.groups.map(({ name }) => name),
+    ...leaf.cells.flatMap((cell) => (cell.kind === "sum" ? [cell.name] : [came(cell), went(cell)])),
+  ];
   const insertion = (images: string): string => {
     const deltas = deltaQuery(leaf, `(${images}) AS ${alias}`, `${alias}.${OPERATION}`, true, COUNTED_IMAGES);
     return `INSERT INTO ${log} (${[OPERATION, IMAGES, ...names].join(", ")})
@@ -186,6 +227,8 @@ function deltasInsertion(log: string, columns: Column[], leaf: Leaf): Insertion 
   return {
     insert: insertion(image(OPERATIONS.came, "new_rows")),
     delete: insertion(image(OPERATIONS.went, "old_rows")),
-    update: insertion(`${image(OPERATIONS.went, "old_rows")} UNION ALL ${image(OPERATIONS.came, "new_rows")}`),
+    update: insertion(
+      `${image(OPERATIONS.went, "old_rows")} UNION ALL ${image(OPERATIONS.came, "new_rows")}`,
+    ),
   };
 }

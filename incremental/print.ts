@@ -5,7 +5,7 @@ import { MAINTENANCE_SCHEMA } from "../handler/maintained";
 import type { QualifiedName } from "../handler/settings";
 import { substitute, toSql } from "./expression";
 import { parsed } from "./leaf";
-import type { KeyColumn } from "./shape";
+import type { Shape } from "./shape";
 import type { Scan } from "./tree";
 
 export const quoted = escapeIdentifier;
@@ -15,29 +15,29 @@ export const inSchema = (name: string): string => `${MAINTENANCE_SCHEMA}.${quote
 
 export const qualified = ({ schema, name }: QualifiedName): string => `${quoted(schema)}.${quoted(name)}`;
 
-/** Names of the fold's variables. No column of a user has such a name, and where one has, the column is meant. */
-export const keyVariable = (index: number): string => `matview_keys_${index + 1}`;
-export const NULL_KEYS = "matview_null_keys";
-
 /** The condition that a row is of one of the affected keys. `expressions` are SQL, one for each column of the key. */
-export function isAffected(key: KeyColumn[], expressions: string[]): string {
+export function isAffected({ key, nullKeys }: Shape, expressions: string[]): string {
   const [only, ...others] = expressions;
   if (only !== undefined && others.length === 0) {
-    const among = `(${only}) = ANY (${keyVariable(0)})`;
-    return key[0]?.mayBeNull === true ? `(${among} OR (${NULL_KEYS} AND (${only}) IS NULL))` : among;
+    const among = `(${only}) = ANY (${key[0]?.variable})`;
+    return key[0]?.mayBeNull === true ? `(${among} OR (${nullKeys} AND (${only}) IS NULL))` : among;
   }
-  const variables = key.map((_, index) => keyVariable(index)).join(", ");
+  const variables = key.map(({ variable }) => variable).join(", ");
   const among = `(${expressions.join(", ")}) IN (SELECT * FROM unnest(${variables}))`;
   if (!key.some(({ mayBeNull }) => mayBeNull)) return among;
   const names = key.map((_, index) => `k_${index + 1}`);
-  const isSame = names.map((name, index) => `affected.${name} IS NOT DISTINCT FROM (${expressions[index]})`).join(" AND ");
-  return `(${among} OR (${NULL_KEYS} AND EXISTS (SELECT FROM unnest(${variables}) AS affected (${names.join(", ")}) WHERE ${isSame})))`;
+  const isSame = names
+    .map((name, index) => `matview_affected.${name} IS NOT DISTINCT FROM (${expressions[index]})`)
+    .join(" AND ");
+  return `(${among} OR (${nullKeys} AND EXISTS (SELECT FROM unnest(${variables}) AS matview_affected (${names.join(", ")}) WHERE ${isSame})))`;
 }
 
 /** The condition for a scan that the key reaches by equalities alone, where NULL equals nothing. */
-export function isReached(expressions: (string | undefined)[]): string {
+export function isReached({ key }: Shape, expressions: (string | undefined)[]): string {
   return expressions
-    .flatMap((expression, index) => (expression === undefined ? [] : [`(${expression}) = ANY (${keyVariable(index)})`]))
+    .flatMap((expression, index) =>
+      expression === undefined ? [] : [`(${expression}) = ANY (${key[index]?.variable})`],
+    )
     .join(" AND ");
 }
 
@@ -56,7 +56,12 @@ export function withRestrictions(select: SelectStmt, conditions: Map<string, str
         limitOption: "LIMIT_OPTION_DEFAULT",
         op: "SETOP_NONE",
       };
-      return { RangeSubselect: { subquery: { SelectStmt: subquery }, alias: { aliasname: each.RangeVar.alias?.aliasname ?? "" } } };
+      return {
+        RangeSubselect: {
+          subquery: { SelectStmt: subquery },
+          alias: { aliasname: each.RangeVar.alias?.aliasname ?? "" },
+        },
+      };
     }),
   );
 }

@@ -2,7 +2,15 @@
  * From the text of a query to its tree: PostgreSQL's own parser, then names. Plain views and WITH queries are put in
  * the place of their names, aliases are made unique, and every column is written with the alias that it comes from.
  */
-import type { CommonTableExpr, JoinExpr, Node, RangeFunction, RangeSubselect, RangeVar, SelectStmt } from "@pgsql/types";
+import type {
+  CommonTableExpr,
+  JoinExpr,
+  Node,
+  RangeFunction,
+  RangeSubselect,
+  RangeVar,
+  SelectStmt,
+} from "@pgsql/types";
 import { loadModule, parseSync } from "libpg-query";
 import { columnRef, conjuncts, excerpt, substitute, toSql, walk, withoutLocations } from "./expression";
 import { refuse } from "./refusal";
@@ -37,7 +45,12 @@ function assertWritable(select: SelectStmt): void {
   const [again] = parseSync(toSql(node)).stmts ?? [];
   const canonical = (tree: unknown): string => JSON.stringify(sortedKeys(withoutLocations(tree)));
   if (canonical(again?.stmt) !== canonical(node))
-    refuse("query", excerpt(node), "an expression of it could not be written as it was read", "write it in another form");
+    refuse(
+      "query",
+      excerpt(node),
+      "an expression of it could not be written as it was read",
+      "write it in another form",
+    );
 }
 
 function sortedKeys(tree: unknown): unknown {
@@ -69,7 +82,12 @@ class Resolver {
 
   query(select: SelectStmt, outer: Scope | undefined, known: WithQueries, place: Block["place"]): Query {
     if (select.limitCount !== undefined || select.limitOffset !== undefined)
-      refuse("LIMIT", excerpt({ SelectStmt: select }), "which rows are kept depends on all others", "take it out of the view, and put it into the queries that read the view");
+      refuse(
+        "LIMIT",
+        excerpt({ SelectStmt: select }),
+        "which rows are kept depends on all others",
+        "take it out of the view, and put it into the queries that read the view",
+      );
     const withQueries = this.withQueries(select, outer, known);
     const plain: SelectStmt = { ...select };
     delete plain.withClause;
@@ -78,7 +96,11 @@ class Resolver {
     if (plain.op !== undefined && plain.op !== "SETOP_NONE") {
       const left = this.query(plain.larg ?? {}, outer, withQueries, place);
       const right = this.query(plain.rarg ?? {}, outer, withQueries, place);
-      return { kind: "set", select: { ...plain, larg: left.select, rarg: right.select }, branches: [left, right] };
+      return {
+        kind: "set",
+        select: { ...plain, larg: left.select, rarg: right.select },
+        branches: [left, right],
+      };
     }
     // DISTINCT ON chooses by the order.
     if (isDistinctOn(select) && select.sortClause !== undefined) plain.sortClause = select.sortClause;
@@ -88,10 +110,19 @@ class Resolver {
   private withQueries(select: SelectStmt, outer: Scope | undefined, known: WithQueries): WithQueries {
     const all: WithQueries = new Map(known);
     if (select.withClause?.recursive === true)
-      refuse("WITH RECURSIVE", excerpt({ SelectStmt: select }), "a changed row can reach any other through the recursion");
+      refuse(
+        "WITH RECURSIVE",
+        excerpt({ SelectStmt: select }),
+        "a changed row can reach any other through the recursion",
+      );
     for (const node of select.withClause?.ctes ?? []) {
-      const { ctename = "", ctequery, aliascolnames } = (node as { CommonTableExpr: CommonTableExpr }).CommonTableExpr;
-      if (ctequery === undefined || !("SelectStmt" in ctequery)) return refuse("WITH", ctename, "it is not a SELECT");
+      const {
+        ctename = "",
+        ctequery,
+        aliascolnames,
+      } = (node as { CommonTableExpr: CommonTableExpr }).CommonTableExpr;
+      if (ctequery === undefined || !("SelectStmt" in ctequery))
+        return refuse("WITH", ctename, "it is not a SELECT");
       const inner = ctequery.SelectStmt;
       const before: WithQueries = new Map(all);
       all.set(ctename, () => {
@@ -102,7 +133,12 @@ class Resolver {
     return all;
   }
 
-  private block(select: SelectStmt, outer: Scope | undefined, known: WithQueries, place: Block["place"]): Block {
+  private block(
+    select: SelectStmt,
+    outer: Scope | undefined,
+    known: WithQueries,
+    place: Block["place"],
+  ): Block {
     const scope: Scope = { items: new Map(), merged: new Map(), outer };
     const conditions: Condition[] = [];
     const from = (select.fromClause ?? []).map((node) => this.from(node, scope, known, conditions));
@@ -117,13 +153,26 @@ class Resolver {
     if (resolved.fromClause?.length === 0) delete resolved.fromClause;
     if (targetList.length > 0) resolved.targetList = resolve(targetList);
     else delete resolved.targetList;
-    for (const part of ["whereClause", "groupClause", "havingClause", "windowClause", "distinctClause", "sortClause"] as const) {
+    for (const part of [
+      "whereClause",
+      "groupClause",
+      "havingClause",
+      "windowClause",
+      "distinctClause",
+      "sortClause",
+    ] as const) {
       if (select[part] !== undefined) Object.assign(resolved, { [part]: resolve<unknown>(select[part]) });
     }
     // ON conditions were resolved with their joins; their subqueries belong to this block as well.
     subqueries.push(...from.flatMap((each) => each.subqueries));
     for (const expression of conjuncts(resolved.whereClause)) conditions.push({ expression, bound: "all" });
-    return describeBlock(resolved, [...scope.items.values()].map(({ item }) => item), conditions, subqueries, place);
+    return describeBlock(
+      resolved,
+      [...scope.items.values()].map(({ item }) => item),
+      conditions,
+      subqueries,
+      place,
+    );
   }
 
   /** Adds what stands in FROM to the scope, and its conditions. */
@@ -147,9 +196,16 @@ class Resolver {
       const { query, columns } = withQuery(name);
       return this.derived(query, name, renamed(columns, table.alias?.colnames), scope, false);
     }
-    const relation = this.relations.find((each) => each.schema === (table.schemaname ?? "pg_catalog") && each.name === table.relname);
+    const relation = this.relations.find(
+      (each) => each.schema === (table.schemaname ?? "pg_catalog") && each.name === table.relname,
+    );
     if (relation === undefined)
-      return refuse("FROM", excerpt({ RangeVar: table }), "this relation is not known", "name it with its schema");
+      return refuse(
+        "FROM",
+        excerpt({ RangeVar: table }),
+        "this relation is not known",
+        "name it with its schema",
+      );
     if (relation.kind === "v") {
       const query = this.query(parseSelect(relation.definition ?? ""), undefined, new Map(), "from");
       const columns = relation.columns.map((column) => column.name);
@@ -160,26 +216,62 @@ class Resolver {
     const item: Item = { kind: "scan", alias, relation, isNullable: false };
     // A list of column aliases would hide the names that the catalog has; references get those names instead.
     scope.items.set(name, { item, columns: renamed(columns, table.alias?.colnames) });
-    const node: Node = { RangeVar: { schemaname: relation.schema, relname: relation.name, inh: table.inh ?? true, relpersistence: "p", alias: { aliasname: alias } } };
-    if (table.inh !== true) refuse("ONLY", excerpt({ RangeVar: table }), "rows of the partitions are left out, and their triggers cannot tell");
-    return { node, aliases: new Set([alias]), subqueries: [], columns: visible(item, columns, renamed(columns, table.alias?.colnames)) };
+    const node: Node = {
+      RangeVar: {
+        schemaname: relation.schema,
+        relname: relation.name,
+        inh: table.inh ?? true,
+        relpersistence: "p",
+        alias: { aliasname: alias },
+      },
+    };
+    if (table.inh !== true)
+      refuse(
+        "ONLY",
+        excerpt({ RangeVar: table }),
+        "rows of the partitions are left out, and their triggers cannot tell",
+      );
+    return {
+      node,
+      aliases: new Set([alias]),
+      subqueries: [],
+      columns: visible(item, columns, renamed(columns, table.alias?.colnames)),
+    };
   }
 
   private subselect(sub: RangeSubselect, scope: Scope, known: WithQueries): ReturnType<Resolver["from"]> {
     const name = sub.alias?.aliasname ?? "unnamed_subquery";
     const subquery = sub.subquery;
-    if (subquery === undefined || !("SelectStmt" in subquery)) return refuse("FROM", name, "it is not a SELECT");
+    if (subquery === undefined || !("SelectStmt" in subquery))
+      return refuse("FROM", name, "it is not a SELECT");
     if (subquery.SelectStmt.valuesLists !== undefined) {
       const width = listOf(subquery.SelectStmt.valuesLists[0]).length;
       const columns = Array.from({ length: width }, (_, index) => `column${index + 1}`);
-      return this.opaque({ RangeSubselect: { ...sub, subquery: this.expression(subquery, scope, known, []) } }, sub.alias?.aliasname ?? name, renamed(columns, sub.alias?.colnames), scope);
+      return this.opaque(
+        { RangeSubselect: { ...sub, subquery: this.expression(subquery, scope, known, []) } },
+        sub.alias?.aliasname ?? name,
+        renamed(columns, sub.alias?.colnames),
+        scope,
+      );
     }
     const outer = sub.lateral === true ? scope : scope.outer;
     const query = this.query(subquery.SelectStmt, outer, known, "from");
-    return this.derived(query, name, renamed(columnNames(query), sub.alias?.colnames), scope, sub.lateral === true);
+    return this.derived(
+      query,
+      name,
+      renamed(columnNames(query), sub.alias?.colnames),
+      scope,
+      sub.lateral === true,
+    );
   }
 
-  private derived(query: Query, name: string, columns: string[], scope: Scope, isLateral: boolean): ReturnType<Resolver["from"]> {
+  private derived(
+    query: Query,
+    name: string,
+    columns: string[],
+    scope: Scope,
+    isLateral: boolean,
+  ): ReturnType<Resolver["from"]> {
     const alias = this.uniqueAlias(name);
     const item: Item = { kind: "derived", alias, query, columns, isNullable: false };
     scope.items.set(name, { item, columns });
@@ -196,10 +288,13 @@ class Resolver {
 
   private rangeFunction(call: RangeFunction, scope: Scope, known: WithQueries): ReturnType<Resolver["from"]> {
     const name = call.alias?.aliasname ?? "";
-    if (name === "") return refuse("FROM", excerpt({ RangeFunction: call }), "a function there needs an alias");
+    if (name === "")
+      return refuse("FROM", excerpt({ RangeFunction: call }), "a function there needs an alias");
     const subqueries: Query[] = [];
     const node: Node = { RangeFunction: this.expression(call, scope, known, subqueries) };
-    const columns = call.alias?.colnames?.map(textOf) ?? (call.coldeflist ?? []).map((each) => ("ColumnDef" in each ? (each.ColumnDef.colname ?? "") : ""));
+    const columns =
+      call.alias?.colnames?.map(textOf) ??
+      (call.coldeflist ?? []).map((each) => ("ColumnDef" in each ? (each.ColumnDef.colname ?? "") : ""));
     return { ...this.opaque(node, name, columns.length > 0 ? columns : [name], scope), subqueries };
   }
 
@@ -212,10 +307,21 @@ class Resolver {
     return { node, aliases: new Set([alias]), subqueries: [], columns: visible(item, columns, columns) };
   }
 
-  private join(join: JoinExpr, scope: Scope, known: WithQueries, conditions: Condition[]): ReturnType<Resolver["from"]> {
+  private join(
+    join: JoinExpr,
+    scope: Scope,
+    known: WithQueries,
+    conditions: Condition[],
+  ): ReturnType<Resolver["from"]> {
     if (join.alias !== undefined || join.join_using_alias !== undefined)
-      return refuse("JOIN", excerpt({ JoinExpr: join }), "a join with an alias of its own is not supported", "take the alias away");
-    if (join.isNatural === true) return refuse("NATURAL JOIN", excerpt({ JoinExpr: join }), "write the columns: USING (…)");
+      return refuse(
+        "JOIN",
+        excerpt({ JoinExpr: join }),
+        "a join with an alias of its own is not supported",
+        "take the alias away",
+      );
+    if (join.isNatural === true)
+      return refuse("NATURAL JOIN", excerpt({ JoinExpr: join }), "write the columns: USING (…)");
     const left = this.from(join.larg as Node, scope, known, conditions);
     const right = this.from(join.rarg as Node, scope, known, conditions);
     const kind = join.jointype ?? "JOIN_INNER";
@@ -224,19 +330,47 @@ class Resolver {
     const subqueries: Query[] = [];
     const equalities = using.map((column): Node => {
       const [one, other] = [left.columns.get(column), right.columns.get(column)];
-      if (one === undefined || other === undefined) return refuse("USING", column, "the column is not on both sides");
-      const merged = kind === "JOIN_FULL" ? ({ CoalesceExpr: { args: [one, other] } } satisfies Node) : kind === "JOIN_RIGHT" ? other : one;
+      if (one === undefined || other === undefined)
+        return refuse("USING", column, "the column is not on both sides");
+      const merged =
+        kind === "JOIN_FULL"
+          ? ({ CoalesceExpr: { args: [one, other] } } satisfies Node)
+          : kind === "JOIN_RIGHT"
+            ? other
+            : one;
       columns.set(column, merged);
       scope.merged.set(column, merged);
       return { A_Expr: { kind: "AEXPR_OP", name: [{ String: { sval: "=" } }], lexpr: one, rexpr: other } };
     });
-    const quals = using.length > 0 ? conjunction(equalities) : join.quals && this.expression(join.quals, scope, known, subqueries);
-    const nullable = kind === "JOIN_LEFT" ? right.aliases : kind === "JOIN_RIGHT" ? left.aliases : kind === "JOIN_FULL" ? new Set([...left.aliases, ...right.aliases]) : new Set<string>();
+    const quals =
+      using.length > 0
+        ? conjunction(equalities)
+        : join.quals && this.expression(join.quals, scope, known, subqueries);
+    const nullable =
+      kind === "JOIN_LEFT"
+        ? right.aliases
+        : kind === "JOIN_RIGHT"
+          ? left.aliases
+          : kind === "JOIN_FULL"
+            ? new Set([...left.aliases, ...right.aliases])
+            : new Set<string>();
     for (const { item } of scope.items.values()) if (nullable.has(item.alias)) item.isNullable = true;
     const bound = kind === "JOIN_INNER" ? "all" : kind === "JOIN_FULL" ? new Set<string>() : nullable;
     for (const expression of conjuncts(quals)) conditions.push({ expression, bound });
-    const node: Node = { JoinExpr: { jointype: kind, larg: left.node, rarg: right.node, ...(quals === undefined ? {} : { quals }) } };
-    return { node, aliases: new Set([...left.aliases, ...right.aliases]), subqueries: [...left.subqueries, ...right.subqueries, ...subqueries], columns };
+    const node: Node = {
+      JoinExpr: {
+        jointype: kind,
+        larg: left.node,
+        rarg: right.node,
+        ...(quals === undefined ? {} : { quals }),
+      },
+    };
+    return {
+      node,
+      aliases: new Set([...left.aliases, ...right.aliases]),
+      subqueries: [...left.subqueries, ...right.subqueries, ...subqueries],
+      columns,
+    };
   }
 
   /** Resolves the columns of an expression, and the queries in it. */
@@ -249,7 +383,8 @@ class Resolver {
         const query = this.query(subselect.SelectStmt, scope, known, "expression");
         subqueries.push(query);
         const resolved: Node = { SubLink: { ...node.SubLink, subselect: { SelectStmt: query.select } } };
-        if (testexpr !== undefined) resolved.SubLink.testexpr = this.expression(testexpr, scope, known, subqueries);
+        if (testexpr !== undefined)
+          resolved.SubLink.testexpr = this.expression(testexpr, scope, known, subqueries);
         return resolved;
       }
       return undefined;
@@ -260,7 +395,12 @@ class Resolver {
     const fields = "ColumnRef" in node ? (node.ColumnRef.fields ?? []) : [];
     const place = excerpt(node);
     if (fields.some((field) => "A_Star" in field))
-      return refuse("whole row", place, "the row of a table as one value has columns that the query does not name", "name the columns");
+      return refuse(
+        "whole row",
+        place,
+        "the row of a table as one value has columns that the query does not name",
+        "name the columns",
+      );
     const names = fields.map(textOf);
     const column = names.at(-1) ?? "";
     for (let around: Scope | undefined = scope; around !== undefined; around = around.outer) {
@@ -268,7 +408,10 @@ class Resolver {
         const merged = around.merged.get(column);
         if (merged !== undefined) return merged;
       }
-      const candidates = names.length === 1 ? [...around.items.values()] : [around.items.get(names[0] ?? "")].filter((each) => each !== undefined);
+      const candidates =
+        names.length === 1
+          ? [...around.items.values()]
+          : [around.items.get(names[0] ?? "")].filter((each) => each !== undefined);
       for (const { item, columns } of candidates) {
         const index = columns.indexOf(column);
         const own = item.kind === "scan" ? item.relation.columns.map(({ name }) => name) : item.columns;
@@ -290,7 +433,9 @@ class Resolver {
 
 /** Columns of an item as references, by the names that the query has for them. */
 function visible(item: Item, own: string[], names: string[]): Map<string, Node> {
-  return new Map(names.map((name, index) => [name, columnRef({ alias: item.alias, column: own[index] ?? name })]));
+  return new Map(
+    names.map((name, index) => [name, columnRef({ alias: item.alias, column: own[index] ?? name })]),
+  );
 }
 
 const isDistinctOn = (select: SelectStmt): boolean =>
@@ -305,14 +450,22 @@ function describeBlock(
 ): Block {
   const groups = select.groupClause ?? [];
   if (groups.some((node) => "GroupingSet" in node))
-    refuse("GROUPING SETS", excerpt({ SelectStmt: select }), "one row counts in several groups", "write one view for each set");
+    refuse(
+      "GROUPING SETS",
+      excerpt({ SelectStmt: select }),
+      "one row counts in several groups",
+      "write one view for each set",
+    );
   const targets = (select.targetList ?? []).map((node) => {
     const { name, val } = "ResTarget" in node ? node.ResTarget : {};
     const expression = val ?? node;
     return { name: name ?? nameOf(expression), expression };
   });
   const partitions: Node[][] = [];
-  const isGrouped = groups.length > 0 || select.havingClause !== undefined || targets.some(({ expression }) => isAggregated(expression));
+  const isGrouped =
+    groups.length > 0 ||
+    select.havingClause !== undefined ||
+    targets.some(({ expression }) => isAggregated(expression));
   if (isGrouped) partitions.push(groups);
   if (isDistinctOn(select)) partitions.push(select.distinctClause ?? []);
   const windows = new Map<string, Node[]>();
@@ -333,8 +486,26 @@ function describeBlock(
 /** Aggregates known by the parser alone are few; the rest are found by name where the block is grouped anyway. */
 const AGGREGATES = new Set([
   ...["count", "sum", "avg", "min", "max", "bool_and", "bool_or", "every", "bit_and", "bit_or", "bit_xor"],
-  ...["array_agg", "string_agg", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "xmlagg", "any_value"],
-  ...["stddev", "stddev_pop", "stddev_samp", "variance", "var_pop", "var_samp", "range_agg", "range_intersect_agg"],
+  ...[
+    "array_agg",
+    "string_agg",
+    "json_agg",
+    "jsonb_agg",
+    "json_object_agg",
+    "jsonb_object_agg",
+    "xmlagg",
+    "any_value",
+  ],
+  ...[
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "variance",
+    "var_pop",
+    "var_samp",
+    "range_agg",
+    "range_intersect_agg",
+  ],
 ]);
 
 /** Whether the expression has an aggregate of its own block. User-defined ones are refused before they get here. */
@@ -353,7 +524,13 @@ export function isAggregate(node: Node): boolean {
   if (!("FuncCall" in node) || node.FuncCall.over !== undefined) return false;
   const { funcname, agg_star, agg_filter, agg_order, agg_within_group } = node.FuncCall;
   const name = textOf(funcname?.at(-1));
-  return AGGREGATES.has(name) || agg_star === true || agg_within_group === true || agg_filter !== undefined || agg_order !== undefined;
+  return (
+    AGGREGATES.has(name) ||
+    agg_star === true ||
+    agg_within_group === true ||
+    agg_filter !== undefined ||
+    agg_order !== undefined
+  );
 }
 
 function conjunction(conditions: Node[]): Node | undefined {
@@ -376,4 +553,3 @@ export function textOf(node: Node | undefined): string {
 function listOf(node: Node | undefined): Node[] {
   return node !== undefined && "List" in node ? (node.List.items ?? []) : [];
 }
-

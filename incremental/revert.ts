@@ -1,16 +1,16 @@
 /** Brings the materialized view back as it was, from whatever state an apply or a revert was left in. */
 import { escapeLiteral } from "pg";
 import type { Session } from "../handler/connect";
-import { qualifiedName } from "../handler/names";
+import { qualifiedName, quotedName } from "../handler/names";
 import { IncrementalFailure } from "./failure";
 import { readDependents, type Dependent, type Obstacle } from "./install/dependents";
 import { beforeRead, createAs, grantsOf, lockDown, temporaryNames } from "./install/dress";
-import { foldSettings } from "./install/fill";
+import { foldSettings, keyIndexName } from "./install/fill";
 import { historyRow, readHistory, type HistoryFacts } from "./install/historyRow";
 import { catalogRows, describeRelation, type Described } from "./install/relation";
-import { dropEmptySchemaStep, removeSteps } from "./install/remove";
+import { removeSteps } from "./install/remove";
 import { runStep, runSteps, type Patience } from "./install/runner";
-import { inSchema, ours, readState, type Status, type ViewState } from "./install/state";
+import { inSchema, isPublished, ours, readState, type Status, type ViewState } from "./install/state";
 import type { Step } from "./install/step";
 import { locksOfSwap, refreshLock, swapStatements, type Swap } from "./install/swap";
 import { readTriggers } from "./install/triggers";
@@ -31,8 +31,6 @@ export async function revert(session: Session, view: QualifiedName, patience: Pa
   for (const step of await bringBackSteps(session, state)) await runStep(session, step, patience);
   const left = await readState(session, view);
   await runSteps(session, removeSteps(left, await readTriggers(session, left)), patience);
-  const schema = await dropEmptySchemaStep(session, state.currentUser);
-  if (schema !== undefined) await runStep(session, schema, patience);
   return "reverted";
 }
 
@@ -40,12 +38,18 @@ export async function revert(session: Session, view: QualifiedName, patience: Pa
 export async function bringBackSteps(session: Session, state: ViewState): Promise<Step[]> {
   const { relation, status, view } = state;
   if (relation?.kind !== "r" || status === undefined) return [];
+  if (!isPublished(state)) {
+    throw new IncrementalFailure(
+      `${qualifiedName(view)} is a table whose columns are not those of its query: not the one that was maintained`,
+      `ALTER TABLE ${quotedName(view)} RENAME TO …;  -- then run this command again`,
+    );
+  }
   const table = (await describeRelation(session, view)) as Described;
   const { dependents, obstacles } = await readDependents(session, relation.oid);
   refuse(view, dependents, obstacles);
   const history = await readHistory(session, view, state.maintainer);
   const query = await queryOf(session, state);
-  const like = likeBefore(status, table);
+  const like = likeBefore(state, status, table);
   return [
     pauseStep(state),
     buildStep(state, like, query),
@@ -67,7 +71,10 @@ function refuse(view: QualifiedName, dependents: Dependent[], obstacles: Obstacl
   );
 }
 
-/** Tables were renamed since, or columns: the query's view follows, the text of the time of apply does not. */
+/**
+ * Tables were renamed since, or columns: the query's view follows, the text of the time of apply does not. PostgreSQL
+ * writes it as after a dump and restore: `varchar IN (…)` with its casts inside of the list.
+ */
 async function queryOf(session: Session, { names }: ViewState): Promise<string> {
   const [row] = await catalogRows<{ query: string }>(
     session,
@@ -79,9 +86,10 @@ async function queryOf(session: Session, { names }: ViewState): Promise<string> 
 }
 
 /** As it was, but with what somebody has given the table since: indexes, statistics, comments. */
-function likeBefore({ original: { described } }: Status, table: Described): Described {
-  const { owner, options, accessMethod, replicaIdentity } = described;
-  return { ...table, kind: "m", owner, options, accessMethod, replicaIdentity };
+function likeBefore({ names }: ViewState, { original }: Status, table: Described): Described {
+  const { owner, options, accessMethod, replicaIdentity } = original.described;
+  const indexes = table.indexes.filter(({ name }) => name !== keyIndexName(names));
+  return { ...table, kind: "m", owner, options, accessMethod, replicaIdentity, indexes };
 }
 
 /** No fold from here on: the rows that readers see must not be newer than those that the view is built of. */

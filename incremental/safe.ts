@@ -27,30 +27,53 @@ export function isSafe(expression: unknown, relation: Relation): boolean {
     if ("A_Expr" in node) {
       const { kind, lexpr, rexpr } = node.A_Expr;
       // Of columns of other types, an operator may be anybody's.
-      if (lexpr !== undefined && contains(lexpr, (each) => "ColumnRef" in each && typeOf(each) === "other")) return !isUuidLike(lexpr, relation);
+      if (lexpr !== undefined && contains(lexpr, (each) => "ColumnRef" in each && typeOf(each) === "other"))
+        return !isUuidLike(lexpr, relation);
       if (kind === "AEXPR_OP") return !COMPARISONS.has(operatorOf(node) ?? "");
-      return !["AEXPR_OP_ANY", "AEXPR_IN", "AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT", "AEXPR_BETWEEN"].includes(kind ?? "") || rexpr === undefined;
+      return (
+        !["AEXPR_OP_ANY", "AEXPR_IN", "AEXPR_DISTINCT", "AEXPR_NOT_DISTINCT", "AEXPR_BETWEEN"].includes(
+          kind ?? "",
+        ) || rexpr === undefined
+      );
     }
     if ("TypeCast" in node) {
       const { arg, typeName } = node.TypeCast;
       if (arg !== undefined && isConstant(arg)) return false;
       const family = typeOf(arg);
       const safe = SAFE_CASTS[textOf(typeName?.names?.at(-1))];
-      return family === undefined || safe === undefined || !safe(family) || (typeName?.typmods?.length ?? 0) > 0;
+      return (
+        family === undefined || safe === undefined || !safe(family) || (typeName?.typmods?.length ?? 0) > 0
+      );
     }
     if ("FuncCall" in node) {
       const [unit, time] = node.FuncCall.args ?? [];
-      return functionName(node) !== "date_trunc" || unit === undefined || !isConstant(unit) || typeOf(time) !== "time";
+      return (
+        functionName(node) !== "date_trunc" ||
+        unit === undefined ||
+        !isConstant(unit) ||
+        typeOf(time) !== "time"
+      );
     }
     return ![
-      ...["A_Const", "A_ArrayExpr", "List", "BoolExpr", "NullTest", "BooleanTest", "CaseExpr", "CaseWhen", "CoalesceExpr"],
+      ...[
+        "A_Const",
+        "A_ArrayExpr",
+        "List",
+        "BoolExpr",
+        "NullTest",
+        "BooleanTest",
+        "CaseExpr",
+        "CaseWhen",
+        "CoalesceExpr",
+      ],
       ...["TypeName", "String", "Integer", "Float", "Boolean"],
     ].some((kind) => kind in node);
   });
 }
 
 const isConstant = (node: Node): boolean =>
-  "A_Const" in node || ("TypeCast" in node && node.TypeCast.arg !== undefined && isConstant(node.TypeCast.arg)) ||
+  "A_Const" in node ||
+  ("TypeCast" in node && node.TypeCast.arg !== undefined && isConstant(node.TypeCast.arg)) ||
   ("A_ArrayExpr" in node && (node.A_ArrayExpr.elements ?? []).every(isConstant));
 
 /** Built-in types of the family `other` whose comparisons cannot fail: all of PostgreSQL's own that are keys. */
@@ -66,4 +89,7 @@ function isUuidLike(expression: Node, relation: Relation): boolean {
 /** Whether what the expression gives depends on the session's TimeZone. */
 export const dependsOnTimeZone = (expression: unknown, relation: Relation): boolean =>
   contains(expression, (node) => "TypeCast" in node || "FuncCall" in node) &&
-  relation.columns.some((column) => column.type.name.startsWith("timestamp with") || column.type.name === "timestamp with time zone");
+  relation.columns.some(
+    (column) =>
+      column.type.name.startsWith("timestamp with") || column.type.name === "timestamp with time zone",
+  );

@@ -1,22 +1,31 @@
 /** The shape of a query: by which of its columns it can be recomputed in parts, and how a change finds those parts. */
 import type { Node } from "@pgsql/types";
+import { MAINTENANCE_SCHEMA } from "../handler/maintained";
+import { qualifiedName } from "../handler/names";
 import { columnOf, excerpt, isSame } from "./expression";
 import type { Finding } from "./maintenance";
 import { refuse } from "./refusal";
 import type { Column } from "./source";
 import { edgesOf, pathsTo, traceColumn, type Edge, type Paths } from "./trace";
-import { columnNames, scansOf, type Query, type Scan } from "./tree";
+import { blocksOf, scansOf, type Query, type Scan } from "./tree";
+
+/** What a query is refused for that has none. */
+export const RESTRICTION_KEY = "restriction key";
 
 /** A column of the restriction key. */
 export interface KeyColumn {
   column: Column;
   mayBeNull: boolean;
+  /** The fold's variable that holds the affected values, an array. */
+  variable: string;
 }
 
 export interface Shape {
   query: Query;
   /** The restriction key P: the rows with P = p depend on base rows alone that belong to p. */
   key: KeyColumn[];
+  /** The fold's variable that tells whether a key with a NULL in it is affected. */
+  nullKeys: string;
   /** The scans that P comes from, each with P's expressions: one, or one for each branch and side. */
   roots: { scan: Scan; expressions: Node[] }[];
   paths: Paths;
@@ -29,25 +38,30 @@ export interface Shape {
 /**
  * @param columns of the view, in the order of the query's.
  * @param uniqueKeys of the view; rows are told apart by the first.
+ * @param prefix of the fold's variables. No column of a user has such a name, and where one has, the column is meant.
  * @throws Refusal where there is no restriction key.
  */
-export function shapeOf(query: Query, columns: Column[], uniqueKeys: string[][]): Shape {
-  const candidates = candidatesOf(query, columns, uniqueKeys);
+export function shapeOf(query: Query, columns: Column[], uniqueKeys: string[][], prefix = "matview"): Shape {
+  const candidates = candidatesOf(query, columns, uniqueKeys, prefix);
   const [best] = candidates;
   if (best === undefined)
     return refuse(
-      "restriction key",
+      RESTRICTION_KEY,
       excerpt({ SelectStmt: query.select }),
       "no column of the view comes from one table alone, unchanged, and stands in every GROUP BY, DISTINCT and PARTITION BY: every change could matter to every row",
       "show the columns that are grouped by, or leave the view to full refreshes",
     );
   const { key, roots } = best;
   const edges = edgesOf(query);
-  const paths = pathsTo(roots.map(({ scan }) => scan), edges);
+  const paths = pathsTo(
+    roots.map(({ scan }) => scan),
+    edges,
+  );
   const isRoot = (scan: Scan): boolean => roots.some((root) => root.scan === scan);
   return {
     query,
     key,
+    nullKeys: `${prefix}_null_keys`,
     roots,
     paths,
     reached: reachedFrom(roots, edges),
@@ -56,37 +70,62 @@ export function shapeOf(query: Query, columns: Column[], uniqueKeys: string[][])
 }
 
 /** The possible keys, the most selective first. */
-function candidatesOf(query: Query, columns: Column[], uniqueKeys: string[][]): Pick<Shape, "key" | "roots">[] {
+function candidatesOf(
+  query: Query,
+  columns: Column[],
+  uniqueKeys: string[][],
+  prefix: string,
+): Pick<Shape, "key" | "roots">[] {
   const traced = columns.flatMap((column, index) => {
     const expressions = column.type.isIdentity ? traceColumn(query, index, false) : undefined;
-    return expressions === undefined ? [] : [{ column, expressions, place: expressions.map(({ scan }) => scan.alias).join(",") }];
+    return expressions === undefined
+      ? []
+      : [{ column, expressions, place: expressions.map(({ scan }) => scan.alias).join(",") }];
   });
   const places = [...new Set(traced.map(({ place }) => place))];
   const candidates = places.map((place) => {
     const here = traced.filter((each) => each.place === place);
-    const viewKey = uniqueKeys.find((names) => names.some((name) => here.some(({ column }) => column.name === name))) ?? [];
+    const viewKey =
+      uniqueKeys.find((names) => names.some((name) => here.some(({ column }) => column.name === name))) ?? [];
     const inViewKey = here.filter(({ column }) => viewKey.includes(column.name));
     const rowKey = rowKeyOf(here);
-    const chosen = inViewKey.length > 0 && (inViewKey.length === viewKey.length || rowKey.length === 0) ? inViewKey : rowKey.length > 0 ? rowKey : here;
+    const chosen =
+      inViewKey.length > 0 && (inViewKey.length === viewKey.length || rowKey.length === 0)
+        ? inViewKey
+        : rowKey.length > 0
+          ? rowKey
+          : here;
     const roots = (chosen[0]?.expressions ?? []).map(({ scan }, index) => ({
       scan,
       expressions: chosen.flatMap(({ expressions }) => expressions[index]?.expression ?? []),
     }));
-    const key = chosen.map(({ column }, index) => ({ column, mayBeNull: !roots.every((root) => isNotNull(root.scan, root.expressions[index])) }));
-    const isViewKey = viewKey.length > 0 && viewKey.every((name) => chosen.some(({ column }) => column.name === name));
+    const key = chosen.map(({ column }, index) => ({
+      column,
+      mayBeNull: !roots.every((root) => isNotNull(root.scan, root.expressions[index])),
+      variable: `${prefix}_keys_${index + 1}`,
+    }));
+    const isViewKey =
+      viewKey.length > 0 && viewKey.every((name) => chosen.some(({ column }) => column.name === name));
     return { key, roots, rank: [isViewKey, rowKey.length > 0, key.length === 1] };
   });
-  const weight = ({ rank }: (typeof candidates)[number]): number => rank.reduce((sum, is) => sum * 2 + (is ? 1 : 0), 0);
+  const weight = ({ rank }: (typeof candidates)[number]): number =>
+    rank.reduce((sum, is) => sum * 2 + (is ? 1 : 0), 0);
   return candidates.sort((one, other) => weight(other) - weight(one));
 }
 
 /** The columns that tell the rows of the one table apart that they come from, if some do. */
-function rowKeyOf<Traced extends { expressions: { scan: Scan; expression: Node }[] }>(columns: Traced[]): Traced[] {
+function rowKeyOf<Traced extends { expressions: { scan: Scan; expression: Node }[] }>(
+  columns: Traced[],
+): Traced[] {
   const [first] = columns;
   const [root, ...others] = first?.expressions ?? [];
   if (root === undefined || others.length > 0) return [];
   for (const names of root.scan.relation.uniqueKeys) {
-    const found = names.map((name) => columns.find(({ expressions }) => expressions[0] && columnOf(expressions[0].expression)?.column === name));
+    const found = names.map((name) =>
+      columns.find(
+        ({ expressions }) => expressions[0] && columnOf(expressions[0].expression)?.column === name,
+      ),
+    );
     if (found.every((each) => each !== undefined)) return found;
   }
   return [];
@@ -106,7 +145,8 @@ function reachedFrom(roots: Shape["roots"], edges: Edge[]): Shape["reached"] {
       const known = reached.get(from) ?? expressions.map(() => undefined);
       let isNew = !reached.has(from);
       expressions.forEach((expression, index) => {
-        if (expression === undefined || known[index] !== undefined || !isSame(expression, equality.to)) return;
+        if (expression === undefined || known[index] !== undefined || !isSame(expression, equality.to))
+          return;
         known[index] = equality.from;
         isNew = true;
       });
@@ -119,30 +159,74 @@ function reachedFrom(roots: Shape["roots"], edges: Edge[]): Shape["reached"] {
   return reached;
 }
 
-/** What `plan` says of the shape. */
-export function shapeFindings(shape: Shape, indexedNote: (scan: Scan, expressions: Node[]) => string | undefined): Finding[] {
-  const columns = shape.key.map(({ column }) => column.name).join(", ");
-  const scans = scansOf(shape.query);
-  const nameOf = ({ relation }: Scan): string => `${relation.schema}.${relation.name}`;
+/**
+ * What `plan` says of the shape.
+ * @param missingIndex SQL of the index that a restricted scan lacks, if it lacks one.
+ */
+export function shapeFindings(
+  shape: Shape,
+  missingIndex: (scan: Scan, expressions: Node[]) => string | undefined,
+): Finding[] {
+  const isTable = ({ relation }: Scan): boolean => relation.schema !== MAINTENANCE_SCHEMA;
+  const roots = shape.roots.map(({ scan, expressions }) => {
+    const from = isTable(scan) ? qualifiedName(scan.relation) : "the groups of a leaf or layer";
+    return isTable(scan) ? `${from} (${expressions.map((each) => excerpt(each)).join(", ")})` : from;
+  });
+  const blocks = blocksOf(shape.query);
   return [
-    { capability: "restriction key", possible: "yes", place: columns, reason: `from ${shape.roots.map(({ scan, expressions }) => `${nameOf(scan)} (${expressions.map((each) => excerpt(each)).join(", ")})`).join(" and ")}` },
-    ...scans.map((scan): Finding => {
-      const place = `${nameOf(scan)} as ${scan.alias}`;
-      const expressions = shape.reached.get(scan)?.filter((each) => each !== undefined);
-      if (shape.unbound.includes(scan))
-        return { capability: "path to the key", possible: "note", place, reason: "nothing ties its rows to those of the key: a change of it means a full run", remedy: "join it by an equality, or write NOT EXISTS instead of NOT IN" };
-      if (expressions === undefined) return { capability: "restricted scan", possible: "note", place, reason: "the key does not reach it: it is read by way of the tables that it is joined to" };
-      const remedy = indexedNote(scan, expressions);
-      return {
-        capability: "restricted scan",
-        possible: remedy === undefined ? "yes" : "note",
-        place,
-        reason: `read where ${expressions.map((each) => excerpt(each)).join(", ")} is among the changed keys${remedy === undefined ? "" : "; without an index the whole table is read"}`,
-        ...(remedy === undefined ? {} : { remedy }),
-      };
-    }),
+    {
+      capability: RESTRICTION_KEY,
+      possible: "yes",
+      place: shape.key.map(({ column }) => column.name).join(", "),
+      reason: `from ${roots.join(" and ")}`,
+    },
+    ...scansOf(shape.query)
+      .filter((scan) => isTable(scan) || shape.unbound.includes(scan))
+      .map((scan) => {
+        const block = blocks.find(({ items }) => items.includes(scan));
+        return scanFinding(shape, scan, block?.place === "from" && block.partitions.length > 0, missingIndex);
+      }),
   ];
 }
 
-/** Columns of the query must be the view's. */
-export const isInOrder = (query: Query, columns: Column[]): boolean => columnNames(query).length === columns.length;
+/** @param isWhole whether its rows are grouped before the key could choose among them. */
+function scanFinding(
+  shape: Shape,
+  scan: Scan,
+  isWhole: boolean,
+  missingIndex: (scan: Scan, expressions: Node[]) => string | undefined,
+): Finding {
+  const { relation, alias } = scan;
+  const place = relation.name === alias ? qualifiedName(relation) : `${qualifiedName(relation)} as ${alias}`;
+  const expressions = shape.reached.get(scan)?.filter((each) => each !== undefined);
+  const finding = (possible: Finding["possible"], reason: string, remedy?: string): Finding => ({
+    capability: "restricted scan",
+    possible,
+    place,
+    reason,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
+  if (shape.unbound.includes(scan))
+    return finding(
+      "note",
+      "nothing ties its rows to those of the key: each change of it means a full run",
+      "join it by an equality; NOT EXISTS instead of NOT IN",
+    );
+  if (expressions === undefined)
+    return isWhole
+      ? finding(
+          "note",
+          "the key does not reach into its subquery, which every fold with changes computes as a whole",
+          "group it by what the key is joined to, or make the subquery a maintained view of its own",
+        )
+      : finding("yes", "read by way of the tables that it is joined to");
+  const columns = expressions.map((each) => excerpt(each)).join(", ");
+  const remedy = missingIndex(scan, expressions);
+  return remedy === undefined
+    ? finding("yes", `read where ${columns} is among the changed keys`)
+    : finding(
+        "note",
+        `read where ${columns} is among the changed keys: as a whole, without an index`,
+        remedy,
+      );
+}

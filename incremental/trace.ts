@@ -4,9 +4,19 @@
  * block's result by its value is the same as choosing rows before grouping, DISTINCT ON and windows.
  */
 import type { Node } from "@pgsql/types";
-import { aliasesIn, columnOf, columnRef, columnsIn, contains, hasSubquery, isSame, operatorOf, substitute } from "./expression";
+import {
+  aliasesIn,
+  columnOf,
+  columnRef,
+  columnsIn,
+  contains,
+  hasSubquery,
+  isSame,
+  operatorOf,
+  substitute,
+} from "./expression";
 import { isAggregate } from "./resolve";
-import { blocksOf, targetsOf, type Block, type Item, type Query, type Scan } from "./tree";
+import { blocksOf, targetsOf, type Block, type Condition, type Item, type Query, type Scan } from "./tree";
 
 /** An expression over the columns of one scan. */
 export interface ScanExpression {
@@ -21,7 +31,9 @@ export interface ScanExpression {
  * @param mayBeNull whether an outer join may have put NULL in its place: harmless in a condition that is not true then.
  */
 export function traceColumn(query: Query, column: number, mayBeNull: boolean): ScanExpression[] | undefined {
-  const traced = targetsOf(query, column).map(({ block, expression }) => traceTarget(block, expression, mayBeNull));
+  const traced = targetsOf(query, column).map(({ block, expression }) =>
+    traceTarget(block, expression, mayBeNull),
+  );
   return traced.length > 0 && traced.every((each) => each !== undefined) ? traced.flat() : undefined;
 }
 
@@ -57,18 +69,29 @@ function fullJoinSides(block: Block, expression: Node): Node[] | undefined {
   const reversed = isOnSide(sides[0], rarg) && isOnSide(sides[1], larg);
   if (!inOrder && !reversed) return undefined;
   // A side that is itself an outer join may have NULL for its key in a row that is there.
-  if (![larg, rarg].every((tree) => tree !== undefined && ("RangeVar" in tree || "RangeSubselect" in tree))) return undefined;
+  if (![larg, rarg].every((tree) => tree !== undefined && ("RangeVar" in tree || "RangeSubselect" in tree)))
+    return undefined;
   const isJoined = block.conditions.some(
     ({ expression: condition, bound }) =>
-      bound !== "all" && bound.size === 0 && operatorOf(condition) === "=" && "A_Expr" in condition &&
-      [[0, 1], [1, 0]].some(([one = 0, other = 0]) => isSame(condition.A_Expr.lexpr, sides[one]) && isSame(condition.A_Expr.rexpr, sides[other])),
+      bound !== "all" &&
+      bound.size === 0 &&
+      operatorOf(condition) === "=" &&
+      "A_Expr" in condition &&
+      [
+        [0, 1],
+        [1, 0],
+      ].some(
+        ([one = 0, other = 0]) =>
+          isSame(condition.A_Expr.lexpr, sides[one]) && isSame(condition.A_Expr.rexpr, sides[other]),
+      ),
   );
   return isJoined ? sides : undefined;
 }
 
 function isItemOf(tree: Node | undefined, alias: string): boolean {
   return contains(tree, (node) => {
-    const named = "RangeVar" in node ? node.RangeVar : "RangeSubselect" in node ? node.RangeSubselect : undefined;
+    const named =
+      "RangeVar" in node ? node.RangeVar : "RangeSubselect" in node ? node.RangeSubselect : undefined;
     return named?.alias?.aliasname === alias;
   });
 }
@@ -95,7 +118,12 @@ export function traceInItem(item: Item, expression: Node, mayBeNull: boolean): S
   }
   // All columns must lead to the same scans, in the same order.
   const [first] = below.values();
-  const isTogether = [...below.values()].every((each) => isSame(each.map(({ scan }) => scan.alias), first?.map(({ scan }) => scan.alias)));
+  const isTogether = [...below.values()].every((each) =>
+    isSame(
+      each.map(({ scan }) => scan.alias),
+      first?.map(({ scan }) => scan.alias),
+    ),
+  );
   if (first === undefined || !isTogether) return undefined;
   return first.map(({ scan }, index) => ({
     scan,
@@ -106,7 +134,8 @@ export function traceInItem(item: Item, expression: Node, mayBeNull: boolean): S
   }));
 }
 
-const isCallOverRows = (node: Node): boolean => isAggregate(node) || ("FuncCall" in node && node.FuncCall.over !== undefined);
+const isCallOverRows = (node: Node): boolean =>
+  isAggregate(node) || ("FuncCall" in node && node.FuncCall.over !== undefined);
 
 /**
  * A condition between two scans, seen from one of them: its rows matter to the result only by way of rows of the other
@@ -123,7 +152,9 @@ export interface Edge {
 /** Every edge of the query, in both directions where it holds in both. */
 export function edgesOf(query: Query): Edge[] {
   const blocks = blocksOf(query);
-  const owners = new Map(blocks.flatMap((block) => block.items.map((item) => [item.alias, { item, block }] as const)));
+  const owners = new Map(
+    blocks.flatMap((block) => block.items.map((item) => [item.alias, { item, block }] as const)),
+  );
   return blocks.flatMap((block) =>
     [...block.conditions, ...membershipConditions(block)].flatMap(({ expression, bound }) => {
       const [one, other, ...more] = aliasesIn(expression);
@@ -145,24 +176,41 @@ export function edgesOf(query: Query): Edge[] {
 const isWithin = (owner: Block, block: Block): boolean => owner === block;
 
 /**
- * `x IN (SELECT k …)`, a conjunct: the subquery's rows matter only where x = k. In other places, and as NOT IN, a NULL
- * among the keys matters to every row.
+ * `x IN (SELECT k …)` in a condition, below AND and OR alone: the subquery's rows matter only where x = k. As NOT IN,
+ * and as a value, it also matters whether there is a NULL among the keys, to every row.
  */
 function membershipConditions(block: Block): { expression: Node; bound: ReadonlySet<string> }[] {
-  return block.conditions.flatMap(({ expression }) => {
-    if (!("SubLink" in expression) || expression.SubLink.subLinkType !== "ANY_SUBLINK") return [];
-    const { subselect, testexpr, operName } = expression.SubLink;
-    const isEquality = operName === undefined || operName.every((name) => "String" in name && name.String.sval === "=");
-    const query = block.subqueries.find(({ select }) => subselect !== undefined && "SelectStmt" in subselect && subselect.SelectStmt === select);
-    if (testexpr === undefined || !isEquality || query?.kind !== "block") return [];
-    const tests = "RowExpr" in testexpr ? (testexpr.RowExpr.args ?? []) : [testexpr];
-    return tests.flatMap((test, index) => {
-      const key = query.targets[index]?.expression;
-      if (key === undefined || !query.partitions.every((keys) => isMadeOf(key, keys))) return [];
-      const equality: Node = { A_Expr: { kind: "AEXPR_OP", name: [{ String: { sval: "=" } }], lexpr: key, rexpr: test } };
-      return [{ expression: equality, bound: aliasesIn(key) }];
-    });
-  });
+  const isInFullJoin = (bound: Condition["bound"]): boolean => bound !== "all" && bound.size === 0;
+  return block.conditions
+    .filter(({ bound }) => !isInFullJoin(bound))
+    .flatMap(({ expression: condition }) =>
+      unnegated(condition).flatMap((expression) => {
+        if (!("SubLink" in expression) || expression.SubLink.subLinkType !== "ANY_SUBLINK") return [];
+        const { subselect, testexpr, operName } = expression.SubLink;
+        const isEquality =
+          operName === undefined || operName.every((name) => "String" in name && name.String.sval === "=");
+        const query = block.subqueries.find(
+          ({ select }) =>
+            subselect !== undefined && "SelectStmt" in subselect && subselect.SelectStmt === select,
+        );
+        if (testexpr === undefined || !isEquality || query?.kind !== "block") return [];
+        const tests = "RowExpr" in testexpr ? (testexpr.RowExpr.args ?? []) : [testexpr];
+        return tests.flatMap((test, index) => {
+          const key = query.targets[index]?.expression;
+          if (key === undefined || !query.partitions.every((keys) => isMadeOf(key, keys))) return [];
+          const equality: Node = {
+            A_Expr: { kind: "AEXPR_OP", name: [{ String: { sval: "=" } }], lexpr: key, rexpr: test },
+          };
+          return [{ expression: equality, bound: aliasesIn(key) }];
+        });
+      }),
+    );
+}
+
+/** What a condition is made of by AND and OR. */
+function unnegated(condition: Node): Node[] {
+  if (!("BoolExpr" in condition) || condition.BoolExpr.boolop === "NOT_EXPR") return [condition];
+  return (condition.BoolExpr.args ?? []).flatMap(unnegated);
 }
 
 function edgesBetween(from: Item, to: Item, expression: Node): Edge[] {
@@ -181,7 +229,11 @@ function edgesBetween(from: Item, to: Item, expression: Node): Edge[] {
   const places = (columns: Map<string, ScanExpression[]>): Scan[] => {
     const lists = [...columns.values()].map((each) => each.map(({ scan }) => scan));
     const [first = []] = lists;
-    return lists.every((list) => list.length === first.length && list.every((scan, index) => scan === first[index])) ? first : [];
+    return lists.every(
+      (list) => list.length === first.length && list.every((scan, index) => scan === first[index]),
+    )
+      ? first
+      : [];
   };
   const [fromScans, toScans] = [places(fromColumns), places(toColumns)];
   return fromScans.flatMap((fromScan, fromIndex) =>
@@ -220,7 +272,9 @@ export function isStrict(expression: Node): boolean {
   const kinds = new Set(["AEXPR_OP", "AEXPR_BETWEEN", "AEXPR_LIKE", "AEXPR_ILIKE"]);
   return !contains(expression, (node) => {
     if ("A_Expr" in node) return !kinds.has(node.A_Expr.kind ?? "");
-    return !["ColumnRef", "A_Const", "TypeCast", "TypeName", "String", "Integer", "List"].some((kind) => kind in node);
+    return !["ColumnRef", "A_Const", "TypeCast", "TypeName", "String", "Integer", "List"].some(
+      (kind) => kind in node,
+    );
   });
 }
 
@@ -237,7 +291,9 @@ export function pathsTo(roots: Scan[], edges: Edge[]): Paths {
   for (const scan of reached) {
     for (const { from } of edges.filter((edge) => edge.to === scan)) {
       if (reached.includes(from)) continue;
-      const conditions = edges.filter((edge) => edge.from === from && edge.to === scan).map(({ condition }) => condition);
+      const conditions = edges
+        .filter((edge) => edge.from === from && edge.to === scan)
+        .map(({ condition }) => condition);
       paths.set(from, { to: scan, conditions });
       reached.push(from);
     }

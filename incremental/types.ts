@@ -7,7 +7,11 @@ import { blocksOf, type Item, type Query } from "./tree";
 
 type Known = Pick<ColumnType, "isIdentity" | "family" | "isBuiltIn">;
 
-const known = (family: Known["family"], isIdentity: boolean): Known => ({ family, isIdentity, isBuiltIn: true });
+const known = (family: Known["family"], isIdentity: boolean): Known => ({
+  family,
+  isIdentity,
+  isBuiltIn: true,
+});
 const INTEGER = known("integer", true);
 const TEXT = known("text", true);
 const BOOLEAN = known("boolean", true);
@@ -16,46 +20,120 @@ const NUMERIC = known("numeric", false);
 const FLOAT = known("float", false);
 
 const BY_TYPE_NAME: Record<string, Known> = {
-  ...{ int2: INTEGER, int4: INTEGER, int8: INTEGER, text: TEXT, varchar: TEXT, bool: BOOLEAN, uuid: known("other", true) },
-  ...{ date: TIME, timestamp: TIME, timestamptz: TIME, time: TIME, float4: FLOAT, float8: FLOAT, bytea: known("other", true) },
+  ...{
+    int2: INTEGER,
+    int4: INTEGER,
+    int8: INTEGER,
+    text: TEXT,
+    varchar: TEXT,
+    bool: BOOLEAN,
+    uuid: known("other", true),
+  },
+  ...{
+    date: TIME,
+    timestamp: TIME,
+    timestamptz: TIME,
+    time: TIME,
+    float4: FLOAT,
+    float8: FLOAT,
+    bytea: known("other", true),
+  },
 };
 
 const BY_FUNCTION: Record<string, Known> = {
-  ...{ lower: TEXT, upper: TEXT, btrim: TEXT, ltrim: TEXT, rtrim: TEXT, substr: TEXT, substring: TEXT, left: TEXT, right: TEXT },
-  ...{ concat: TEXT, concat_ws: TEXT, replace: TEXT, md5: TEXT, to_char: TEXT, length: INTEGER, char_length: INTEGER, date_trunc: TIME, date: TIME },
-  ...{ count: INTEGER, row_number: INTEGER, rank: INTEGER, dense_rank: INTEGER, bool_and: BOOLEAN, bool_or: BOOLEAN, every: BOOLEAN, string_agg: TEXT },
+  ...{
+    lower: TEXT,
+    upper: TEXT,
+    btrim: TEXT,
+    ltrim: TEXT,
+    rtrim: TEXT,
+    substr: TEXT,
+    substring: TEXT,
+    left: TEXT,
+    right: TEXT,
+  },
+  ...{
+    concat: TEXT,
+    concat_ws: TEXT,
+    replace: TEXT,
+    md5: TEXT,
+    to_char: TEXT,
+    length: INTEGER,
+    char_length: INTEGER,
+    date_trunc: TIME,
+    date: TIME,
+  },
+  ...{
+    count: INTEGER,
+    row_number: INTEGER,
+    rank: INTEGER,
+    dense_rank: INTEGER,
+    bool_and: BOOLEAN,
+    bool_or: BOOLEAN,
+    every: BOOLEAN,
+    string_agg: TEXT,
+  },
 };
 
-const COMPARISONS = new Set(["=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "~*", "!~", "!~*"]);
+const COMPARISONS = new Set([
+  "=",
+  "<>",
+  "<",
+  ">",
+  "<=",
+  ">=",
+  "~~",
+  "!~~",
+  "~~*",
+  "!~~*",
+  "~",
+  "~*",
+  "!~",
+  "!~*",
+]);
 
 /** Types of the expressions of one query. */
 export class Types {
   private readonly items: Map<string, Item>;
 
   constructor(query: Query) {
-    this.items = new Map(blocksOf(query).flatMap(({ items }) => items.map((item) => [item.alias, item] as const)));
+    this.items = new Map(
+      blocksOf(query).flatMap(({ items }) => items.map((item) => [item.alias, item] as const)),
+    );
   }
 
   of(expression: Node): Known | undefined {
     const column = columnOf(expression);
     if (column !== undefined) return this.ofColumn(this.items.get(column.alias), column.column);
     if ("TypeCast" in expression) return ofTypeName(expression.TypeCast.typeName);
-    if ("CollateClause" in expression && expression.CollateClause.arg !== undefined) return this.of(expression.CollateClause.arg);
-    if ("A_Const" in expression) return "sval" in expression.A_Const ? TEXT : "ival" in expression.A_Const ? INTEGER : undefined;
+    if ("CollateClause" in expression && expression.CollateClause.arg !== undefined)
+      return this.of(expression.CollateClause.arg);
+    if ("A_Const" in expression)
+      return "sval" in expression.A_Const ? TEXT : "ival" in expression.A_Const ? INTEGER : undefined;
     if ("NullTest" in expression || "BooleanTest" in expression || "BoolExpr" in expression) return BOOLEAN;
     if ("CoalesceExpr" in expression) return this.common(expression.CoalesceExpr.args ?? []);
     if ("MinMaxExpr" in expression) return this.common(expression.MinMaxExpr.args ?? []);
     if ("CaseExpr" in expression) {
-      const results = (expression.CaseExpr.args ?? []).map((when) => ("CaseWhen" in when ? when.CaseWhen.result : undefined));
+      const results = (expression.CaseExpr.args ?? []).map((when) =>
+        "CaseWhen" in when ? when.CaseWhen.result : undefined,
+      );
       return this.common([...results, expression.CaseExpr.defresult].filter((each) => each !== undefined));
     }
     const operator = operatorOf(expression);
     if (operator !== undefined && "A_Expr" in expression) {
       if (COMPARISONS.has(operator)) return BOOLEAN;
       if (operator === "||") return TEXT;
-      const sides = [expression.A_Expr.lexpr, expression.A_Expr.rexpr].filter((each) => each !== undefined).map((each) => this.of(each));
+      const sides = [expression.A_Expr.lexpr, expression.A_Expr.rexpr]
+        .filter((each) => each !== undefined)
+        .map((each) => this.of(each));
       if (sides.every((side) => side?.family === "integer") && /^[-+*/%]$/.test(operator)) return INTEGER;
-      if (sides.every((side) => side?.family === "integer" || side?.family === "numeric" || side?.family === "scaled numeric")) return NUMERIC;
+      if (
+        sides.every(
+          (side) =>
+            side?.family === "integer" || side?.family === "numeric" || side?.family === "scaled numeric",
+        )
+      )
+        return NUMERIC;
       return undefined;
     }
     if ("A_Expr" in expression) return BOOLEAN;
@@ -84,21 +162,25 @@ export class Types {
       return target === undefined ? undefined : this.of(target.expression);
     }
     const [one, other] = query.branches.map((branch) => this.ofTarget(branch, index));
-    return one !== undefined && other !== undefined && one.family === other.family && other.isIdentity ? one : undefined;
+    return one !== undefined && other !== undefined && one.family === other.family && other.isIdentity
+      ? one
+      : undefined;
   }
 
   private common(expressions: Node[]): Known | undefined {
     const types = expressions.filter((each) => !isNull(each)).map((each) => this.of(each));
     const [first] = types;
     if (first === undefined || types.some((type) => type === undefined)) return undefined;
-    if (types.every((type) => type?.family === first.family)) return types.find((type) => type?.isIdentity === false) ?? first;
+    if (types.every((type) => type?.family === first.family))
+      return types.find((type) => type?.isIdentity === false) ?? first;
     const areNumbers = types.every((type) => /integer|numeric/.test(type?.family ?? ""));
     return areNumbers ? NUMERIC : undefined;
   }
 }
 
 const isNull = (node: Node): boolean =>
-  ("A_Const" in node && node.A_Const.isnull === true) || ("TypeCast" in node && node.TypeCast.arg !== undefined && isNull(node.TypeCast.arg));
+  ("A_Const" in node && node.A_Const.isnull === true) ||
+  ("TypeCast" in node && node.TypeCast.arg !== undefined && isNull(node.TypeCast.arg));
 
 function ofTypeName(type: TypeName | undefined): Known | undefined {
   if (type === undefined || (type.arrayBounds?.length ?? 0) > 0) return undefined;
@@ -111,4 +193,5 @@ function ofTypeName(type: TypeName | undefined): Known | undefined {
 }
 
 /** For messages. */
-export const typeRemedy = (expression: Node): string => `cast it to a type of which equal values are identical: (${toSql(expression)})::text, or ::numeric(p, s)`;
+export const typeRemedy = (expression: Node): string =>
+  `cast it to a type of which equal values are identical: (${toSql(expression)})::text, or ::numeric(p, s)`;

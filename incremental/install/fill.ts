@@ -1,18 +1,18 @@
 /** SQL of the steps that bring rows: the fill, the fold before the swap, the swap, and what revert builds. */
-import { escapeLiteral } from "pg";
+import { escapeIdentifier, escapeLiteral } from "pg";
 import { qualifiedName } from "../../handler/names";
 import type { Maintenance } from "../maintenance";
 import type { Dependent } from "./dependents";
 import { beforeRead, createAs, grantsOf, lockDown, replicaIdentity, temporaryNames } from "./dress";
-import { historyRow, type HistoryFacts } from "./historyRow";
+import { asOfNow, historyRow, type HistoryFacts } from "./historyRow";
 import { announce, newTable } from "./objects";
 import type { Described } from "./relation";
 import { inSchema, type Original, type ViewState } from "./state";
 import type { Step } from "./step";
 import { locksOfSwap, refreshLock, swapStatements, type Swap } from "./swap";
 
-/** SQLSTATE with which a step says that the view has to be filled again. */
-export const REFILL = "MRFIL";
+/** SQLSTATE with which the swap says that what is left takes more than a fold. */
+export const MORE_THAN_A_FOLD = "MRFUL";
 
 /** The locks of a fold: no other fold beside it, and no TRUNCATE between its snapshot and its reading. */
 export function foldLocks({ names }: Pick<Maintenance, "names">): string[] {
@@ -52,6 +52,7 @@ END $check$`,
       ...createAs("r", table, described, `SELECT * FROM ${inSchema(names.query)}`),
       lockDown([table]),
       replicaIdentity("r", table),
+      ...keyIndex(maintenance, described),
       ...beforeRead(table, described, temporaryNames(names.base)),
       ...states.flatMap(({ name, fill }) => [fill, `ANALYZE ${inSchema(name)}`]),
       `UPDATE ${inSchema(names.status)}
@@ -63,29 +64,47 @@ END $check$`,
   };
 }
 
-/** A fold that must be one: a full run is for the fill, where it keeps nobody waiting. */
-function mustFold({ names }: Maintenance): string {
-  return `DO $fold$
-DECLARE done record;
-BEGIN
-  SELECT * INTO done FROM ${inSchema(names.fold)}(false, interval '100 years', false);
-  IF done.kind IS DISTINCT FROM 'incremental' THEN
-    RAISE EXCEPTION 'the changes since the fill could not be folded (%): fill again', coalesce(done.reason, done.kind) USING ERRCODE = '${REFILL}';
-  END IF;
-END $fold$`;
-}
+const FOREVER = "interval '100 years'";
 
-/** Folds what has changed since the fill, so that the swap has little left to fold. */
+/** Folds what has changed since the fill, in full where it must be, so that the swap has little left to do. */
 export function catchUpStep(maintenance: Maintenance, state: ViewState): Step {
   return {
     title: `folding what has changed since the fill of ${qualifiedName(maintenance.view)}`,
     role: state.maintainer,
     hasOneSnapshot: true,
     lockFirst: foldLocks(maintenance),
-    statements: [mustFold(maintenance)],
+    statements: [`SELECT * FROM ${inSchema(maintenance.names.fold)}(false, ${FOREVER}, true)`],
     locks: maintenance.logs.map(({ table }) => ({ relation: table, mode: "AccessShareLock" })),
   };
 }
+
+/** Nobody is kept waiting for a full run. */
+function mustFold({ names }: Maintenance): string {
+  return `DO $fold$
+DECLARE done record;
+BEGIN
+  SELECT * INTO done FROM ${inSchema(names.fold)}(false, ${FOREVER}, false);
+  IF done.kind IS DISTINCT FROM 'incremental' THEN
+    RAISE EXCEPTION 'what changed in the end could not be folded: %', coalesce(done.reason, done.kind)
+      USING ERRCODE = '${MORE_THAN_A_FOLD}', HINT = 'Fold again, then swap.';
+  END IF;
+END $fold$`;
+}
+
+/** The index by which the fold finds what it has to change, where no index of the view's own will do. */
+function keyIndex({ restrictionKey, names }: Maintenance, { indexes }: Described): string[] {
+  const isLed = ({ leading }: Described["indexes"][number]): boolean =>
+    leading.length >= restrictionKey.length &&
+    leading.slice(0, restrictionKey.length).every((column) => restrictionKey.includes(column));
+  if (restrictionKey.length === 0 || indexes.some(isLed)) return [];
+  const columns = restrictionKey.map(escapeIdentifier).join(", ");
+  return [
+    `CREATE INDEX ${escapeIdentifier(keyIndexName(names))} ON ${inSchema(newTable({ names }).name)} (${columns})`,
+  ];
+}
+
+/** It goes with the table. */
+export const keyIndexName = ({ base }: Maintenance["names"]): string => `${base}__key`;
 
 /**
  * Folds what is left, under the lock of a refresh, so that no reader sees older rows than before; then the table takes
@@ -122,7 +141,10 @@ export function swapStep(
       ...historyRow(facts.history, view, {
         refreshType: "full",
         reason: "made incremental",
-        asOf: "now()",
+        asOf: asOfNow(
+          facts.history,
+          maintenance.logs.map(({ table }) => table),
+        ),
       }),
     ],
     locks: [

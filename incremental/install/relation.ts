@@ -29,6 +29,8 @@ export interface DescribedIndex {
   kind: string;
   /** Everything of CREATE INDEX behind the table's name: `USING btree (id)`. */
   rest: string;
+  /** Its columns before the first expression; none of one that does not hold all rows. */
+  leading: string[];
   tablespace: string;
   comment: string | null;
   isClustered: boolean;
@@ -96,11 +98,18 @@ const INDEX_HEAD = `format('CREATE %sINDEX %I ON %s ', CASE WHEN i.indisunique T
 const STATISTICS_HEAD = "format('CREATE STATISTICS %I.%I ', sn.nspname, s.stxname)";
 const STATISTICS_TAIL = `' FROM ' || ${QUALIFIED}`;
 
+const LEADING = `
+  (SELECT coalesce(json_agg(a.attname ORDER BY k.position), '[]')
+     FROM unnest(i.indkey::smallint[]) WITH ORDINALITY k (attnum, position)
+     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+    WHERE k.position <= i.indnkeyatts AND i.indpred IS NULL AND i.indisvalid
+      AND k.position < ALL (SELECT e.position FROM unnest(i.indkey::smallint[]) WITH ORDINALITY e (attnum, position) WHERE e.attnum = 0))`;
+
 const INDEXES = list(
   `'name', ic.relname, 'kind', CASE WHEN i.indisunique THEN 'UNIQUE INDEX' ELSE 'INDEX' END,
    'rest', substr(pg_get_indexdef(i.indexrelid), length(${INDEX_HEAD}) + 1),
-   'tablespace', ${tablespace("ic.reltablespace")}, 'comment', obj_description(i.indexrelid, 'pg_class'),
-   'isClustered', i.indisclustered,
+   'leading', ${LEADING}, 'tablespace', ${tablespace("ic.reltablespace")},
+   'comment', obj_description(i.indexrelid, 'pg_class'), 'isClustered', i.indisclustered,
    'statistics', ${list(
      "'column', a.attnum, 'target', a.attstattarget",
      "pg_attribute a WHERE a.attrelid = i.indexrelid AND a.attstattarget >= 0",

@@ -49,6 +49,7 @@ function regenerateStep(maintenance: Maintenance, state: ViewState, status: Stat
           : [log.createFunction],
       ),
       ...replaceStates(maintenance, state, before, after),
+      ...dropFunctions(state),
       maintenance.createFingerprint,
       maintenance.createFold,
       ...protect(maintenance, state),
@@ -59,6 +60,12 @@ function regenerateStep(maintenance: Maintenance, state: ViewState, status: Stat
     ],
     locks: [...logs.map(({ table }) => ({ relation: table, mode: "AccessShareLock" }) as const)],
   };
+}
+
+/** A function of another version may have other arguments, and then would stay beside the new one. */
+function dropFunctions({ objects }: ViewState): string[] {
+  const names = objects.filter(({ kind }) => kind === "function").map(({ name }) => inSchema(name));
+  return names.length === 0 ? [] : [`DROP FUNCTION ${names.join(", ")}`];
 }
 
 function replaceStates(

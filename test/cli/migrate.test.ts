@@ -33,7 +33,12 @@ async function runMigrate(
 }
 
 describe("the migrate command for views of one's own", () => {
-  const product = ["003_refresh_history.sql", "006_unknown_as_of.sql", "007_refresher_role.sql"];
+  const product = [
+    "003_refresh_history.sql",
+    "006_unknown_as_of.sql",
+    "007_refresher_role.sql",
+    "008_incremental.sql",
+  ];
   const database = useDatabase({ template: "empty" });
   const migrate = (...args: string[]): Promise<Run> =>
     runMigrate(args, { DATABASE_URL: database.url }, folder);
@@ -56,7 +61,7 @@ describe("the migrate command for views of one's own", () => {
       [...run.out.matchAll(/✓ Applied (\S+)/g)].map(([, name]) => name),
       product,
     );
-    assert.match((await migrate("--product")).out, /^Nothing to do: all 3 migrations/);
+    assert.match((await migrate("--product")).out, /^Nothing to do: all 4 migrations/);
   });
 
   it("says how to go without the scanner where its files fail, once the product's are applied", async () => {
@@ -73,7 +78,7 @@ describe("the migrate command for views of one's own", () => {
 
   it("takes a stack with the scanner's view for all", async () => {
     const names = namesIn(await migrate("--stack", "scanner", "--status"));
-    assert.deepEqual(names.length, 7);
+    assert.deepEqual(names.length, 8);
     const run = await migrate("--stack", "scanner");
     assert.equal(run.exitCode, 0, run.error);
     const listed = await migrate("--product", "--status");
@@ -123,6 +128,7 @@ describe("the migrate command", () => {
         "003_refresh_history.sql",
         "006_unknown_as_of.sql",
         "007_refresher_role.sql",
+        "008_incremental.sql",
         "002_optimize_for_scale.sql",
         "004_refresher_role.sql",
         "005_job_objects_index.sql",
@@ -131,7 +137,7 @@ describe("the migrate command", () => {
     assert.deepEqual(result.already_applied, ["001_jobs.sql"]);
     const again = await migrate();
     assert.equal(again.exitCode, 0, again.error);
-    assert.match(again.out, /^Nothing to do: all 7 migrations were applied before\n/);
+    assert.match(again.out, /^Nothing to do: all 8 migrations were applied before\n/);
   });
 
   it("tells the command that makes a dropped view again", async () => {

@@ -7,6 +7,7 @@ import path from "node:path";
 import { ConnectionFaults, connectionFromEnvironment } from "../../cli/connection";
 import { Budget } from "../../handler/budget";
 import { useDatabase } from "../database";
+import { ITEMS, maintain, TOTALS } from "../handler/maintainedView";
 import { makeCertificate, startTlsRelay } from "../tlsRelay";
 
 /** Runs the subcommand in a process of its own, with no variable but PATH and the ones given. */
@@ -99,6 +100,38 @@ describe("refresh by hand", function () {
     assert.ok(view?.warning !== undefined && warning?.endsWith(view.warning));
     const silent = await refresh({ DATABASE_URL: database.url }, "--dry-run", "--json");
     assert.ok(!silent.stdout.includes("warning"));
+  });
+
+  it("folds what changed into a maintained view, computes it anew with --full, and says before which it will be", async () => {
+    const client = await database.connect();
+    await client.query(ITEMS);
+    await maintain(client, TOTALS);
+    await client.query("UPDATE items SET n = 0 WHERE id = 1");
+    const run = (...args: string[]) => refresh({ DATABASE_URL: database.url }, "--view", "totals", ...args);
+    assert.equal(
+      (await run("--dry-run")).stdout,
+      "totals would be refreshed (incremental): changes are folded by matview_refresh.public__totals__fold\n",
+    );
+    assert.equal(
+      (await run("--dry-run", "--full")).stdout,
+      "totals would be refreshed (full): it was asked for\n",
+    );
+    const planned = JSON.parse((await run("--dry-run", "--json")).stdout) as {
+      views: Record<string, unknown>[];
+    };
+    assert.deepEqual([planned.views[0]?.refresh_type, planned.views[0]?.reason], ["incremental", undefined]);
+    assert.match(
+      (await run()).stdout,
+      /✓ Refresh completed in \d\.\d{3}s \(incremental, 2 changes, 1 row\)\n/,
+    );
+    const { stdout } = await run("--full", "--json");
+    const { duration_seconds: _, ...body } = JSON.parse(stdout) as Record<string, unknown>;
+    assert.deepEqual(body, {
+      ...{ success: true, refresh_type: "full", statistics: { total_rows: 3 } },
+      ...{ changes: 0, changed_rows: 0, drift: 0, reason: "it was asked for" },
+    });
+    const whole = await refresh({ DATABASE_URL: database.url }, "--full");
+    assert.match(whole.stdout, /✓ Refresh completed in \d\.\d\ds \(concurrent\)\n/);
   });
 
   it("exits with 1 and the remedy when it fails", async () => {

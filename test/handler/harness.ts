@@ -19,6 +19,8 @@ export interface Recorded {
 export interface RunOptions {
   /** A run by hand, which waits for the lock. */
   manual?: boolean;
+  /** Maintained views are computed anew. */
+  forceFull?: boolean;
   timeoutMs?: number;
   database?: Partial<DatabaseSettings>;
   connector?: Connector;
@@ -44,6 +46,7 @@ export async function runViews(
     views,
     connector: options.connector ?? connectorFor({ ...database.databaseSettings(), ...options.database }),
     waitForLock: options.manual ?? false,
+    forceFull: options.forceFull ?? false,
     attended: options.attended ?? false,
     budget: new Budget(options.timeoutMs ?? 20_000),
     ...(options.historyRetentionDays === undefined

@@ -9,6 +9,7 @@ import { toEnvironment, type HandlerSettings } from "../../handler/settings";
 import { useDatabase } from "../database";
 import { viewNamed } from "./harness";
 import { invokeBundle } from "./invocation";
+import { ITEMS, maintain, TOTALS } from "./maintainedView";
 
 const scheduled = { "detail-type": "Scheduled Event", source: "aws.events" };
 const password = "password-that-no-log-may-show";
@@ -107,6 +108,45 @@ describe("what the bundle writes and returns", () => {
     for (const name of [METRIC.refreshDuration, METRIC.staleness]) {
       assert.ok(typeof metric[name] === "number" && metric[name] > 0, name);
     }
+  });
+
+  it("says of a maintained view what was folded, how often it was computed anew, and what drifted", async () => {
+    const client = await database.connect();
+    await client.query(ITEMS);
+    await maintain(client, TOTALS);
+    const views = [viewNamed("totals")];
+    const fold = async () => {
+      const { stdout, stderr, returned } = await invokeBundle(file, environment({ views }), scheduled)
+        .finished;
+      const { log, metrics } = parse(stdout + stderr);
+      const body = JSON.parse((returned as RefreshResponse).body) as Record<string, unknown>;
+      const [of] = metrics;
+      const counted = [METRIC.changes, METRIC.drift, METRIC.fullRuns].map((name) => of?.[name]);
+      return { log, body, counted, units: of?._aws.CloudWatchMetrics[0]?.Metrics.map(({ Unit }) => Unit) };
+    };
+
+    await client.query("UPDATE items SET n = 0 WHERE id = 1");
+    const incremental = await fold();
+    assert.deepEqual(incremental.counted, [2, undefined, 0]);
+    assert.deepEqual(incremental.units, ["Seconds", "Count", "Count", "Count"]);
+    const { refresh_type, changes, changed_rows, drift } = incremental.body;
+    assert.deepEqual([refresh_type, changes, changed_rows, drift], ["incremental", 2, 1, null]);
+
+    await client.query(`
+      ALTER TABLE items DISABLE TRIGGER USER; UPDATE items SET n = 1; ALTER TABLE items ENABLE TRIGGER USER;
+      UPDATE matview_refresh.public__totals__status SET last_full_at = '-infinity'`);
+    const full = await fold();
+    assert.deepEqual(full.counted, [0, 3, 1]);
+    assert.deepEqual([full.body.refresh_type, full.body.drift, full.body.reason], ["full", 3, "one was due"]);
+    const [completed, drifted] = full.log.slice(-2);
+    assert.deepEqual(
+      [completed?.refresh_type, completed?.drift, completed?.reason],
+      ["full", 3, "one was due"],
+    );
+    assert.deepEqual(
+      [drifted?.level, drifted?.message, drifted?.drift, drifted?.remedy],
+      ["WARN", "Drift found", 3, "npm run incremental -- verify --view public.totals"],
+    );
   });
 
   it("throws with the view, the SQLSTATE and the remedy, and counts the failure", async () => {

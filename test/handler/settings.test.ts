@@ -9,12 +9,15 @@ const identifier = fc
   .filter((name) => Buffer.byteLength(name) <= 63 && !/\p{Cc}/u.test(name));
 const qualifiedName = fc.record({ schema: identifier, name: identifier }, { noNullPrototype: true });
 const view = fc
-  .tuple(qualifiedName, fc.boolean(), fc.option(qualifiedName, { nil: undefined }))
-  .map(([name, allowBlocking, statistics]) => ({
-    ...name,
-    allowBlocking,
-    ...(statistics === undefined ? {} : { statistics }),
-  }));
+  .tuple(
+    qualifiedName,
+    fc.boolean(),
+    fc.record(
+      { statistics: qualifiedName, fullEverySeconds: fc.integer({ min: 1 }), allowFullRuns: fc.boolean() },
+      { requiredKeys: [], noNullPrototype: true },
+    ),
+  )
+  .map(([name, allowBlocking, more]) => ({ ...name, allowBlocking, ...more }));
 const authentication = fc.oneof(
   fc.record({ auth: fc.constant("iam" as const), user: text }),
   fc.record({ auth: fc.constant("secret" as const), secretArn: text }),
@@ -108,6 +111,18 @@ describe("the function's environment", () => {
     "a name that would write a line of its own into the log": [
       { MATVIEW_VIEWS: JSON.stringify([{ schema: "s", name: "a\nb", allowBlocking: true }]) },
       /control characters/,
+    ],
+    "a full run every half second": [
+      { MATVIEW_VIEWS: '[{"schema":"s","name":"v","allowBlocking":true,"fullEverySeconds":0.5}]' },
+      /^MATVIEW_VIEWS\.0\.fullEverySeconds: must be whole seconds$/,
+    ],
+    "a full run all the time": [
+      { MATVIEW_VIEWS: '[{"schema":"s","name":"v","allowBlocking":true,"fullEverySeconds":0}]' },
+      /^MATVIEW_VIEWS\.0\.fullEverySeconds: must be more than 0$/,
+    ],
+    "full runs that are neither allowed nor forbidden": [
+      { MATVIEW_VIEWS: '[{"schema":"s","name":"v","allowBlocking":true,"allowFullRuns":"no"}]' },
+      /^MATVIEW_VIEWS\.0\.allowFullRuns: must be true or false$/,
     ],
     "no TLS to another machine": [{ MATVIEW_DATABASE_TLS: "disable" }, /for a server on this machine alone/],
     "a secret without its ARN": [

@@ -31,10 +31,21 @@ export interface ComposedView {
 
 const TABLES: Record<string, { columns: Record<string, Kind>; key: string[] }> = {
   orders: {
-    columns: { id: "int", customer: "text", status: "text", amount: "num", created: "time", note: "text", parent: "int" },
+    columns: {
+      id: "int",
+      customer: "text",
+      status: "text",
+      amount: "num",
+      created: "time",
+      note: "text",
+      parent: "int",
+    },
     key: ["id"],
   },
-  customers: { columns: { id: "int", code: "text", name: "text", region: "text", rate: "loose" }, key: ["id"] },
+  customers: {
+    columns: { id: "int", code: "text", name: "text", region: "text", rate: "loose" },
+    key: ["id"],
+  },
   lines: {
     columns: { order_id: "int", line_no: "int", sku: "text", qty: "int", price: "num" },
     key: ["order_id", "line_no"],
@@ -102,7 +113,10 @@ class Composer {
   private some<Item>(items: readonly Item[], most: number): Item[] {
     const wanted = 1 + Math.floor(this.random() * most);
     const left = [...items];
-    return Array.from({ length: Math.min(wanted, left.length) }, () => left.splice(Math.floor(this.random() * left.length), 1)[0] as Item);
+    return Array.from(
+      { length: Math.min(wanted, left.length) },
+      () => left.splice(Math.floor(this.random() * left.length), 1)[0] as Item,
+    );
   }
 
   private alias(): string {
@@ -129,7 +143,8 @@ class Composer {
     if (depth > 0 && this.chance(0.3)) {
       const { sql, columns, key } = this.block(depth - 1);
       const alias = this.alias();
-      const outside = (list: Column[]): Column[] => list.map((column) => ({ ...column, sql: `${alias}.${column.name}` }));
+      const outside = (list: Column[]): Column[] =>
+        list.map((column) => ({ ...column, sql: `${alias}.${column.name}` }));
       return { sql: `(${sql}) ${alias}`, columns: outside(columns), key: outside(key) };
     }
     return this.table(this.alias());
@@ -138,8 +153,16 @@ class Composer {
   private table(alias: string): Source {
     const name = this.pick(Object.keys(TABLES));
     const { columns: kinds = {}, key = [] } = TABLES[name] ?? {};
-    const columns = Object.entries(kinds).map(([column, kind]): Column => ({ sql: `${alias}.${column}`, name: column, kind }));
-    return { sql: `shop.${name} ${alias}`, columns, key: columns.filter((column) => key.includes(column.name)) };
+    const columns = Object.entries(kinds).map(([column, kind]): Column => ({
+      sql: `${alias}.${column}`,
+      name: column,
+      kind,
+    }));
+    return {
+      sql: `shop.${name} ${alias}`,
+      columns,
+      key: columns.filter((column) => key.includes(column.name)),
+    };
   }
 
   private from(depth: number): Source {
@@ -164,9 +187,20 @@ class Composer {
   }
 
   private equality(left: Column[], right: Column[]): string | undefined {
-    const pairs = left.flatMap((one) => right.filter(({ kind }) => kind === one.kind && (kind === "int" || kind === "text")).map((other) => [one, other] as const));
+    const pairs = left.flatMap((one) =>
+      right
+        .filter(({ kind }) => kind === one.kind && (kind === "int" || kind === "text"))
+        .map((other) => [one, other] as const),
+    );
     if (pairs.length === 0) return undefined;
-    const natural = pairs.filter(([one, other]) => JOINED.some((names) => names.includes(one.name) && names.includes(other.name) && (one.name !== other.name || names[0] === names[1])));
+    const natural = pairs.filter(([one, other]) =>
+      JOINED.some(
+        (names) =>
+          names.includes(one.name) &&
+          names.includes(other.name) &&
+          (one.name !== other.name || names[0] === names[1]),
+      ),
+    );
     const [one, other] = this.pick(natural.length > 0 && this.chance(0.8) ? natural : pairs);
     return `${one.sql} = ${other.sql}`;
   }
@@ -204,15 +238,19 @@ class Composer {
     const conditions = [
       this.equality(inner.columns, outer) ?? "true",
       ...(this.chance(0.4) ? [this.condition(inner.columns)] : []),
-      ...(depth > 0 && this.chance(0.25) ? [this.subqueryCondition(this.chance(0.7) ? inner.columns : outer, depth - 1)] : []),
+      ...(depth > 0 && this.chance(0.25)
+        ? [this.subqueryCondition(this.chance(0.7) ? inner.columns : outer, depth - 1)]
+        : []),
     ];
     return { sql: `FROM ${inner.sql} WHERE ${conditions.join(" AND ")}`, columns: inner.columns };
   }
 
   private subqueryCondition(outer: Column[], depth: number): string {
     const form = this.random();
-    if (form < 0.55) return `${this.chance(0.5) ? "NOT " : ""}EXISTS (SELECT ${this.correlated(outer, depth).sql})`;
-    if (form < 0.7) return `(SELECT count(*) ${this.correlated(outer, depth).sql}) ${this.pick(["=", ">", "<="])} ${this.pick(["0", "1", "2"])}`;
+    if (form < 0.55)
+      return `${this.chance(0.5) ? "NOT " : ""}EXISTS (SELECT ${this.correlated(outer, depth).sql})`;
+    if (form < 0.7)
+      return `(SELECT count(*) ${this.correlated(outer, depth).sql}) ${this.pick(["=", ">", "<="])} ${this.pick(["0", "1", "2"])}`;
     const column = this.pick(outer.filter(({ kind }) => kind === "int" || kind === "text"));
     const inner = this.source(0);
     const shown = inner.columns.filter(({ kind }) => kind === column.kind);
@@ -222,9 +260,19 @@ class Composer {
   }
 
   /** Names the expressions of a select list. */
-  private targets(expressions: { sql: string; kind: Kind; name?: string }[]): { list: string; columns: Column[] } {
-    const columns = expressions.map(({ kind, name = "c" }, index): Column => ({ sql: "", kind, name: `${name}_${index + 1}`.replace(/(_\d+)+$/, `_${index + 1}`) }));
-    return { list: expressions.map(({ sql }, index) => `${sql} AS ${columns[index]?.name}`).join(", "), columns: columns.map((column) => ({ ...column, sql: column.name, name: column.name })) };
+  private targets(expressions: { sql: string; kind: Kind; name?: string }[]): {
+    list: string;
+    columns: Column[];
+  } {
+    const columns = expressions.map(({ kind, name = "c" }, index): Column => ({
+      sql: "",
+      kind,
+      name: `${name}_${index + 1}`.replace(/(_\d+)+$/, `_${index + 1}`),
+    }));
+    return {
+      list: expressions.map(({ sql }, index) => `${sql} AS ${columns[index]?.name}`).join(", "),
+      columns: columns.map((column) => ({ ...column, sql: column.name, name: column.name })),
+    };
   }
 
   private plain(from: Source, rest: string): Block {
@@ -242,13 +290,24 @@ class Composer {
     return this.pick([
       () => column,
       () => column,
-      () => ({ sql: `CASE WHEN ${this.condition(columns)} THEN ${column.sql} END`, kind: column.kind, name: column.name }),
+      () => ({
+        sql: `CASE WHEN ${this.condition(columns)} THEN ${column.sql} END`,
+        kind: column.kind,
+        name: column.name,
+      }),
       () => ({ sql: `coalesce(${by.sql}, ${this.constant(by.kind)})`, kind: by.kind, name: by.name }),
       () => ({ sql: `(SELECT count(*) ${this.correlated(columns, 0).sql})`, kind: "int" as const }),
       () => ({ sql: `${this.subqueryCondition(columns, 0)}`, kind: "bool" as const }),
       () => ({ sql: `row_number() OVER (PARTITION BY ${by.sql} ORDER BY ${order})`, kind: "int" as const }),
       () => ({ sql: `count(*) OVER (PARTITION BY ${by.sql})`, kind: "int" as const }),
-      ...(summed.length > 0 ? [() => ({ sql: `sum(${this.pick(summed).sql}) OVER (PARTITION BY ${by.sql})`, kind: "loose" as const })] : []),
+      ...(summed.length > 0
+        ? [
+            () => ({
+              sql: `sum(${this.pick(summed).sql}) OVER (PARTITION BY ${by.sql})`,
+              kind: "loose" as const,
+            }),
+          ]
+        : []),
     ])();
   }
 
@@ -260,14 +319,23 @@ class Composer {
     ).map((column) => {
       if (column.kind === "time" && this.chance(0.7)) return { ...column, sql: `(${column.sql})::date` };
       if (this.chance(0.1)) return { sql: this.condition(columns), kind: "bool" as const, name: "is" };
-      if (this.chance(0.15)) return { ...column, sql: `CASE WHEN ${this.condition(columns)} THEN ${column.sql} END` };
+      if (this.chance(0.15))
+        return { ...column, sql: `CASE WHEN ${this.condition(columns)} THEN ${column.sql} END` };
       return column;
     });
-    const aggregates = Array.from({ length: 1 + Math.floor(this.random() * 4) }, () => this.aggregate(columns));
+    const aggregates = Array.from({ length: 1 + Math.floor(this.random() * 4) }, () =>
+      this.aggregate(columns),
+    );
     const { list, columns: shown } = this.targets([...groups, ...aggregates]);
-    const having = this.chance(0.25) ? ` HAVING ${this.pick(["count(*) > 1", `max(${this.pick(columns.filter(({ kind }) => kind === "int" || kind === "text")).sql}) IS NOT NULL`])}` : "";
+    const having = this.chance(0.25)
+      ? ` HAVING ${this.pick(["count(*) > 1", `max(${this.pick(columns.filter(({ kind }) => kind === "int" || kind === "text")).sql}) IS NOT NULL`])}`
+      : "";
     const by = groups.map((_, index) => index + 1).join(", ");
-    return { sql: `SELECT ${list} ${rest} GROUP BY ${by}${having}`, columns: shown, key: shown.slice(0, groups.length) };
+    return {
+      sql: `SELECT ${list} ${rest} GROUP BY ${by}${having}`,
+      columns: shown,
+      key: shown.slice(0, groups.length),
+    };
   }
 
   private aggregate(columns: Column[]): { sql: string; kind: Kind } {
@@ -311,7 +379,11 @@ class Composer {
     const by = this.pick(comparable);
     const { list, columns: shown } = this.targets([by, ...key]);
     const order = [by, ...key].map(({ sql }) => sql).join(", ");
-    return { sql: `SELECT DISTINCT ON (${by.sql}) ${list} ${rest} ORDER BY ${order}`, columns: shown, key: shown.slice(0, 1) };
+    return {
+      sql: `SELECT DISTINCT ON (${by.sql}) ${list} ${rest} ORDER BY ${order}`,
+      columns: shown,
+      key: shown.slice(0, 1),
+    };
   }
 
   private setOperation(): Block {
@@ -320,12 +392,20 @@ class Composer {
       for (;;) {
         const from = this.from(0);
         const column = from.columns.find((each) => each.kind === kind);
-        if (column !== undefined) return { ...column, rest: `FROM ${from.sql}${this.chance(0.5) ? ` WHERE ${this.condition(from.columns)}` : ""}` };
+        if (column !== undefined)
+          return {
+            ...column,
+            rest: `FROM ${from.sql}${this.chance(0.5) ? ` WHERE ${this.condition(from.columns)}` : ""}`,
+          };
       }
     };
     const [one, other] = [branch(), branch()];
     const operation = this.pick(["UNION", "EXCEPT", "INTERSECT"]);
     const columns = [{ sql: `${one.name}_1`, name: `${one.name}_1`, kind }];
-    return { sql: `SELECT ${one.sql} AS ${one.name}_1 ${one.rest} ${operation} SELECT ${other.sql} ${other.rest}`, columns, key: columns };
+    return {
+      sql: `SELECT ${one.sql} AS ${one.name}_1 ${one.rest} ${operation} SELECT ${other.sql} ${other.rest}`,
+      columns,
+      key: columns,
+    };
   }
 }

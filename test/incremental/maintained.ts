@@ -45,9 +45,7 @@ export async function createView(
   ...keys: string[]
 ): Promise<void> {
   const indexes = keys.map((key) => `CREATE UNIQUE INDEX ON ${qualified(view)} (${key})`);
-  await client.query(
-    [`CREATE MATERIALIZED VIEW ${qualified(view)} AS ${query}`, ...indexes].join(";\n"),
-  );
+  await client.query([`CREATE MATERIALIZED VIEW ${qualified(view)} AS ${query}`, ...indexes].join(";\n"));
 }
 
 /**
@@ -57,7 +55,10 @@ export async function createView(
 export async function maintain(
   client: Client,
   view: QualifiedName,
-  { compiler, edit = (made) => made }: { compiler?: Compiler; edit?: (made: Maintenance) => Maintenance } = {},
+  {
+    compiler,
+    edit = (made) => made,
+  }: { compiler?: Compiler; edit?: (made: Maintenance) => Maintenance } = {},
 ): Promise<Maintenance> {
   const { source, findings, maintenance } = await judgeView(client, view, compiler);
   if (maintenance === undefined) {
@@ -86,7 +87,10 @@ export async function install(
     `CREATE TABLE ${inSchema(names.status)} (generator_version int, phase text, paused boolean,
        applied_at timestamptz, last_full_at timestamptz, last_full_reason text, drift bigint, drift_at timestamptz,
        shape text, content text, original jsonb)`,
-    ...states.flatMap(({ query, querySql, create }) => [`CREATE VIEW ${inSchema(query)} AS ${querySql}`, ...create]),
+    ...states.flatMap(({ query, querySql, create }) => [
+      `CREATE VIEW ${inSchema(query)} AS ${querySql}`,
+      ...create,
+    ]),
     ...logs.flatMap((log) => [log.createTable, log.createFunction, ...log.triggers.map(({ sql }) => sql)]),
     createFingerprint,
     createFold,

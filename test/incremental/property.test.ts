@@ -48,10 +48,12 @@ class Folds {
 
   async fold(views: Maintenance[], options: { full?: boolean } = {}): Promise<void> {
     for (const view of views) {
-      const { folded, differences } = await foldAndCompare(this.client, view, options).catch((error: unknown) => {
-        const { message, where } = error as Error & { where?: string };
-        throw new Error(`the fold of ${view.view.name} failed: ${message}\n${where?.slice(0, 1500) ?? ""}`);
-      });
+      const { folded, differences } = await foldAndCompare(this.client, view, options).catch(
+        (error: unknown) => {
+          const { message, where } = error as Error & { where?: string };
+          throw new Error(`the fold of ${view.view.name} failed: ${message}\n${where?.slice(0, 1500) ?? ""}`);
+        },
+      );
       const said = `${view.view.name}: ${JSON.stringify(folded)}`;
       assert.deepEqual(differences, [], said);
       assert.ok(folded.drift === null || folded.drift === "0", `the full run found drift in ${said}`);
@@ -115,7 +117,9 @@ for (const majorVersion of [18, 15] as const) {
     const begin = async (): Promise<void> => {
       // What failed may have left a transaction open or prepared.
       await writer.query("ROLLBACK");
-      const { rowCount } = await writer.query("SELECT FROM pg_prepared_xacts WHERE database = current_database()");
+      const { rowCount } = await writer.query(
+        "SELECT FROM pg_prepared_xacts WHERE database = current_database()",
+      );
       if (rowCount !== 0) await writer.query("ROLLBACK PREPARED 'shop'");
       await writer.query(`TRUNCATE ${TABLES.join(", ")}; ${ROWS}`);
     };
@@ -132,7 +136,10 @@ for (const majorVersion of [18, 15] as const) {
       await fc.assert(
         fc
           .asyncProperty(fc.array(step, { minLength: 6, maxLength: 14, size: "max" }), async (steps) => {
-            await runSteps(writer, folds, views, steps).catch((e) => { console.log(String((e as Error).message).slice(0,1500)); throw e; });
+            await runSteps(writer, folds, views, steps).catch((e) => {
+              console.log(String((e as Error).message).slice(0, 1500));
+              throw e;
+            });
           })
           .beforeEach(async () => {
             await begin();
@@ -141,11 +148,23 @@ for (const majorVersion of [18, 15] as const) {
         { numRuns: Math.round(3 * scale), ...limits, ...settings },
       );
       views = [];
-      const isSteady = new Set(CATALOGUE.filter(({ isOftenFull }) => isOftenFull !== true).map(({ name }) => name));
+      const isSteady = new Set(
+        CATALOGUE.filter(({ isOftenFull }) => isOftenFull !== true).map(({ name }) => name),
+      );
       const steady = [...folds.kinds].filter(([name]) => isSteady.has(name)).map(([, counts]) => counts);
-      const [incremental, full] = [steady.reduce((sum, each) => sum + each.incremental, 0), steady.reduce((sum, each) => sum + each.full, 0)];
-      assert.ok(incremental > 2 * full, `${incremental} folds were incremental, ${full} full: the test proves little`);
-      console.log(incremental, full, JSON.stringify([...folds.kinds].map(([n, k]) => [n, k.incremental, k.full])));
+      const [incremental, full] = [
+        steady.reduce((sum, each) => sum + each.incremental, 0),
+        steady.reduce((sum, each) => sum + each.full, 0),
+      ];
+      assert.ok(
+        incremental > 2 * full,
+        `${incremental} folds were incremental, ${full} full: the test proves little`,
+      );
+      console.log(
+        incremental,
+        full,
+        JSON.stringify([...folds.kinds].map(([n, k]) => [n, k.incremental, k.full])),
+      );
     });
 
     it("equal their queries: views composed at random", async function () {
@@ -168,7 +187,9 @@ for (const majorVersion of [18, 15] as const) {
                 queries.push(`${view.name}: ${query}`);
               }
               await runSteps(writer, folds, views, steps).catch((error: unknown) => {
-                throw new Error(`${(error as Error).message}\nof these views:\n${queries.join("\n")}`, { cause: error });
+                throw new Error(`${(error as Error).message}\nof these views:\n${queries.join("\n")}`, {
+                  cause: error,
+                });
               });
             },
           )
@@ -180,13 +201,18 @@ for (const majorVersion of [18, 15] as const) {
                 `SELECT relkind AS kind FROM pg_class WHERE oid = to_regclass('shop.composed_${index}')`,
               );
               if (rows[0] !== undefined)
-                await folder.query(`DROP ${rows[0].kind === "m" ? "MATERIALIZED VIEW" : "TABLE"} shop.composed_${index}`);
+                await folder.query(
+                  `DROP ${rows[0].kind === "m" ? "MATERIALIZED VIEW" : "TABLE"} shop.composed_${index}`,
+                );
             }
           }),
         { numRuns: Math.round(5 * scale), ...limits, ...settings },
       );
       const all = [...folds.kinds.values()];
-      console.log(all.reduce((sum, each) => sum + each.incremental, 0), all.reduce((sum, each) => sum + each.full, 0));
+      console.log(
+        all.reduce((sum, each) => sum + each.incremental, 0),
+        all.reduce((sum, each) => sum + each.full, 0),
+      );
     });
   });
 }

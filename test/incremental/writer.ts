@@ -65,5 +65,7 @@ export async function carryOut(
 
 function failed(error: unknown, write: Write): Error {
   const { message, where } = error as Error & { where?: string };
-  return new Error(`a writer failed: ${message}\n  in ${JSON.stringify(write)}\n  ${where ?? ""}`, { cause: error });
+  return new Error(`a writer failed: ${message}\n  in ${JSON.stringify(write)}\n  ${where ?? ""}`, {
+    cause: error,
+  });
 }

@@ -18,7 +18,9 @@ type Text = fc.Arbitrary<string>;
 
 /** SQL from a template whose holes are drawn: the SQL of each is its own dimension for shrinking. */
 const sql = (texts: TemplateStringsArray, ...holes: Text[]): Text =>
-  fc.tuple(...holes).map((values) => texts.reduce((all, text, index) => all + (values[index - 1] ?? "") + text));
+  fc
+    .tuple(...holes)
+    .map((values) => texts.reduce((all, text, index) => all + (values[index - 1] ?? "") + text));
 
 const oneOf = (...texts: string[]): Text => fc.constantFrom(...texts);
 const either = (...arbitraries: Text[]): Text => fc.oneof(...arbitraries);
@@ -115,7 +117,13 @@ const copy: fc.Arbitrary<Write> = either(
 }));
 
 const truncation: Text = oneOf(
-  ...["TRUNCATE lines", "TRUNCATE settings, tags", "TRUNCATE events_1", "TRUNCATE orders CASCADE", "TRUNCATE customers CASCADE"],
+  ...[
+    "TRUNCATE lines",
+    "TRUNCATE settings, tags",
+    "TRUNCATE events_1",
+    "TRUNCATE orders CASCADE",
+    "TRUNCATE customers CASCADE",
+  ],
 );
 
 const write: fc.Arbitrary<Write> = fc.oneof(
@@ -144,4 +152,5 @@ export const transaction: fc.Arbitrary<Transaction> = fc.record({
   ),
 });
 
-export const isTruncation = ({ write: each }: { write: Write }): boolean => typeof each === "string" && each.startsWith("TRUNCATE");
+export const isTruncation = ({ write: each }: { write: Write }): boolean =>
+  typeof each === "string" && each.startsWith("TRUNCATE");

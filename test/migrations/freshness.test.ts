@@ -98,6 +98,21 @@ for (const majorVersion of [18, 15] as const) {
       await client.query("DROP MATERIALIZED VIEW again");
     });
 
+    it("shows a table that is maintained as a view, by its oid too, and no other table", async () => {
+      await client.query("CREATE TABLE maintained (); CREATE TABLE other ()");
+      await addRun({
+        outcome: "refreshed",
+        secondsAgo: 60,
+        name: "maintained",
+        oid: "'maintained'::regclass",
+      });
+      assert.equal((await freshness("maintained"))?.as_of, 61);
+      assert.equal(await freshness("other"), undefined);
+      await client.query("DROP TABLE maintained; CREATE TABLE maintained ()");
+      assert.deepEqual(await freshness("maintained"), { ...unknownAge, last_outcome: "refreshed" });
+      await client.query("DROP TABLE maintained, other");
+    });
+
     it("still shows views of the history that are gone, and those that never were", async () => {
       await addRun({ outcome: "refreshed", secondsAgo: 60, name: "dropped", oid: "1" });
       await addRun({ outcome: "failed", secondsAgo: 30, name: "mistyped", oid: "NULL", sqlstate: "42P01" });
@@ -126,6 +141,18 @@ for (const majorVersion of [18, 15] as const) {
       });
       const row = await freshness();
       assert.deepEqual([row?.as_of, row?.age_seconds, row?.checked_at], [null, null, 60]);
+    });
+
+    it("takes every kind of refresh there is, and no other", async () => {
+      const add = (type: string) =>
+        client.query(
+          `INSERT INTO matview_refresh_history (view_schema, view_name, outcome, refresh_type, as_of, started_at, finished_at,
+             duration_seconds, handler_version, changes, changed_rows, drift)
+           VALUES ('public', 'job_progress', 'refreshed', $1, now(), now(), now(), 1, '0.2.0', 5000000000, 1, 0)`,
+          [type],
+        );
+      for (const type of ["concurrent", "regular", "incremental", "full"]) await add(type);
+      await assert.rejects(add("partial"), { code: "23514" });
     });
 
     it("refuses a refreshed row with neither the time of its data nor a reason", async () => {

@@ -21,6 +21,7 @@ const names = [
   "005_job_objects_index.sql",
   "006_unknown_as_of.sql",
   "007_refresher_role.sql",
+  "008_incremental.sql",
 ];
 
 describe("the migration function", () => {

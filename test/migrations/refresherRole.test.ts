@@ -46,6 +46,7 @@ for (const majorVersion of [18, 15] as const) {
       }
       await superuser.query("CREATE DATABASE restricted OWNER developer");
       await superuser.query("CREATE DATABASE scanner OWNER administrator");
+      await superuser.query("CREATE DATABASE tight");
     });
 
     it("is left out with a notice when the user may not create roles", async () => {
@@ -54,7 +55,7 @@ for (const majorVersion of [18, 15] as const) {
         directories,
         onEvent: (event) => events.push(event),
       });
-      assert.equal(applied.length, 7);
+      assert.equal(applied.length, 8);
       const notices = events.flatMap((event) => (event.type === "notice" ? [event.message] : []));
       assert.ok(
         notices.some((notice) =>
@@ -66,6 +67,32 @@ for (const majorVersion of [18, 15] as const) {
       const { rows } = await developer.query("SELECT FROM pg_roles WHERE rolname = 'matview_refresher'");
       assert.equal(rows.length, 0);
       await developer.query("REFRESH MATERIALIZED VIEW CONCURRENTLY job_progress");
+    });
+
+    it("needs no right to create schemas: a notice says who makes that of maintained views, and the rest works", async () => {
+      const superuser = await connectAs(server.user, "tight");
+      await superuser.query("GRANT CREATE, USAGE ON SCHEMA public TO developer");
+      const events: MigrationEvent[] = [];
+      const onEvent = (event: MigrationEvent): unknown => events.push(event);
+      assert.equal(
+        (await migrate(options("developer", "tight"), { directories, onEvent })).applied.length,
+        8,
+      );
+      const notices = (): string[] =>
+        events.flatMap((event) =>
+          event.type === "notice" && /matview_refresh /.test(event.message) ? [event.message] : [],
+        );
+      assert.match(
+        notices().join("\n"),
+        /^Schema matview_refresh was not created: developer has no CREATE on database tight\. .*npm run incremental -- apply/,
+      );
+      const developer = await connectAs("developer", "tight");
+      await developer.query("REFRESH MATERIALIZED VIEW CONCURRENTLY job_progress");
+      // Somebody else's schema is left as it is, and run again the file says nothing more than it must.
+      await superuser.query("CREATE SCHEMA matview_refresh");
+      events.length = 0;
+      await migrate(options("developer", "tight"), { directories, only: "008_incremental.sql", onEvent });
+      assert.deepEqual(notices(), []);
     });
 
     it("is made by an administrator who is no superuser, and cannot log in", async () => {
@@ -88,6 +115,7 @@ for (const majorVersion of [18, 15] as const) {
       ]);
       await administrator.query(`
         GRANT matview_refresher TO function;
+        CREATE TABLE matview_refresh.kept ();
         CREATE MATERIALIZED VIEW other_view AS SELECT 1 AS one;
         INSERT INTO jobs (job_id, name, status) VALUES (1, 'bucket', 'running');
         INSERT INTO job_objects (job_id, object_key, status) VALUES (1, 'a', 'processed');`);
@@ -124,6 +152,8 @@ for (const majorVersion of [18, 15] as const) {
       "REFRESH MATERIALIZED VIEW public.other_view",
       "CREATE TABLE public.mine (a int)",
       "CREATE ROLE mine",
+      "CREATE TABLE matview_refresh.mine (a int)",
+      "SELECT FROM matview_refresh.kept",
       "SET ROLE administrator",
       "ALTER VIEW public.matview_freshness RENAME TO mine",
       // Before 17 the role has to own the view and so needs to read its tables.

@@ -4,7 +4,12 @@ import { migrate, MigrationFailedError, type MigrationEvent } from "../../migrat
 import { ALL_MIGRATIONS as directories, migrationsFor } from "../../migrations/sets";
 import { useDatabase } from "../database";
 
-const productFiles = ["003_refresh_history.sql", "006_unknown_as_of.sql", "007_refresher_role.sql"];
+const productFiles = [
+  "003_refresh_history.sql",
+  "006_unknown_as_of.sql",
+  "007_refresher_role.sql",
+  "008_incremental.sql",
+];
 const scannerFiles = [
   "001_jobs.sql",
   "002_optimize_for_scale.sql",
@@ -95,7 +100,7 @@ for (const majorVersion of [18, 15] as const) {
       );
       assert.deepEqual(
         applied.map(({ name }) => name),
-        ["007_refresher_role.sql"],
+        ["007_refresher_role.sql", "008_incremental.sql"],
       );
     });
 
@@ -183,13 +188,18 @@ for (const majorVersion of [18, 15] as const) {
       ["TABLE jobs", "001_jobs.sql"],
       ["MATERIALIZED VIEW job_progress", "002_optimize_for_scale.sql"],
       ["TABLE matview_refresh_history", "003_refresh_history.sql"],
+      ["SCHEMA matview_refresh", "008_incremental.sql"],
     ] as const;
     for (const [dropped, only] of droppedOfFiles) {
       it(`make a dropped ${dropped} again, with its views and rights, by the file's name`, async () => {
         await migrate(database.options(), { directories });
         const relations = (): Promise<Record<string, unknown>[]> =>
           rows(`SELECT relname, relkind, relowner, relacl::text, obj_description(oid, 'pg_class') AS comment FROM pg_class
-                 WHERE relnamespace = 'public'::regnamespace ORDER BY relname`);
+                 WHERE relnamespace = 'public'::regnamespace
+                 UNION ALL
+                SELECT nspname, 'n', nspowner, nspacl::text, obj_description(oid, 'pg_namespace') FROM pg_namespace
+                 WHERE nspname = 'matview_refresh'
+                 ORDER BY relname`);
         const before = await relations();
         await client.query(`DROP ${dropped} CASCADE`);
         await migrate(database.options(), { directories, only });
