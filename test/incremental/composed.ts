@@ -142,6 +142,8 @@ class Composer {
   private source(depth: number): Source {
     if (depth > 0 && this.chance(0.3)) {
       const { sql, columns, key } = this.block(depth - 1);
+      // Of columns that can only be shown, nothing further is composed.
+      if (!columns.some(({ kind }) => kind === "int" || kind === "text")) return this.source(depth);
       const alias = this.alias();
       const outside = (list: Column[]): Column[] =>
         list.map((column) => ({ ...column, sql: `${alias}.${column.name}` }));
