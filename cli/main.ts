@@ -1,6 +1,7 @@
-/** The product's one command, a file for each subcommand: `start`, `refresh`, `migrate`, `cost` and `prices`. */
+/** The product's one command, a file for each subcommand: `start`, `refresh`, `incremental`, `migrate`, `cost`, `prices`. */
 import { Command } from "commander";
 import { costCommand } from "./cost";
+import { incrementalCommand } from "./incremental";
 import { migrateCommand } from "./migrate";
 import { pricesCommand } from "./prices";
 import { refreshCommand } from "./refresh";
@@ -11,9 +12,15 @@ const program = new Command("matview-refresh")
   .showHelpAfterError("(--help shows what there is)")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
 
-for (const command of [startCommand(), refreshCommand(), migrateCommand(), costCommand(), pricesCommand()]) {
-  program.addCommand(command);
-}
+const commands = [
+  startCommand(),
+  refreshCommand(),
+  incrementalCommand(),
+  migrateCommand(),
+  costCommand(),
+  pricesCommand(),
+];
+for (const command of commands) program.addCommand(command);
 
 program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);

@@ -10,6 +10,7 @@ import { responseBody, throwFailures } from "../handler/response";
 import { runRefresh } from "../handler/run";
 import type { QualifiedName, ViewSettings } from "../handler/settings";
 import { ConnectionFaults, connectionFromEnvironment } from "./connection";
+import { parseViewName } from "./viewName";
 
 /** Exit codes of the command. */
 export const EXIT = { refreshed: 0, failed: 1, badUsage: 2 } as const;
@@ -149,16 +150,8 @@ function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
-const NAME_PART = String.raw`(?:"((?:[^"]|"")+)"|([^".]+))`;
-const VIEW_NAME = new RegExp(`^(?:${NAME_PART}\\.)?${NAME_PART}$`, "s");
-
-/** `job_progress`, `reporting.totals` or `"odd.schema"."odd name"`; letters are taken as they are. */
 function collectView(text: string, views: QualifiedName[]): QualifiedName[] {
-  const match = VIEW_NAME.exec(text);
-  if (match === null) throw new InvalidArgumentError('write it as name, schema.name or "schema"."name".');
-  const part = (quoted: string | undefined, bare: string | undefined): string | undefined =>
-    quoted?.replaceAll('""', '"') ?? bare;
-  return [...views, { schema: part(match[1], match[2]) ?? "public", name: part(match[3], match[4]) ?? "" }];
+  return [...views, parseViewName(text)];
 }
 
 function parseSeconds(text: string): number {

@@ -6,7 +6,7 @@ import type { QualifiedName } from "../handler/settings";
 import { IncrementalFailure } from "./failure";
 import type { Dependent } from "./install/dependents";
 import { catchUpStep, fillStep, MORE_THAN_A_FOLD, swapStep } from "./install/fill";
-import { judge, type Circumstances } from "./install/hindrances";
+import { assertPossible, judge, type Circumstances } from "./install/hindrances";
 import { generatedBy, loggingStep } from "./install/objects";
 import { describeRelation, type Described } from "./install/relation";
 import { removeSteps } from "./install/remove";
@@ -33,7 +33,7 @@ export async function apply(
 ): Promise<Applied> {
   const { view } = maintenance;
   const circumstances = await judge(session, view);
-  refuse(circumstances);
+  assertPossible(circumstances);
   const roleOf = triggerRoles(
     await readTriggerRights(session, maintenance.logs, circumstances.state),
     circumstances.state,
@@ -50,22 +50,6 @@ export async function apply(
   await startLogging(session, maintenance, { ...circumstances, roleOf }, patience);
   await fillAndSwap(session, maintenance, patience);
   return "made";
-}
-
-function refuse({ findings, state }: Circumstances): void {
-  const faults = findings.filter(({ possible }) => possible === "no");
-  if (state.relation === undefined) {
-    throw new IncrementalFailure(`there is no materialized view ${qualifiedName(state.view)}`);
-  }
-  if (state.relation.kind === "r" && state.status === undefined) {
-    throw new IncrementalFailure(`${qualifiedName(state.view)} is a table, and not one that is maintained`);
-  }
-  if (faults.length === 0) return;
-  throw new IncrementalFailure(
-    faults
-      .map(({ place, reason, remedy }) => `${place}: ${reason}${remedy ? `\n  To fix it: ${remedy}` : ""}`)
-      .join("\n"),
-  );
 }
 
 /** Phase a. What an earlier version, or an earlier shape of the tables, has left unfinished is begun anew. */
@@ -89,7 +73,7 @@ async function startLogging(
 }
 
 function isUnderWay({ status }: ViewState, maintenance: Maintenance): boolean {
-  if (status === undefined || status.phase === "reverting") return false;
+  if (status === undefined || !["logging", "filled"].includes(status.phase)) return false;
   return isDeepStrictEqual(status.original.generated, generatedBy(maintenance));
 }
 
@@ -103,7 +87,7 @@ async function describedView(session: Session, { view }: Maintenance): Promise<D
 async function fillAndSwap(session: Session, maintenance: Maintenance, patience: Patience): Promise<void> {
   for (let tries = 1; ; tries++) {
     const circumstances = await judge(session, maintenance.view);
-    refuse(circumstances);
+    assertPossible(circumstances);
     const { state, dependents, history } = circumstances;
     const described = await describedView(session, maintenance);
     const original = originalOf(maintenance, described, dependents);
@@ -112,10 +96,7 @@ async function fillAndSwap(session: Session, maintenance: Maintenance, patience:
     }
     try {
       await runStep(session, catchUpStep(maintenance, state), patience);
-      await runStep(session, swapStep(maintenance, state, { original, dependents, history }), {
-        ...patience,
-        lockTimeoutMs: Math.min(patience.lockTimeoutMs, await belowDeadlockTimeout(session)),
-      });
+      await runStep(session, swapStep(maintenance, state, { original, dependents, history }), patience);
       return;
     } catch (error) {
       // A TRUNCATE, or a flood of changes, between the two.
@@ -125,7 +106,12 @@ async function fillAndSwap(session: Session, maintenance: Maintenance, patience:
   }
 }
 
-function originalOf(maintenance: Maintenance, described: Described, dependents: Dependent[]): Original {
+/** What revert will need, as it is now. */
+export function originalOf(
+  maintenance: Maintenance,
+  described: Described,
+  dependents: Dependent[],
+): Original {
   return {
     view: maintenance.view,
     described,
@@ -143,15 +129,4 @@ function isFilledLike(then: Original, now: Original): boolean {
       columns.map(({ name }) => name),
     ]);
   return built(then) === built(now);
-}
-
-/**
- * A reader who has locked in another order than the swap must never be the one whom the server cancels: the swap gives
- * up before the search for deadlocks begins.
- */
-async function belowDeadlockTimeout(session: Session): Promise<number> {
-  const [row] = await session.query<{ ms: number }>(
-    `SELECT setting::int AS "ms" FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'`,
-  );
-  return Math.max(50, Math.floor((row?.ms ?? 1_000) * 0.9));
 }

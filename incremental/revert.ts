@@ -1,7 +1,7 @@
 /** Brings the materialized view back as it was, from whatever state an apply or a revert was left in. */
 import { escapeLiteral } from "pg";
 import type { Session } from "../handler/connect";
-import { qualifiedName } from "../handler/names";
+import { qualifiedName, quotedName } from "../handler/names";
 import { IncrementalFailure } from "./failure";
 import { readDependents, type Dependent, type Obstacle } from "./install/dependents";
 import { beforeRead, createAs, grantsOf, lockDown, temporaryNames } from "./install/dress";
@@ -10,7 +10,7 @@ import { historyRow, readHistory, type HistoryFacts } from "./install/historyRow
 import { catalogRows, describeRelation, type Described } from "./install/relation";
 import { dropEmptySchemaStep, removeSteps } from "./install/remove";
 import { runStep, runSteps, type Patience } from "./install/runner";
-import { inSchema, ours, readState, type Status, type ViewState } from "./install/state";
+import { inSchema, isPublished, ours, readState, type Status, type ViewState } from "./install/state";
 import type { Step } from "./install/step";
 import { locksOfSwap, refreshLock, swapStatements, type Swap } from "./install/swap";
 import { readTriggers } from "./install/triggers";
@@ -40,6 +40,12 @@ export async function revert(session: Session, view: QualifiedName, patience: Pa
 export async function bringBackSteps(session: Session, state: ViewState): Promise<Step[]> {
   const { relation, status, view } = state;
   if (relation?.kind !== "r" || status === undefined) return [];
+  if (!isPublished(state)) {
+    throw new IncrementalFailure(
+      `${qualifiedName(view)} is a table whose columns are not those of its query: not the one that was maintained`,
+      `ALTER TABLE ${quotedName(view)} RENAME TO …;  -- then run this command again`,
+    );
+  }
   const table = (await describeRelation(session, view)) as Described;
   const { dependents, obstacles } = await readDependents(session, relation.oid);
   refuse(view, dependents, obstacles);

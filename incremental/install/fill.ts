@@ -4,7 +4,7 @@ import { qualifiedName } from "../../handler/names";
 import type { Maintenance } from "../maintenance";
 import type { Dependent } from "./dependents";
 import { beforeRead, createAs, grantsOf, lockDown, replicaIdentity, temporaryNames } from "./dress";
-import { historyRow, type HistoryFacts } from "./historyRow";
+import { asOfNow, historyRow, type HistoryFacts } from "./historyRow";
 import { announce, newTable } from "./objects";
 import type { Described } from "./relation";
 import { inSchema, type Original, type ViewState } from "./state";
@@ -141,7 +141,10 @@ export function swapStep(
       ...historyRow(facts.history, view, {
         refreshType: "full",
         reason: "made incremental",
-        asOf: "now()",
+        asOf: asOfNow(
+          facts.history,
+          maintenance.logs.map(({ table }) => table),
+        ),
       }),
     ],
     locks: [

@@ -2,11 +2,12 @@
 import type { Session } from "../../handler/connect";
 import { MAINTENANCE_SCHEMA } from "../../handler/maintained";
 import { qualifiedName, quotedName } from "../../handler/names";
+import { IncrementalFailure } from "../failure";
 import type { Finding } from "../maintenance";
 import { readDependents, type Dependent, type Obstacle } from "./dependents";
 import { canFold, readHistory, type HistoryFacts } from "./historyRow";
 import { catalogRows } from "./relation";
-import { readState, type ViewState } from "./state";
+import { isPublished, readState, type ViewState } from "./state";
 import { escapeIdentifier } from "pg";
 
 /** All that has to be known before a swap. */
@@ -165,4 +166,21 @@ async function ofReplication(session: Session): Promise<Finding[]> {
 /** The state as it is now, with all that hinders. */
 export async function judge(session: Session, view: ViewState["view"]): Promise<Circumstances> {
   return readCircumstances(session, await readState(session, view));
+}
+
+/** @throws IncrementalFailure with everything that hinders. */
+export function assertPossible({ findings, state }: Circumstances): void {
+  const faults = findings.filter(({ possible }) => possible === "no");
+  if (state.relation === undefined) {
+    throw new IncrementalFailure(`there is no materialized view ${qualifiedName(state.view)}`);
+  }
+  if (state.relation.kind === "r" && !isPublished(state)) {
+    throw new IncrementalFailure(`${qualifiedName(state.view)} is a table, and not one that is maintained`);
+  }
+  if (faults.length === 0) return;
+  throw new IncrementalFailure(
+    faults
+      .map(({ place, reason, remedy }) => `${place}: ${reason}${remedy ? `\n  To fix it: ${remedy}` : ""}`)
+      .join("\n"),
+  );
 }

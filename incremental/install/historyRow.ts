@@ -2,6 +2,7 @@
 import { escapeLiteral } from "pg";
 import { HISTORY_OID, HISTORY_TABLE } from "../../handler/catalog";
 import type { Session } from "../../handler/connect";
+import { nameRows } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
 import { catalogRows } from "./relation";
 import type { Statement } from "./step";
@@ -16,6 +17,8 @@ export interface HistoryFacts {
   isCurrent: boolean;
   /** The role that may write a row: the session's own, or the maintaining one. */
   writer: string | undefined;
+  /** Whether that role may read it too. */
+  mayRead: boolean;
   /** Version of the function that refreshed the view last, of those that run by themselves. */
   lastVersion: { version: string | null; at: string } | undefined;
 }
@@ -32,7 +35,9 @@ export async function readHistory(
                        WHERE a.attrelid = h.oid AND NOT a.attisdropped), false) AS "isCurrent",
             CASE WHEN has_table_privilege(h.oid, 'INSERT') THEN current_user
                  WHEN has_table_privilege(${escapeLiteral(maintainer)}, h.oid, 'INSERT') THEN ${escapeLiteral(maintainer)}
-            END AS "writer"
+            END AS "writer",
+            coalesce(CASE WHEN has_table_privilege(h.oid, 'INSERT') THEN has_table_privilege(h.oid, 'SELECT')
+                          ELSE has_table_privilege(${escapeLiteral(maintainer)}, h.oid, 'SELECT') END, false) AS "mayRead"
        FROM (SELECT) AS one LEFT JOIN (${HISTORY_OID}) h ON true`,
   );
   const facts = row as Omit<HistoryFacts, "lastVersion">;
@@ -61,6 +66,21 @@ export function canFold(version: string | null): boolean {
     if (part !== least) return part > least;
   }
   return true;
+}
+
+/**
+ * The time of what is read now, as SQL: that of the oldest of the maintained views among its sources, or now. The start
+ * of the transaction, which is before its snapshot.
+ */
+export function asOfNow({ exists, mayRead }: HistoryFacts, sources: QualifiedName[]): string {
+  if (!exists || !mayRead || sources.length === 0) return "now()";
+  return `least(now(), (
+    SELECT min(last.as_of) FROM (VALUES ${nameRows(sources)}) source (schema, name)
+      JOIN pg_namespace sn ON sn.nspname = source.schema
+      JOIN pg_class sc ON sc.relnamespace = sn.oid AND sc.relname = source.name
+     CROSS JOIN LATERAL (SELECT h.as_of FROM ${HISTORY_TABLE} h
+       WHERE h.view_schema = source.schema AND h.view_name = source.name AND h.view_oid = sc.oid AND h.outcome = 'refreshed'
+       ORDER BY h.id DESC LIMIT 1) last))`;
 }
 
 /**

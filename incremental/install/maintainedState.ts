@@ -3,7 +3,7 @@ import type { Session } from "../../handler/connect";
 import { qualifiedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
 import { IncrementalFailure } from "../failure";
-import { readState, type Status, type ViewState } from "./state";
+import { isPublished, readState, type Status, type ViewState } from "./state";
 
 export type MaintainedState = ViewState & {
   status: Status;
@@ -14,7 +14,7 @@ export type MaintainedState = ViewState & {
 export async function maintainedState(session: Session, view: QualifiedName): Promise<MaintainedState> {
   const state = await readState(session, view);
   const { status, relation, maintainer, currentUser } = state;
-  if (status === undefined || relation?.kind !== "r") {
+  if (status === undefined || relation === undefined || !isPublished(state)) {
     throw new IncrementalFailure(
       `${qualifiedName(view)} is not maintained`,
       `npm run incremental -- apply --view ${qualifiedName(view)}`,

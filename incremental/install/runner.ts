@@ -28,7 +28,7 @@ const PASSING = new Set(["55P03", "40P01", "40001"]);
 export async function runStep(session: Session, step: Step, patience: Patience): Promise<void> {
   patience.report(step.title);
   const endsAtMs = performance.now() + patience.totalMs;
-  const { lockTimeoutMs } = patience;
+  const lockTimeoutMs = await lockTimeoutOf(session, step, patience);
   let lastSaid = "";
   const say = ({ message }: InTheWay): void => {
     if (message !== lastSaid) patience.report(`  waiting: ${message}`);
@@ -56,6 +56,18 @@ export async function runStep(session: Session, step: Step, patience: Patience):
     if (!(error instanceof InTheWay)) throw error;
     throw new IncrementalFailure(`${step.title}: gave up, ${error.message}`, error.remedy);
   });
+}
+
+/**
+ * A reader who has locked in another order than a swap must never be the one whom the server cancels: the swap gives up
+ * before the search for deadlocks begins.
+ */
+async function lockTimeoutOf(session: Session, step: Step, { lockTimeoutMs }: Patience): Promise<number> {
+  if (step.advisoryLock === undefined) return lockTimeoutMs;
+  const [row] = await session.query<{ ms: number }>(
+    `SELECT setting::int AS "ms" FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'`,
+  );
+  return Math.max(50, Math.min(lockTimeoutMs, Math.floor((row?.ms ?? 1_000) * 0.9)));
 }
 
 /** Runs steps one after the other. */

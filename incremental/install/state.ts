@@ -47,8 +47,8 @@ export interface Status {
 export interface ViewState {
   view: QualifiedName;
   names: MaintainedNames;
-  /** Undefined where nothing has that name. */
-  relation: { oid: number; kind: string; owner: string } | undefined;
+  /** Undefined where nothing has that name. A table with other columns than the query is somebody's own. */
+  relation: { oid: number; kind: string; owner: string; hasQueryColumns: boolean } | undefined;
   database: string;
   currentUser: string;
   /** Who owns, or will own, all that maintains the view. */
@@ -77,10 +77,17 @@ export interface ViewState {
 const PARTS =
   "(fold(_changes)?|query|status|lock|fingerprint|new|restored|log_[0-9]+(_write)?|(leaf|layer)_[0-9]+(_query)?)";
 
-const stateQuery = ({ schema, name }: QualifiedName, { base, status }: MaintainedNames): string => `
+const COLUMNS_OF = (oid: string): string => `
+  (SELECT array_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum)
+     FROM pg_attribute a WHERE a.attrelid = ${oid} AND a.attnum > 0 AND NOT a.attisdropped)`;
+
+function stateQuery({ schema, name }: QualifiedName, { base, status, query }: MaintainedNames): string {
+  const queryOid = `(SELECT q.oid FROM pg_class q JOIN ours ON ours.oid = q.relnamespace WHERE q.relname = ${escapeLiteral(query)})`;
+  return `
 WITH ours AS (SELECT oid, nspowner FROM pg_namespace WHERE nspname = '${MAINTENANCE_SCHEMA}'),
 relation AS (
-  SELECT c.oid, c.relkind::text AS kind, pg_get_userbyid(c.relowner) AS owner
+  SELECT c.oid, c.relkind::text AS kind, pg_get_userbyid(c.relowner) AS owner,
+         coalesce(${COLUMNS_OF("c.oid")} = ${COLUMNS_OF(queryOid)}, false) AS "hasQueryColumns"
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
    WHERE n.nspname = ${escapeLiteral(schema)} AND c.relname = ${escapeLiteral(name)}
      AND c.relkind IN ('r', 'm', 'v', 'p', 'f')
@@ -116,6 +123,7 @@ SELECT (SELECT to_json(relation) FROM relation) AS "relation",
          WHERE starts_with(name, ${escapeLiteral(`${base}__`)})
            AND substr(name, length(${escapeLiteral(`${base}__`)}) + 1) ~ '^${PARTS}$') AS "objects"
   FROM maintainer m`;
+}
 
 /** What there is of a view. Changes nothing. */
 export async function readState(session: Session, view: QualifiedName): Promise<ViewState> {
@@ -150,6 +158,12 @@ export async function readStatus(session: Session, table: string): Promise<Statu
 /** `"matview_refresh"."…"`. */
 export function inSchema(name: string): string {
   return `"${MAINTENANCE_SCHEMA}"."${name.replaceAll('"', '""')}"`;
+}
+
+/** Whether what has the view's name is the table that a fold writes, or the one that a revert has not replaced yet. */
+export function isPublished({ relation, status }: ViewState): boolean {
+  const isSwapped = status?.phase === "maintained" || status?.phase === "reverting";
+  return relation?.kind === "r" && relation.hasQueryColumns && isSwapped;
 }
 
 /** A name in the schema of everything that maintains views. */

@@ -5,7 +5,7 @@ import { nameRows, qualifiedName, quotedName } from "../../handler/names";
 import { MAINTENANCE_SCHEMA } from "../../handler/maintained";
 import type { QualifiedName } from "../../handler/settings";
 import { IncrementalFailure } from "../failure";
-import type { TableLog } from "../maintenance";
+import type { Finding, TableLog } from "../maintenance";
 import { catalogRows } from "./relation";
 import { inSchema, type ViewState } from "./state";
 import type { Step } from "./step";
@@ -108,6 +108,21 @@ export function triggerRoles(
   }
   return (relation) =>
     rights.find((each) => isSame(each, relation))?.maintainerMay === false ? currentUser : maintainer;
+}
+
+/** What the owners of the tables have to know. */
+export function triggerNotes(rights: TriggerRights[], { maintainer }: ViewState): Finding[] {
+  return rights
+    .filter(({ owner }) => owner !== maintainer)
+    .map((relation) => ({
+      capability: "triggers",
+      possible: "note",
+      place: qualifiedName(relation),
+      reason:
+        `It belongs to ${relation.owner}. TRIGGER on it is needed while apply runs and no longer; ` +
+        "whoever has it can run code as any writer of the table.",
+      remedy: `After apply: REVOKE TRIGGER ON ${quotedName(relation)} FROM ${escapeIdentifier(maintainer)};`,
+    }));
 }
 
 /** By the name of each where that is allowed, one table at a time; then the functions, and with them what is left. */

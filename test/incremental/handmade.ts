@@ -1,5 +1,5 @@
 /** What a compiler would make of one view, written by hand: totals of orders by customer. */
-import { escapeLiteral } from "pg";
+import { escapeIdentifier, escapeLiteral } from "pg";
 import { Budget } from "../../handler/budget";
 import { Session } from "../../handler/connect";
 import { maintainedNames } from "../../handler/maintained";
@@ -10,7 +10,7 @@ import type { Maintenance, TableLog } from "../../incremental/maintenance";
 import type { TestDatabase } from "../database";
 import type { ClientConfig } from "pg";
 
-const inSchema = (name: string): string => `"matview_refresh"."${name}"`;
+const inSchema = (name: string): string => `"matview_refresh".${escapeIdentifier(name)}`;
 const FUNCTION_SETTINGS = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
 
 /** SQL of the base table and of the view, its index and all that a view can have. */
@@ -20,7 +20,7 @@ export function scenery(view: QualifiedName, orders: QualifiedName): string {
     INSERT INTO ${quotedName(orders)} SELECT n, 'c' || n % 10, n FROM generate_series(1, 100) n;
     CREATE MATERIALIZED VIEW ${quotedName(view)} AS
       SELECT customer, count(*) AS orders, sum(amount) AS amount FROM ${quotedName(orders)} GROUP BY customer;
-    CREATE UNIQUE INDEX ${view.name}_customer ON ${quotedName(view)} (customer);`;
+    CREATE UNIQUE INDEX ${escapeIdentifier(`${view.name}_customer`.slice(-40))} ON ${quotedName(view)} (customer);`;
 }
 
 /** The columns that the history has with incremental maintenance, where the migration is not there yet. */
@@ -116,7 +116,7 @@ DECLARE
   stored record;
   found_print record;
   affected text[];
-  counted bigint;
+  found_drift bigint;
 BEGIN
   IF current_setting('transaction_isolation') <> 'repeatable read' THEN RAISE EXCEPTION 'another isolation level'; END IF;
   SELECT * INTO stored FROM ${inSchema(status)};
@@ -136,12 +136,12 @@ BEGIN
   IF reason IS NULL THEN RETURN; END IF;
   kind := 'full';
   SELECT count(*) INTO drift FROM (SELECT * FROM ${quotedName(view)} EXCEPT ${query("")}) d;
-  SELECT count(*) + drift INTO drift FROM (${query("")} EXCEPT SELECT * FROM ${quotedName(view)}) d;
+  SELECT count(*) + drift INTO found_drift FROM (${query("")} EXCEPT SELECT * FROM ${quotedName(view)}) d;
+  drift := found_drift;
   DELETE FROM ${quotedName(view)};
   INSERT INTO ${quotedName(view)} ${query("")};
-  UPDATE ${inSchema(status)} SET last_full_at = now(), last_full_reason = reason, drift = coalesce(stored.drift, 0) + fold.drift
-    FROM (SELECT 0) one;
-END $fold$`.replace("fold.drift", `${JSON.stringify(name)}.drift`);
+  UPDATE ${inSchema(status)} SET last_full_at = now(), last_full_reason = reason, drift = coalesce(stored.drift, 0) + found_drift;
+END $fold$`;
 }
 
 /** A session as the commands have it. */

@@ -1,0 +1,41 @@
+/** The compiler of views. It brings PostgreSQL's parser, which no other command needs: loaded when it is asked for. */
+import { readFile } from "node:fs/promises";
+import type { Session } from "../handler/connect";
+import type { QualifiedName } from "../handler/settings";
+import type * as Compile from "../incremental/compile";
+import type { Compilation } from "../incremental/maintenance";
+import type * as ReadSource from "../incremental/readSource";
+import type { ViewSource } from "../incremental/source";
+
+/* eslint-disable @typescript-eslint/no-require-imports -- import() would need the file to be an ES module */
+const compiler = () => require("../incremental/compile") as typeof Compile;
+const reader = () => require("../incremental/readSource") as typeof ReadSource;
+
+/** @throws SourceError where there is no such view. */
+export function compileView(session: Session, view: QualifiedName): Promise<Compilation> {
+  return compileRead(session, (query) => reader().readSource(query, view));
+}
+
+/**
+ * The query of a file, before it is a view.
+ * @throws SourceError where it is no query, and the file system's error.
+ */
+export async function compileQuery(
+  session: Session,
+  file: string,
+  view: QualifiedName | undefined,
+): Promise<Compilation> {
+  const text = await readFile(file, "utf8");
+  return compileRead(session, (query) => reader().readQuery(query, text, view));
+}
+
+/** Reads in a transaction that leaves nothing behind. */
+async function compileRead(
+  session: Session,
+  read: (query: ReadSource.Query) => Promise<ViewSource>,
+): Promise<Compilation> {
+  await session.query("BEGIN");
+  const query: ReadSource.Query = (sql, values) => session.query(sql, values);
+  const source = await read(query).finally(() => (session.lost ? undefined : session.query("ROLLBACK")));
+  return compiler().compile(source);
+}
