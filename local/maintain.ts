@@ -120,8 +120,8 @@ function sayMaintained(database: RunDatabase, view: QualifiedName, terminal: Ter
 }
 
 function sayWayBack(database: RunDatabase, view: QualifiedName, terminal: Terminal): void {
-  const when = database.server === undefined ? "" : ", while this runs";
-  terminal.line(`    It stays so; the materialized view comes back${when} with:`);
+  const when = database.server === undefined ? "" : " (while this runs, in another terminal)";
+  terminal.line(`    It stays so. To have the materialized view back${when}:`);
   terminal.line(`    ${revertCommand(database, view)}`);
 }
 
@@ -198,12 +198,12 @@ async function install(
   terminal: Terminal,
 ): Promise<void> {
   const view = qualifiedName(maintenance.view);
-  terminal.line(`  Making ${view} incremental, so that a refresh costs what has changed:`);
+  terminal.line(`  Making ${view} incremental, so that a refresh costs what has changed. Its query has`);
   for (const { capability, possible, place, reason } of findings) {
     // What follows from the key would only be repeated.
     if (capability === "restricted scan" && possible === "yes") continue;
-    const said = possible === "note" ? `${capability} (a limit)` : `its query has a ${capability}`;
-    terminal.line(`    ${said}: ${oneLine(place)}, ${oneLine(reason)}`);
+    const limit = possible === "note" ? "a limit, " : "";
+    terminal.line(`    ${limit}${capability}: ${oneLine(place)}, ${oneLine(reason)}`);
   }
   const startedMs = performance.now();
   const steps = new Steps(terminal);

@@ -88,25 +88,33 @@ function refreshRows({ tally, fullRefresh }: RunFacts): [string, string][] {
     describeSpread(seconds),
   ]);
   if (fullRefresh === undefined) return rows;
+  const compared = describeRatio(fullRefresh.medianSeconds, tally);
+  return [...rows, ["Full refresh before", `${describeFullRefresh(fullRefresh)}${compared}`]];
+}
+
+/** Of medians, since one slow fold is no measure. */
+function describeRatio(seconds: number, { kinds }: Tally): string {
   const median = kinds.find(({ type }) => type === "incremental")?.seconds.p50Seconds ?? 0;
-  const times =
-    median > 0 ? `, ${(fullRefresh.medianSeconds / median).toFixed(1)} times the median fold` : "";
-  return [...rows, ["Full refresh before", `${describeFullRefresh(fullRefresh)}${times}`]];
+  return median > 0 ? `, ${(seconds / median).toFixed(1)} times the median fold` : "";
 }
 
 /** What was folded, and whether anything was missed. */
 function foldRows(
-  { tally: { folded }, driftCheck }: RunFacts,
+  { tally, driftCheck }: RunFacts,
   bad: (text: string, isBad: boolean) => string,
 ): [string, string][] {
+  const { folded } = tally;
   const rows: [string, string][] = [];
   if (folded !== undefined) {
-    rows.push(["Changes folded", `${count(folded.changes)}, into ${count(folded.changedRows)} changed rows`]);
+    rows.push([
+      "Changes folded",
+      `${count(folded.changes)} (an update counts twice), ${count(folded.changedRows)} rows changed by them`,
+    ]);
   }
   if (driftCheck !== undefined && "seconds" in driftCheck) {
     rows.push([
       "Full run at the end",
-      `${driftCheck.seconds.toFixed(3)} s (folds, computes all anew, compares)`,
+      `${driftCheck.seconds.toFixed(3)} s (folds, computes all anew, compares)${describeRatio(driftCheck.seconds, tally)}`,
     ]);
   }
   const found = folded?.drift ?? 0;
