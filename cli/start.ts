@@ -50,9 +50,9 @@ Ticks come at the refreshRate of the stack's file: every 15 seconds with Pulumi.
 rows that folding has missed. The view stays incremental in its database; a start without the option folds, and says how
 to go back.
 
-Exit code: 0 when no refresh failed, 1 when one did, no tick fell inside --for, drift was found or the run could not
-start, 2 for bad options or settings. With --outage, failures from the stop of the database until the next refresh are expected, and
-the code is 0 if there was such a refresh.
+Exit code: 0 when no refresh failed, 1 when one did, no tick fell inside --for, drift was found or not counted, or the
+run could not start, 2 for bad options or settings. With --outage, failures from the stop of the database until the next
+refresh are expected, and the code is 0 if there was such a refresh.
 
 Examples:
   npm start
@@ -183,6 +183,7 @@ function whatWillBeDone({ settings, views: relations }: Plan, incremental: boole
   return [
     "Created in schema public, where it is missing:",
     "  tables matview_refresh_history, matview_refresh_migrations, with their indexes; view matview_freshness",
+    "  (and beside it schema matview_refresh, empty, if the user may create schemas)",
     ...ofScanner(
       "  tables jobs, job_objects, with their indexes",
       "  materialized view job_progress, with its index; view job_progress_statistics",
@@ -205,7 +206,7 @@ function whatIncrementalDoes(): string[] {
   return [
     `--incremental changes ${view} for good, unless it is incremental already:`,
     `  the materialized view is replaced by a table of the same name, columns, indexes, readers and comment`,
-    "  schema matview_refresh, with the tables, views and functions that maintain it",
+    "  schema matview_refresh gets the tables, views and functions that maintain it",
     "  four triggers on each table that its query reads, which log what every writer changes",
     "  before that up to three full refreshes to compare with, and a full run at the end",
     `  To go back: npm run incremental -- revert --view ${view}`,

@@ -21,7 +21,7 @@ describe("npm start -- --incremental", function () {
   this.timeout(90_000);
   const theirs = useDatabase({ template: "empty" });
   const untouched = useDatabase({ template: "empty" });
-  const blocked = useDatabase({ template: "empty" });
+  const blocked = useDatabase({ template: "empty", majorVersion: 15 });
   const unfit = useDatabase({ template: "empty" });
   let folder: string;
   const all: Started[] = [];
