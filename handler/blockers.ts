@@ -1,8 +1,7 @@
 /** Who stands in the way of a refresh: asked of pg_locks once a wait for a lock has been given up. */
 import { escapeLiteral } from "pg";
-import { READS } from "./catalog";
+import { READS, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
-import type { RefreshableFacts, RefreshType } from "./mode";
 
 /** Of the two halves of a view's advisory lock, the first ("mvrf"); shown in pg_locks as classid. */
 export const LOCK_NAMESPACE = 0x6d767266;
@@ -77,13 +76,8 @@ const readBy = (view: string): string => `
   )
   SELECT oid FROM read_by`;
 
-/** What each kind of refresh takes on the view itself; a fold writes a table like any other writer. */
-const OWN_LOCK: Record<RefreshType, keyof typeof CONFLICTS> = {
-  concurrent: "ExclusiveLock",
-  regular: "AccessExclusiveLock",
-  incremental: "RowExclusiveLock",
-  full: "RowExclusiveLock",
-};
+/** A lock on a relation, as pg_locks calls it. */
+export type LockMode = keyof typeof CONFLICTS;
 
 /**
  * Who holds, or waits in front of us for, a lock that a refresh of the view needs: its own mode on the view, and
@@ -92,10 +86,10 @@ const OWN_LOCK: Record<RefreshType, keyof typeof CONFLICTS> = {
 export async function blockersOfRefresh(
   session: Session,
   limitMs: number,
-  { oid, fold }: Pick<RefreshableFacts, "oid" | "fold">,
-  type: RefreshType,
+  { oid, fold }: Pick<ViewFacts, "oid" | "fold">,
+  mode: LockMode,
 ): Promise<Blocker[]> {
-  const conflicts = CONFLICTS[OWN_LOCK[type]].map(escapeLiteral).join();
+  const conflicts = CONFLICTS[mode].map(escapeLiteral).join();
   return findBlockers(
     session,
     limitMs,

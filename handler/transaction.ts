@@ -3,7 +3,7 @@
  * ends after the catalog, and a second one folds what changed.
  */
 import { escapeLiteral } from "pg";
-import { blockersOfRefresh, LOCK_NAMESPACE, refreshInFront } from "./blockers";
+import { blockersOfRefresh, LOCK_NAMESPACE, refreshInFront, type LockMode } from "./blockers";
 import { limitOf, setLimit, type Limit, type Share } from "./budget";
 import { factsQuery, isoTime, readFacts, type FoldFacts, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
@@ -42,15 +42,16 @@ export interface ViewWork {
 }
 
 /*
+ * What each kind of refresh locks the view with, and the longest that it waits for that or another lock.
  * A plain refresh in the queue for its lock keeps every new reader behind it. A concurrent one does not, but its
- * snapshot is as old as its wait, so that neither waits long: they are tried again. So is a fold, which keeps nobody
- * behind it but the next fold.
+ * snapshot is as old as its wait, so that neither waits long: they are tried again. So is a fold, which writes like any
+ * other writer, and keeps nobody behind it but the next fold.
  */
-const LONGEST_LOCK_WAIT_MS: Record<RefreshType, number> = {
-  concurrent: 5_000,
-  regular: 1_000,
-  incremental: 5_000,
-  full: 5_000,
+const LOCKS: Record<RefreshType, { mode: LockMode; longestWaitMs: number }> = {
+  concurrent: { mode: "ExclusiveLock", longestWaitMs: 5_000 },
+  regular: { mode: "AccessExclusiveLock", longestWaitMs: 1_000 },
+  incremental: { mode: "RowExclusiveLock", longestWaitMs: 5_000 },
+  full: { mode: "RowExclusiveLock", longestWaitMs: 5_000 },
 };
 const CONNECTION_CHECK_MS = 1_000;
 
@@ -157,7 +158,7 @@ export class RefreshTransaction {
    */
   private async begin(): Promise<{ lockedOid: number | "taken" | null; facts: ViewFacts }> {
     const { view, share } = this.work;
-    const limit = this.startStatement(limitOf(share.statementMs(), LONGEST_LOCK_WAIT_MS.regular));
+    const limit = this.startStatement(limitOf(share.statementMs(), LOCKS.regular.longestWaitMs));
     const watch = `
       SELECT CASE WHEN pg_catalog.current_setting('client_connection_check_interval', true) IS NOT NULL
                    AND pg_catalog.version() ~* '(linux|darwin|freebsd)'
@@ -176,7 +177,7 @@ export class RefreshTransaction {
     this.facts = facts;
     const takeLock = `SELECT pg_catalog.pg_advisory_xact_lock(${LOCK_KEY}) FROM (SELECT ${lock.oid}::oid AS oid) AS c`;
     await this.wait(lock.oid, (limits) => `${limits}; ${takeLock}`);
-    await this.session.query(this.startStatement(limitOf(share.statementMs(), LONGEST_LOCK_WAIT_MS.regular)));
+    await this.session.query(this.startStatement(limitOf(share.statementMs(), LOCKS.regular.longestWaitMs)));
     return { lockedOid: lock.oid, facts: await readFacts(this.session, view) };
   }
 
@@ -203,7 +204,7 @@ export class RefreshTransaction {
       `ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE; ${this.watch} ${limits}`;
     const takeOwn = `LOCK TABLE ${lock} IN EXCLUSIVE MODE`;
     const takeTables = `LOCK TABLE ${query} IN ACCESS SHARE MODE`;
-    const limitNow = (): Limit => limitOf(work.share.statementMs(), LONGEST_LOCK_WAIT_MS.incremental);
+    const limitNow = (): Limit => limitOf(work.share.statementMs(), LOCKS.incremental.longestWaitMs);
     const limit = limitNow();
     try {
       await session.query(`${begin(this.startStatement(limit))}; ${takeOwn} NOWAIT; ${takeTables}`);
@@ -221,7 +222,7 @@ export class RefreshTransaction {
   private async callFold({ name }: FoldFacts): Promise<FoldAnswer> {
     const { view, share, forceFull } = this.work;
     const { fullEverySeconds = FULL_EVERY_SECONDS, allowFullRuns = true } = view;
-    const limit = this.startStatement(limitOf(share.statementMs(), LONGEST_LOCK_WAIT_MS.incremental));
+    const limit = this.startStatement(limitOf(share.statementMs(), LOCKS.incremental.longestWaitMs));
     const results = await this.session.results(
       `${limit};
        SELECT f.kind AS "kind", f.reason AS "reason", coalesce(f.changes, 0)::double precision AS "changes",
@@ -260,7 +261,7 @@ export class RefreshTransaction {
     const { view, share, report } = this.work;
     report.refreshing(view);
     if (mode.reason !== undefined) report.fallingBack(view, mode.reason, mode.remedy);
-    const limit = this.startStatement(limitOf(share.statementMs(), LONGEST_LOCK_WAIT_MS[mode.type]));
+    const limit = this.startStatement(limitOf(share.statementMs(), LOCKS[mode.type].longestWaitMs));
     await this.session.query(
       `${limit}; REFRESH MATERIALIZED VIEW ${mode.type === "concurrent" ? "CONCURRENTLY " : ""}${facts.sqlName};
        SAVEPOINT history; ${setLimit(this.historyLimit())}`,
@@ -358,12 +359,7 @@ export class RefreshTransaction {
     const { session, facts, mode, awaitedOid, work } = this;
     if (awaitedOid !== undefined) return refreshInFront(session, work.share.tailMs, awaitedOid);
     if (!facts?.oid) return [];
-    return blockersOfRefresh(
-      session,
-      work.share.tailMs,
-      { ...facts, oid: facts.oid },
-      mode?.type ?? "regular",
-    );
+    return blockersOfRefresh(session, work.share.tailMs, facts, LOCKS[mode?.type ?? "regular"].mode);
   }
 
   /** A permission refused in mid-refresh is the owner's, as whom the view's query runs: names the grants he lacks. */

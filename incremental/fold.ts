@@ -484,10 +484,10 @@ function applyDeltas(leaf: Leaf, input: FoldInput): string {
   const recomputed =
     lost.length === 0
       ? ""
-      : `, stale AS MATERIALIZED (
+      : `, matview_stale AS MATERIALIZED (
   SELECT ${groups.map((name) => `d.${name}`).join(", ")} FROM d LEFT JOIN ${table} s ON ${isGroup("s", "d")} WHERE coalesce(s.${ROW_COUNT}, 0) + d.${ROW_COUNT} > 0 AND ${isStale}
 ), fresh (${columns.join(", ")}) AS MATERIALIZED (
-${indent(leafQuery(leaf, isOneOf(leaf, "stale")), 2)}
+${indent(leafQuery(leaf, isOneOf(leaf, "matview_stale")), 2)}
 ), again AS (
   UPDATE ${table} s SET ${leaf.cells.map(({ name }) => `${name} = fresh.${name}`).join(", ")} FROM fresh WHERE ${isGroup("s", "fresh")}
   RETURNING s.*
@@ -497,7 +497,9 @@ ${indent(leafQuery(leaf, isOneOf(leaf, "stale")), 2)}
   RETURNING *
 )`;
   const notStale =
-    lost.length === 0 ? "" : ` AND NOT EXISTS (SELECT FROM stale WHERE ${isGroup("stale", "d")})`;
+    lost.length === 0
+      ? ""
+      : ` AND NOT EXISTS (SELECT FROM matview_stale WHERE ${isGroup("matview_stale", "d")})`;
   return `IF ${hasSome} THEN
   WITH d AS MATERIALIZED (
 ${indent(deltas, 4)}

@@ -1,11 +1,13 @@
 /** The shape of a query: by which of its columns it can be recomputed in parts, and how a change finds those parts. */
 import type { Node } from "@pgsql/types";
+import { MAINTENANCE_SCHEMA } from "../handler/maintained";
+import { qualifiedName } from "../handler/names";
 import { columnOf, excerpt, isSame } from "./expression";
 import type { Finding } from "./maintenance";
 import { refuse } from "./refusal";
 import type { Column } from "./source";
 import { edgesOf, pathsTo, traceColumn, type Edge, type Paths } from "./trace";
-import { columnNames, scansOf, type Query, type Scan } from "./tree";
+import { blocksOf, scansOf, type Query, type Scan } from "./tree";
 
 /** What a query is refused for that has none. */
 export const RESTRICTION_KEY = "restriction key";
@@ -157,51 +159,74 @@ function reachedFrom(roots: Shape["roots"], edges: Edge[]): Shape["reached"] {
   return reached;
 }
 
-/** What `plan` says of the shape. */
+/**
+ * What `plan` says of the shape.
+ * @param missingIndex SQL of the index that a restricted scan lacks, if it lacks one.
+ */
 export function shapeFindings(
   shape: Shape,
-  indexedNote: (scan: Scan, expressions: Node[]) => string | undefined,
+  missingIndex: (scan: Scan, expressions: Node[]) => string | undefined,
 ): Finding[] {
-  const columns = shape.key.map(({ column }) => column.name).join(", ");
-  const scans = scansOf(shape.query);
-  const nameOf = ({ relation }: Scan): string => `${relation.schema}.${relation.name}`;
+  const isTable = ({ relation }: Scan): boolean => relation.schema !== MAINTENANCE_SCHEMA;
+  const roots = shape.roots.map(({ scan, expressions }) => {
+    const from = isTable(scan) ? qualifiedName(scan.relation) : "the groups of a leaf or layer";
+    return isTable(scan) ? `${from} (${expressions.map((each) => excerpt(each)).join(", ")})` : from;
+  });
+  const blocks = blocksOf(shape.query);
   return [
     {
       capability: RESTRICTION_KEY,
       possible: "yes",
-      place: columns,
-      reason: `from ${shape.roots.map(({ scan, expressions }) => `${nameOf(scan)} (${expressions.map((each) => excerpt(each)).join(", ")})`).join(" and ")}`,
+      place: shape.key.map(({ column }) => column.name).join(", "),
+      reason: `from ${roots.join(" and ")}`,
     },
-    ...scans.map((scan): Finding => {
-      const place = `${nameOf(scan)} as ${scan.alias}`;
-      const expressions = shape.reached.get(scan)?.filter((each) => each !== undefined);
-      if (shape.unbound.includes(scan))
-        return {
-          capability: "path to the key",
-          possible: "note",
-          place,
-          reason: "nothing ties its rows to those of the key: a change of it means a full run",
-          remedy: "join it by an equality, or write NOT EXISTS instead of NOT IN",
-        };
-      if (expressions === undefined)
-        return {
-          capability: "restricted scan",
-          possible: "note",
-          place,
-          reason: "the key does not reach it: it is read by way of the tables that it is joined to",
-        };
-      const remedy = indexedNote(scan, expressions);
-      return {
-        capability: "restricted scan",
-        possible: remedy === undefined ? "yes" : "note",
-        place,
-        reason: `read where ${expressions.map((each) => excerpt(each)).join(", ")} is among the changed keys${remedy === undefined ? "" : "; without an index the whole table is read"}`,
-        ...(remedy === undefined ? {} : { remedy }),
-      };
-    }),
+    ...scansOf(shape.query)
+      .filter((scan) => isTable(scan) || shape.unbound.includes(scan))
+      .map((scan) => {
+        const block = blocks.find(({ items }) => items.includes(scan));
+        return scanFinding(shape, scan, block?.place === "from" && block.partitions.length > 0, missingIndex);
+      }),
   ];
 }
 
-/** Columns of the query must be the view's. */
-export const isInOrder = (query: Query, columns: Column[]): boolean =>
-  columnNames(query).length === columns.length;
+/** @param isWhole whether its rows are grouped before the key could choose among them. */
+function scanFinding(
+  shape: Shape,
+  scan: Scan,
+  isWhole: boolean,
+  missingIndex: (scan: Scan, expressions: Node[]) => string | undefined,
+): Finding {
+  const { relation, alias } = scan;
+  const place = relation.name === alias ? qualifiedName(relation) : `${qualifiedName(relation)} as ${alias}`;
+  const expressions = shape.reached.get(scan)?.filter((each) => each !== undefined);
+  const finding = (possible: Finding["possible"], reason: string, remedy?: string): Finding => ({
+    capability: "restricted scan",
+    possible,
+    place,
+    reason,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
+  if (shape.unbound.includes(scan))
+    return finding(
+      "note",
+      "nothing ties its rows to those of the key: each change of it means a full run",
+      "join it by an equality; NOT EXISTS instead of NOT IN",
+    );
+  if (expressions === undefined)
+    return isWhole
+      ? finding(
+          "note",
+          "the key does not reach into its subquery, which every fold with changes computes as a whole",
+          "group it by what the key is joined to, or make the subquery a maintained view of its own",
+        )
+      : finding("yes", "read by way of the tables that it is joined to");
+  const columns = expressions.map((each) => excerpt(each)).join(", ");
+  const remedy = missingIndex(scan, expressions);
+  return remedy === undefined
+    ? finding("yes", `read where ${columns} is among the changed keys`)
+    : finding(
+        "note",
+        `read where ${columns} is among the changed keys: as a whole, without an index`,
+        remedy,
+      );
+}
