@@ -1,6 +1,6 @@
 /** Expressions as PostgreSQL's parser makes them: how to walk, compare, replace and write them. */
 import type { ColumnRef, Node } from "@pgsql/types";
-import { deparseSync } from "pgsql-deparser";
+import { Deparser } from "pgsql-deparser";
 
 /** A column of an item: what every column reference is after names are resolved. */
 export interface ColumnName {
@@ -117,8 +117,34 @@ export function functionName(node: Node): string | undefined {
   return names.length === 1 || names[0] === "pg_catalog" ? names.at(-1) : undefined;
 }
 
+type Visited<Name extends "A_Expr" | "NullTest" | "BooleanTest"> = Parameters<Deparser[Name]>;
+
+/** The library writes `(a AND b) IS NULL` or `(a = b) IN (c)` without the parentheses, which are other conditions then. */
+class Writer extends Deparser {
+  override NullTest(...visited: Visited<"NullTest">): string {
+    return withParentheses(super.NullTest(...visited));
+  }
+
+  override BooleanTest(...visited: Visited<"BooleanTest">): string {
+    return withParentheses(super.BooleanTest(...visited));
+  }
+
+  override A_Expr(...[node, context]: Visited<"A_Expr">): string {
+    const { lexpr } = node;
+    if (lexpr === undefined || !COMPOUND.some((kind) => kind in lexpr)) return super.A_Expr(node, context);
+    // No query of a view has parameters.
+    const text = super.A_Expr({ ...node, lexpr: { ParamRef: { number: 32_767 } } }, context);
+    return text.replace("$32767", () => `(${this.visit(lexpr, context)})`);
+  }
+}
+
+const COMPOUND = ["A_Expr", "BoolExpr", "NullTest", "BooleanTest"];
+
+const withParentheses = (test: string): string =>
+  test.replace(/^(.*) (IS (?:NOT )?(?:NULL|TRUE|FALSE|UNKNOWN))$/s, "($1) $2");
+
 /** SQL text of a node or statement, on one line. */
-export const toSql = (node: unknown): string => deparseSync(node as Node, { pretty: false });
+export const toSql = (node: unknown): string => new Writer(node as Node, { pretty: false }).deparseQuery();
 
 /** The beginning of an expression's text, for people. */
 export function excerpt(node: unknown, longest = 60): string {
