@@ -255,24 +255,31 @@ END IF;`;
 function foldSteps(input: FoldInput): string[] {
   const { published, layers, logs } = input;
   const hasState = published.leaves.length > 0;
-  const unbound = [...layers, published].flatMap(({ shape }) =>
-    shape.unbound.map(({ relation }) => relation.oid),
-  );
   return [
     ...layers.flatMap((layer) => foldLayer(layer, input)),
     ...published.leaves.map((leaf) => applyDeltas(leaf, input)),
     affectedKeys(published, input),
-    ...logs
-      .filter(({ relation }) => unbound.includes(relation.oid))
-      .map(
-        (log) =>
-          `IF pg_catalog.cardinality(${log.variable}) > 0 THEN\n  is_full := true;\n  counts_drift := false;\n  reason := coalesce(reason, '${sqlText(log.table)} changed, on which every row depends');\nEND IF;`,
-      ),
+    ...[...layers, published].flatMap((keyed) => unboundChanges(keyed, logs)),
     ...(hasState ? [] : [tooManyKeys(published)]),
     `IF (NOT is_full OR counts_drift) AND (${hasKeys(published.shape)}) THEN
 ${indent(publishAffected(published), 2)}
 END IF;`,
   ];
+}
+
+/** Of a table, or the state of a leaf, that nothing ties to the key, each change concerns every row. */
+function unboundChanges({ shape, leaves }: KeyedTable, logs: Log[]): string[] {
+  return shape.unbound.map((scan) => {
+    const leaf = leaves.find(({ state }) => state === scan);
+    const { relation } = leaf?.source ?? scan;
+    const changed =
+      leaf === undefined ? logs.find((log) => log.relation === relation)?.variable : groupsVariable(leaf);
+    return `IF pg_catalog.cardinality(${changed}) > 0 THEN
+  is_full := true;
+  counts_drift := false;
+  reason := coalesce(reason, '${sqlText(relation)} changed, on which every row depends');
+END IF;`;
+  });
 }
 
 /** Brings a layer's table up to date, and remembers the old and the new rows of the keys that were affected. */

@@ -190,7 +190,8 @@ function leafOf(
     ...{
       schema: MAINTENANCE_SCHEMA,
       name: table,
-      oid: 0,
+      // Not one that the catalog has, and still its table's.
+      oid: -source.relation.oid,
       kind: "r",
       partitions: [],
       hasRowSecurity: false,

@@ -59,7 +59,9 @@ export function shapeOf(query: Query, columns: Column[], uniqueKeys: string[][],
   );
   const isRoot = (scan: Scan): boolean => roots.some((root) => root.scan === scan);
   const unbound = scansOf(query).filter((scan) => !isRoot(scan) && !paths.has(scan));
-  const whole = unbound.find(({ relation }) => roots.some(({ scan }) => scan.relation.oid === relation.oid));
+  const whole = unbound.find(({ relation }) =>
+    roots.some(({ scan }) => Math.abs(scan.relation.oid) === Math.abs(relation.oid)),
+  );
   if (whole !== undefined)
     refuse(
       "path to the key",
