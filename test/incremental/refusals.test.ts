@@ -502,7 +502,6 @@ for (const majorVersion of [18, 15] as const) {
           "id",
         ],
         ["SELECT id, date_trunc('day', created) AS day, rate, doc, took FROM shop.orders", "id"],
-        ["SELECT id, label FROM shop.orders", "id"],
         ["SELECT id, code FROM shop.orders WHERE said IN (SELECT code FROM shop.customers)", "id"],
       ] as const) {
         const { findings, isMaintainable } = await judge(query, key);
