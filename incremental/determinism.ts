@@ -74,7 +74,7 @@ function assertBlock(block: Block, types: Types, relied: ReliedKeys): void {
   if (isDistinctOn && !isDetermined(block, [...distinct, ...order], relied))
     refuse(
       "DISTINCT ON",
-      excerpt(distinct[0]),
+      distinct.map((node) => excerpt(node)).join(", "),
       "ORDER BY does not say which of several rows comes first",
       "add the columns of a unique key to ORDER BY",
     );

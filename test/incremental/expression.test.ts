@@ -1,3 +1,4 @@
+import type { Node } from "@pgsql/types";
 import assert from "node:assert/strict";
 import { loadModule, parseSync } from "libpg-query";
 import { toSql, withoutLocations } from "../../incremental/expression";
@@ -46,7 +47,7 @@ describe("expressions as SQL", () => {
   before(() => loadModule());
 
   it("are read again as what they were", () => {
-    const read = (sql: string): unknown => withoutLocations(parseSync(sql).stmts?.[0]?.stmt);
+    const read = (sql: string): Node => withoutLocations(parseSync(sql).stmts?.[0]?.stmt ?? assert.fail(sql));
     for (const expression of EXPRESSIONS) {
       const tree = read(`SELECT ${expression} FROM t`);
       assert.deepEqual(read(toSql(tree)), tree, expression);
