@@ -117,11 +117,12 @@ function candidatesOf(
     }));
     const isViewKey =
       viewKey.length > 0 && viewKey.every((name) => chosen.some(({ column }) => column.name === name));
-    return { key, roots, rank: [isViewKey, rowKey.length > 0, key.length === 1] };
+    // The more of what tells rows apart, the fewer rows belong to one key.
+    const selectivity =
+      (isViewKey ? 4 : 0) + (rowKey.length > 0 ? 2 : 0) + inViewKey.length / (viewKey.length + 1);
+    return { key, roots, selectivity };
   });
-  const weight = ({ rank }: (typeof candidates)[number]): number =>
-    rank.reduce((sum, is) => sum * 2 + (is ? 1 : 0), 0);
-  return candidates.sort((one, other) => weight(other) - weight(one));
+  return candidates.sort((one, other) => other.selectivity - one.selectivity);
 }
 
 /** The columns that tell the rows of the one table apart that they come from, if some do. */
