@@ -1,6 +1,6 @@
 /** Who stands in the way of a refresh: asked of pg_locks once a wait for a lock has been given up. */
 import { escapeLiteral } from "pg";
-import { READS, type ViewFacts } from "./catalog";
+import { READS, type FoldFacts, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
 
 /** Of the two halves of a view's advisory lock, the first ("mvrf"); shown in pg_locks as classid. */
@@ -86,7 +86,7 @@ export type LockMode = keyof typeof CONFLICTS;
 export async function blockersOfRefresh(
   session: Session,
   limitMs: number,
-  { oid, fold }: Pick<ViewFacts, "oid" | "fold">,
+  { oid, fold }: Pick<ViewFacts, "oid"> & { fold: Pick<FoldFacts, "queryOid"> | null },
   mode: LockMode,
 ): Promise<Blocker[]> {
   const conflicts = CONFLICTS[mode].map(escapeLiteral).join();
