@@ -420,10 +420,11 @@ function deltaColumns(cell: Cell, sign: string, isOneStatement: boolean): string
   const filter = wrap(cell.filter);
   const [isNew, isOld] = [`${sign} > 0`, `${sign} < 0`];
   if (cell.kind === "sum") {
-    if (cell.argument === undefined)
+    const { argument } = cell;
+    if (argument === undefined)
       return [`coalesce(${filtered(`sum(${sign})`, filter)}, 0)::pg_catalog.int8 AS ${cell.name}`];
     const sum = (which: string): string =>
-      `coalesce(${filtered(`sum(${toSql(cell.argument)})`, which, filter)}, 0)`;
+      `coalesce(${filtered(`sum(${toSql(argument)})`, which, filter)}, 0)`;
     return [`${sum(isNew)} - ${sum(isOld)} AS ${cell.name}`];
   }
   const best = (which: string): string => filtered(`${cell.kind}(${toSql(cell.argument)})`, which, filter);
