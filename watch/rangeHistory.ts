@@ -96,7 +96,10 @@ export class RangeHistory {
     }
     this.forget();
     const startedMs = performance.now();
-    while (this.filledAfterId > this.afterId && performance.now() - startedMs < FILL_MS) await this.fill();
+    if (this.filledAfterId <= this.afterId) return;
+    do await this.fill();
+    while (this.filledAfterId > this.afterId && performance.now() - startedMs < FILL_MS);
+    this.before = await readRefreshBefore(this.reader, this.views, this.filledAfterId);
   }
 
   private async begin(settledId: number): Promise<void> {
@@ -109,7 +112,6 @@ export class RangeHistory {
   private async fill(): Promise<void> {
     const afterId = Math.max(this.afterId, this.filledAfterId - ROWS_AT_ONCE);
     const older = await this.read(afterId, this.filledAfterId);
-    this.before = await readRefreshBefore(this.reader, this.views, afterId);
     this.add(older, "older");
     this.filledAfterId = afterId;
   }

@@ -71,4 +71,4 @@ async function readStatus(
 }
 
 const count = (log: string): string =>
-  `(SELECT pg_catalog.count(*)::int FROM (SELECT FROM ${log} LIMIT ${MOST_PENDING}) AS some)`;
+  `(SELECT pg_catalog.count(*)::int FROM (SELECT FROM ${log} LIMIT ${MOST_PENDING}) AS counted)`;

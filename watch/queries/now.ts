@@ -79,7 +79,7 @@ SELECT v.n AS "view", ${rowJson("refreshed", history)} AS "lastRefresh", ${rowJs
     SELECT pg_catalog.count(*)::int AS runs
       FROM (SELECT FROM ${HISTORY_TABLE} h
              WHERE ${ofView} AND h.outcome = 'failed' AND h.id > coalesce(refreshed.id, 0)
-             ORDER BY h.id DESC LIMIT ${MOST_COUNTED}) AS some) failed
+             ORDER BY h.id DESC LIMIT ${MOST_COUNTED}) AS counted) failed
  ORDER BY v.n`;
 }
 

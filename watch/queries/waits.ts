@@ -29,7 +29,7 @@ export async function readRunning(reader: Reader, views: CatalogView[]): Promise
        WHERE l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
           OR NOT l.granted
     )
-    SELECT v.oid::double precision AS "oid", l.pid AS "pid",
+    SELECT v.oid::bigint::double precision AS "oid", l.pid AS "pid",
            EXISTS (SELECT FROM locks w WHERE w.pid = l.pid AND NOT w.granted) AS "isWaiting",
            pg_catalog.max(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.xact_start)) AS "seconds"
       FROM (VALUES ${oids}) AS v (oid, lock)
