@@ -29,7 +29,7 @@ export class AlarmReplay {
   private rows: AlarmRow[] = [];
   private newestId: number | undefined;
   private points = new Map<string, Point[]>();
-  private beganSeconds: number | undefined;
+  private beganSeconds = 0;
   private madeSeconds = -Infinity;
 
   constructor(private readonly plan: Plan) {
@@ -55,9 +55,11 @@ export class AlarmReplay {
    * @param isWhole whether there is no history before the first of them: the alarms are taken to be as old as it.
    */
   advance(rows: AlarmRow[], afterId: number, nowSeconds: number, isWhole: boolean): AlarmState[] {
+    if (this.newestId === undefined) {
+      this.beganSeconds = nowSeconds - this.spanSeconds;
+      if (isWhole) this.madeSeconds = rows[0]?.started ?? nowSeconds;
+    }
     this.newestId = rows.at(-1)?.id ?? afterId;
-    this.beganSeconds ??= nowSeconds - this.spanSeconds;
-    if (isWhole && this.rows.length === 0 && rows[0] !== undefined) this.madeSeconds = rows[0].started;
     if (rows.length > 0) {
       const oldest = nowSeconds - this.spanSeconds;
       this.rows = [...this.rows, ...rows].filter(({ finished }) => finished >= oldest);
@@ -70,7 +72,7 @@ export class AlarmReplay {
     const stepSeconds = evaluationSeconds(alarm);
     // The first looks back on a whole window of history.
     const windowSeconds = alarm.periodSeconds * (alarm.evaluationPeriods + FURTHER_PERIODS);
-    const begin = Math.max((this.beganSeconds ?? nowSeconds) + windowSeconds, this.madeSeconds);
+    const begin = Math.max(this.beganSeconds + windowSeconds, this.madeSeconds);
     let { state, sinceSeconds, nextSeconds } = this.states.get(alarm.key) ?? {
       state: "INSUFFICIENT_DATA" as State,
       sinceSeconds: null,
