@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { Hono, type Context, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
 import { streamSSE } from "hono/streaming";
 import { bundlePage, type PageBundle } from "./bundle";
 import {
@@ -147,7 +148,9 @@ function makeApp(watch: Watch, bundle: PageBundle, place: { port: number }): Hon
     }
   });
   app.notFound((context) => context.json({ error: "there is nothing here" }, 404));
-  app.onError((error, context) => context.json({ error: error.message }, 500));
+  app.onError((error, context) =>
+    context.json({ error: error.message }, error instanceof HTTPException ? error.status : 500),
+  );
   return app;
 }
 
