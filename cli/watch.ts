@@ -91,17 +91,21 @@ function watchedPlan(stack: string | undefined): WatchedPlan | undefined {
   }
 }
 
-/** The plan of a stack, with what it costs. */
-export function planOf(stack: string, isAssumed: boolean): WatchedPlan {
-  const { settings, region } = readStack(stack);
-  const mode = stack === LOCAL_STACK ? "local" : "deploy";
-  const plan = makePlan(parseSettings(settings, mode, region));
-  return {
-    plan,
-    stack,
-    monthlyUsd: mode === "local" ? null : estimateOf(plan, region ?? DEFAULT_REGION).totalUsd,
-    isAssumed,
-  };
+/** Promises and alarms hold of any database, so that of the stack need not be known yet. */
+function planOf(stack: string, isAssumed: boolean): WatchedPlan {
+  const { settings, region = DEFAULT_REGION } = readStack(stack);
+  const plan = makePlan(parseSettings(settings, "local"));
+  return { plan, stack, monthlyUsd: monthlyUsd(settings, region), isAssumed };
+}
+
+/** Null for settings that could not be deployed. */
+function monthlyUsd(settings: Record<string, unknown>, region: string): number | null {
+  try {
+    return estimateOf(makePlan(parseSettings(settings, "deploy", region)), region).totalUsd;
+  } catch (error) {
+    if (error instanceof SettingsFaults) return null;
+    throw error;
+  }
 }
 
 function stopped(): Promise<void> {
