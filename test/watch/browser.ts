@@ -39,3 +39,16 @@ export function launchBrowser(executablePath: string): Promise<Browser> {
     ],
   });
 }
+
+/** Tests in a real browser; without one they are reported as pending, and the title says why. */
+export function describeInBrowser(title: string, tests: (executable: string) => void): void {
+  const executable = findBrowser();
+  if (executable === undefined) {
+    describe.skip(`${title} (pending: no Chromium is here, see CHROMIUM)`, () => tests(""));
+    return;
+  }
+  describe(title, function () {
+    this.timeout(60_000);
+    tests(executable);
+  });
+}

@@ -59,7 +59,7 @@ function Row({ summary }: { summary: ViewSummary }) {
       </td>
       <td role="cell" class="kept-cell number">
         {summary.withinPromise === null ? (
-          <span class="quiet">not known</span>
+          <span class="quiet wide-only">not known</span>
         ) : (
           <span title={`within its promise for ${formatShare(summary.withinPromise)} of the range`}>
             {formatShare(summary.withinPromise)}
@@ -103,7 +103,13 @@ function PromiseMeter({ share }: { share: number }) {
   const promiseAt = 72;
   const width = Math.min(96, share * promiseAt);
   return (
-    <svg class="meter" viewBox="0 0 96 5" width="96" height="5" aria-hidden="true">
+    <svg
+      class={share > 1 ? "meter is-over" : "meter"}
+      viewBox="0 0 96 5"
+      width="96"
+      height="5"
+      aria-hidden="true"
+    >
       <rect class="meter-track" x="0" y="1" width={promiseAt} height="3" />
       <rect class="meter-within" x="0" y="1" width={Math.min(promiseAt, width)} height="3" />
       {width > promiseAt && (

@@ -17,7 +17,7 @@ export const controls = signal<Snapshot["controls"]>(null);
 
 function rangeOfAddress(): RangeName {
   const asked = new URLSearchParams(location.search).get("range");
-  return asked !== null && asked in RANGES ? (asked as RangeName) : DEFAULT_RANGE;
+  return asked !== null && Object.hasOwn(RANGES, asked) ? (asked as RangeName) : DEFAULT_RANGE;
 }
 export const range = signal<RangeName>(rangeOfAddress());
 
