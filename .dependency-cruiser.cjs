@@ -49,6 +49,16 @@ module.exports = {
       anyOf("local", "cli", "bench", "test"),
     ),
     rule(
+      "the-page-knows-the-contract-alone",
+      "It runs in a browser: what it needs of the server is JSON.",
+      from("watch/page"),
+      {
+        path: "^",
+        pathNot:
+          "^watch/(page/|contract\\.ts$)|node_modules/(preact|@preact|uplot|esbuild)/|^(node:)?(fs|fs/promises|path)$",
+      },
+    ),
+    rule(
       "no-one-runs-the-commands",
       "Commands stand on everything else.",
       { pathNot: "^(cli|bench|test)/" },

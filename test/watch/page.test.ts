@@ -64,10 +64,12 @@ describeInBrowser("the page", (executable) => {
 
   async function violations(): Promise<string[]> {
     await page.evaluate(axe);
-    const found = (await page.evaluate("axe.run().then((result) => result.violations)")) as {
-      id: string;
-      nodes: { html: string; failureSummary: string }[];
-    }[];
+    const found = await page.evaluate<
+      {
+        id: string;
+        nodes: { html: string; failureSummary: string }[];
+      }[]
+    >("axe.run().then((result) => result.violations)");
     return found.flatMap(({ id, nodes }) =>
       nodes.map((node) => `${id}: ${node.html} ${node.failureSummary}`),
     );
@@ -305,9 +307,9 @@ describeInBrowser("the page", (executable) => {
       it(`fits a window ${viewport.width} px wide`, async () => {
         await open({ viewport });
         await page.locator(".timeline canvas").first().waitFor();
-        const [needed, there] = (await page.evaluate(
+        const [needed, there] = await page.evaluate<[number, number]>(
           "[document.documentElement.scrollWidth, document.documentElement.clientWidth]",
-        )) as [number, number];
+        );
         assert.ok(needed <= there, `${needed} of ${there}`);
       });
     }

@@ -118,32 +118,29 @@ const plantedViews: Planted[] = [
   },
 ];
 
-function detailOf(planted: Planted, nowMs: number, rangeSeconds: number): ViewDetail {
+interface Run {
+  tick: Tick;
+  ageBeforeSeconds: number;
+}
+
+/** What happened in each minute of the range, and how old the view was when it was refreshed. */
+function runsOf(planted: Planted, nowMs: number, rangeSeconds: number): { runs: Run[]; asOfMs: number } {
   const sinceLastTickMs = nowMs % minuteMs;
-  const stepMinutes = Math.max(1, Math.ceil(rangeSeconds / 60 / 900));
-  const counts: Record<TickOutcome, number> = { refreshed: 0, skipped: 0, failed: 0, "never came": 0 };
-  const ticks: Tick[] = [];
-  const age: ViewDetail["age"] = { atMs: [], seconds: [] };
   let asOfMs = nowMs - rangeSeconds * 1_000 - 25_000;
-  for (let minutesAgo = Math.floor(rangeSeconds / 60); minutesAgo >= 0; minutesAgo -= stepMinutes) {
+  const runs: Run[] = [];
+  for (let minutesAgo = Math.floor(rangeSeconds / 60); minutesAgo >= 0; minutesAgo -= 1) {
     const atMs = nowMs - sinceLastTickMs - minutesAgo * minuteMs;
     if (atMs < nowMs - rangeSeconds * 1_000) continue;
     const random = chance(planted.seed, Math.floor(atMs / minuteMs));
     const { outcome, reason = null, sqlstate = null } = planted.outcomeAt(minutesAgo);
     const { kind, reason: kindReason = null } = planted.kindAt(minutesAgo);
     const isRefreshed = outcome === "refreshed";
-    const durationSeconds = isRefreshed
-      ? planted.durationAt(random, kind)
-      : outcome === "failed"
-        ? sqlstate === "55P03"
-          ? 50
-          : 0.2
-        : null;
+    const triedSeconds = outcome === "failed" ? (sqlstate === "55P03" ? 50 : 0.2) : null;
+    const durationSeconds = isRefreshed ? planted.durationAt(random, kind) : triedSeconds;
     const changes = planted.isMaintained && isRefreshed ? Math.round(300 + random * 1_500) : null;
-    counts[outcome] += stepMinutes;
-    ticks.push({
+    const tick: Tick = {
       atMs,
-      runs: stepMinutes,
+      runs: 1,
       outcome,
       kind: isRefreshed ? kind : null,
       durationSeconds,
@@ -152,13 +149,41 @@ function detailOf(planted: Planted, nowMs: number, rangeSeconds: number): ViewDe
       drift: planted.isMaintained && kind === "full" ? 0 : null,
       reason: isRefreshed ? kindReason : reason,
       sqlstate,
-    });
+    };
     const endMs = atMs + (durationSeconds ?? 0) * 1_000;
-    if (isRefreshed && endMs <= nowMs) {
-      age.atMs.push(endMs, endMs);
-      age.seconds.push((endMs - asOfMs) / 1_000, durationSeconds);
-      asOfMs = atMs;
-    }
+    if (endMs > nowMs) continue;
+    runs.push({ tick, ageBeforeSeconds: (endMs - asOfMs) / 1_000 });
+    if (isRefreshed) asOfMs = atMs;
+  }
+  return { runs, asOfMs };
+}
+
+/** One of each few that says most: what went wrong, else the one before which the view was oldest. */
+function mostTelling(runs: Run[], few: number): Run[] {
+  const kept: Run[] = [];
+  for (let first = 0; first < runs.length; first += few) {
+    const together = runs.slice(first, first + few);
+    const weight = ({ tick, ageBeforeSeconds }: Run) =>
+      ageBeforeSeconds + (tick.outcome === "refreshed" ? 0 : 1e6) + (tick.kind === "full" ? 1e5 : 0);
+    const one = together.reduce((a, b) => (weight(b) > weight(a) ? b : a));
+    kept.push({ ...one, tick: { ...one.tick, runs: together.length } });
+  }
+  return kept;
+}
+
+function detailOf(planted: Planted, nowMs: number, rangeSeconds: number): ViewDetail {
+  const sinceLastTickMs = nowMs % minuteMs;
+  const { runs, asOfMs } = runsOf(planted, nowMs, rangeSeconds);
+  const counts: Record<TickOutcome, number> = { refreshed: 0, skipped: 0, failed: 0, "never came": 0 };
+  for (const { tick } of runs) counts[tick.outcome] += 1;
+  const drawn = mostTelling(runs, Math.max(1, Math.ceil(runs.length / 900)));
+  const ticks = drawn.map(({ tick }) => tick);
+  const age: ViewDetail["age"] = { atMs: [], seconds: [] };
+  for (const { tick, ageBeforeSeconds } of drawn) {
+    if (tick.outcome !== "refreshed") continue;
+    const endMs = tick.atMs + (tick.durationSeconds ?? 0) * 1_000;
+    age.atMs.push(endMs, endMs);
+    age.seconds.push(ageBeforeSeconds, tick.durationSeconds);
   }
   age.atMs.push(nowMs);
   age.seconds.push((nowMs - asOfMs) / 1_000);

@@ -17,7 +17,7 @@ export async function bundlePage(): Promise<PageFiles> {
   const [html, built] = await Promise.all([
     readFile(path.join(folder, "index.html"), "utf8"),
     build({
-      entryPoints: [path.join(folder, "main.tsx"), path.join(folder, "styles.css")],
+      entryPoints: { page: path.join(folder, "main.tsx") },
       outdir: folder,
       write: false,
       bundle: true,

@@ -27,6 +27,7 @@ export function Timeline({ summary, detail }: { summary: ViewSummary; detail: Vi
     choose(nearest(ticks, timeAt(event.clientX, plots, fromMs, toMs)));
   };
   const span = { fromMs, toMs };
+  const cursor = chosen !== null && chosen.atMs >= fromMs ? (chosen.atMs - fromMs) / (toMs - fromMs) : null;
   return (
     <div
       class="timeline"
@@ -45,7 +46,7 @@ export function Timeline({ summary, detail }: { summary: ViewSummary; detail: Vi
           </>
         )}
       </Caption>
-      <Room height={110}>
+      <Room height={110} cursor={cursor}>
         {isNear && <AgePlot age={detail.age} promiseSeconds={summary.promiseSeconds} {...span} />}
       </Room>
 
@@ -56,30 +57,53 @@ export function Timeline({ summary, detail }: { summary: ViewSummary; detail: Vi
           </Key>
         ))}
       </Caption>
-      <Room height={84}>{isNear && <DurationPlot ticks={ticks} {...span} />}</Room>
+      <Room height={84} cursor={cursor}>
+        {isNear && <DurationPlot ticks={ticks} {...span} />}
+      </Room>
 
       {detail.isMaintained && (
         <>
           <Caption title="Changes folded" summary={changesSummary(detail)} />
-          <Room height={56}>{isNear && <ChangesPlot ticks={ticks} {...span} />}</Room>
+          <Room height={56} cursor={cursor}>
+            {isNear && <ChangesPlot ticks={ticks} {...span} />}
+          </Room>
         </>
       )}
 
       <Caption title="Ticks" summary={countsOf(detail)} />
       <Strip view={detail.view} ticks={ticks} chosen={chosen} choose={choose}>
-        <Room height={82}>{isNear && <TickPlot ticks={ticks} {...span} />}</Room>
+        <Room height={82} cursor={cursor}>
+          {isNear && <TickPlot ticks={ticks} {...span} />}
+        </Room>
       </Strip>
       <Story tick={chosen ?? ticks.at(-1)} isChosen={chosen !== null} />
-      {chosen !== null && chosen.atMs >= fromMs && (
-        <Cursor share={(chosen.atMs - fromMs) / (toMs - fromMs)} />
-      )}
     </div>
   );
 }
 
-/** Kept free for a plot, which is drawn when it comes near what is seen. */
-function Room({ height, children }: { height: 110 | 82 | 84 | 56; children: preact.ComponentChildren }) {
-  return <div class={`room room-${height}`}>{children}</div>;
+/**
+ * Kept free for a plot, which is drawn when it comes near what is seen. The cursor stands over all plots of a view at
+ * one time; `cursor` is its share of the range.
+ */
+function Room({
+  height,
+  cursor,
+  children,
+}: {
+  height: 110 | 82 | 84 | 56;
+  cursor: number | null;
+  children: preact.ComponentChildren;
+}) {
+  return (
+    <div class={`room room-${height}`}>
+      {children}
+      {cursor !== null && (
+        <div class="cursor-room" aria-hidden="true">
+          <div class="cursor" style={{ left: `${cursor * 100}%` }} />
+        </div>
+      )}
+    </div>
+  );
 }
 
 function Caption({
@@ -198,15 +222,6 @@ function Story({ tick, isChosen }: { tick: Tick | undefined; isChosen: boolean }
       <b>{tick.outcome}</b>
       {tickDetail(tick)}
     </p>
-  );
-}
-
-/** Drawn over all plots, moved without layout. */
-function Cursor({ share }: { share: number }) {
-  return (
-    <div class="cursor-room" aria-hidden="true">
-      <div class="cursor" style={{ left: `${share * 100}%` }} />
-    </div>
   );
 }
 

@@ -35,7 +35,12 @@ export function DurationPlot({ ticks, fromMs, toMs }: { ticks: Tick[]; fromMs: n
           }
           const kind = tick.kind ?? "concurrent";
           context.fillStyle = colours.kinds[kind];
-          kindShapes[kind](context, at, height, (kind === "full" ? 7 : 4.5) * ratio);
+          kindShapes[kind](
+            context,
+            at,
+            height,
+            (kind === "full" ? 8 : kind === "incremental" ? 6 : 4.5) * ratio,
+          );
         }
       }}
     />

@@ -13,14 +13,15 @@ const colours: Record<Verdict, string> = {
   ok: "#2a7fd4",
 };
 
-/** Keeps both in step with what is known. */
+/** Keeps both in step with what is known; an icon that the server serves as a file stays as it is. */
 export function keepTab(): void {
   const icon = document.querySelector<HTMLLinkElement>('link[rel="icon"]');
+  const isOurs = icon?.href.startsWith("data:") === true;
   effect(() => {
     const isLive = connection.value.state === "live";
     document.title = pageTitle(snapshot.value, isLive);
     const href = iconOf(snapshot.value, isLive);
-    if (icon !== null && icon.href !== href) icon.href = href;
+    if (isOurs && icon.href !== href) icon.href = href;
   });
 }
 
