@@ -195,7 +195,7 @@ describeInBrowser("the page", (executable) => {
       const box = await late.boundingBox();
       assert.ok(box);
       await page.mouse.move(box.x + box.width - 12, box.y + 10);
-      await page.getByRole("region", { name: "public.sales_by_day" }).locator(".cursor").waitFor();
+      await page.getByRole("region", { name: "public.sales_by_day" }).locator(".cursor").first().waitFor();
       assert.match(await storyOf("public.sales_by_day").innerText(), /failed after 50 s, SQLSTATE 55P03/);
     });
 

@@ -107,6 +107,22 @@ describe("words of the page", () => {
     );
   });
 
+  it("breaks the axis of ages below a promise that is far away, and keeps the order", () => {
+    const whole = ageScale(120, 240);
+    assert.deepEqual([whole.promiseAt, whole.breakAt], [240, null]);
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 1_000_000 }),
+        fc.integer({ min: 6, max: 1_000 }),
+        (highest, times) => {
+          const { breakAt, promiseAt, max } = ageScale(highest, highest * times);
+          assert.ok(breakAt !== null && promiseAt !== null);
+          assert.ok(highest < breakAt && breakAt < promiseAt && promiseAt < max);
+        },
+      ),
+    );
+  });
+
   it("ends every axis above what it shows, with few labels", () => {
     fc.assert(
       fc.property(fc.double({ min: 0.000_5, max: 5_000_000, noNaN: true }), (value) => {

@@ -11,36 +11,42 @@ const words: Record<AlarmState["state"], string> = {
 
 /** The alarms of the plan as they would stand: those that are up in full, the others folded. */
 export function Alarms({ alarms }: { alarms: AlarmState[] }) {
-  const up = alarms.filter((alarm) => alarm.state !== "OK");
-  const fine = alarms.filter((alarm) => alarm.state === "OK");
+  const up = alarms.filter((alarm) => alarm.state === "ALARM");
+  const rest = alarms.filter((alarm) => alarm.state !== "ALARM");
+  const folded = (["INSUFFICIENT_DATA", "OK"] as const).filter((state) =>
+    rest.some((alarm) => alarm.state === state),
+  );
   return (
     <section class="alarms" aria-labelledby="alarms">
       <h2 id="alarms">
         Alarms <span class="quiet">replayed from history by the plan's own rules, not CloudWatch's</span>
       </h2>
-      {up.length > 0 && (
-        <ul class="alarm-list">
-          {[...up]
-            .sort((a, b) => a.state.localeCompare(b.state))
-            .map((alarm) => (
-              <Alarm key={alarm.name} alarm={alarm} />
-            ))}
-        </ul>
-      )}
-      {fine.length > 0 && (
+      {up.length > 0 && <AlarmList alarms={up} />}
+      {rest.length > 0 && (
         <details>
           <summary>
-            <Mark name="OK" /> {fine.length} OK
-            <span class="quiet">{`: ${fine.map((alarm) => alarm.name).join(", ")}`}</span>
-          </summary>
-          <ul class="alarm-list">
-            {fine.map((alarm) => (
-              <Alarm key={alarm.name} alarm={alarm} />
+            {folded.map((state) => (
+              <span key={state} class="folded">
+                <Mark name={state} />
+                {rest.filter((alarm) => alarm.state === state).length} {words[state]}
+              </span>
             ))}
-          </ul>
+            <span class="quiet">{rest.map((alarm) => alarm.name).join(", ")}</span>
+          </summary>
+          <AlarmList alarms={rest} />
         </details>
       )}
     </section>
+  );
+}
+
+function AlarmList({ alarms }: { alarms: AlarmState[] }) {
+  return (
+    <ul class="alarm-list">
+      {alarms.map((alarm) => (
+        <Alarm key={alarm.name} alarm={alarm} />
+      ))}
+    </ul>
   );
 }
 
@@ -55,7 +61,11 @@ function Alarm({ alarm }: { alarm: AlarmState }) {
       <span class="alarm-since quiet">
         {alarm.sinceMs !== null && `since ${formatMoment(alarm.sinceMs, serverNowMs.value)}`}
       </span>
-      <span class="alarm-why">{alarm.description}</span>
+      {/* A description is written for the day when the alarm goes off. */}
+      <span class="alarm-why">
+        {alarm.state !== "ALARM" && <span class="quiet">would say: </span>}
+        {alarm.description}
+      </span>
     </li>
   );
 }

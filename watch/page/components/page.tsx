@@ -40,7 +40,7 @@ function Known() {
       {known.views.length === 0 ? <NoViews /> : <FirstLook />}
       {known.notes.length > 0 && (
         <section class="notes">
-          <h2>Not seen</h2>
+          <h2>Notes</h2>
           <ul>
             {known.notes.map((note) => (
               <li key={note}>{note}</li>

@@ -1,6 +1,7 @@
 import { useMemo } from "preact/hooks";
 import type { ViewDetail } from "../../contract";
 import { crossPromise } from "../text/story";
+import type { Palette } from "./palette";
 import { Plot } from "./plot";
 import { ageScale } from "./scales";
 
@@ -47,16 +48,40 @@ export function AgePlot({
         },
       ]}
       draw={({ plot, context, colours, ratio, y }) => {
-        if (promiseSeconds === null) return;
-        const at = Math.round(y(promiseSeconds));
+        const { left, width } = plot.bbox;
+        if (scale.breakAt !== null) drawBreak(context, y(scale.breakAt), left, width, ratio, colours);
+        if (scale.promiseAt === null) return;
+        const at = Math.round(y(scale.promiseAt));
         context.strokeStyle = colours.promise;
         context.lineWidth = ratio;
         context.setLineDash([5 * ratio, 3 * ratio]);
         context.beginPath();
-        context.moveTo(plot.bbox.left, at);
-        context.lineTo(plot.bbox.left + plot.bbox.width, at);
+        context.moveTo(left, at);
+        context.lineTo(left + width, at);
         context.stroke();
       }}
     />
   );
+}
+
+/** A gap between two jagged lines: what lies above is farther away than it looks. */
+function drawBreak(
+  context: CanvasRenderingContext2D,
+  middle: number,
+  left: number,
+  width: number,
+  ratio: number,
+  colours: Palette,
+) {
+  context.fillStyle = colours.panel;
+  context.fillRect(left - 6 * ratio, middle - 3 * ratio, width + 12 * ratio, 6 * ratio);
+  context.strokeStyle = colours.broken;
+  context.lineWidth = ratio;
+  for (const offset of [-3, 3]) {
+    context.beginPath();
+    for (let step = 0; step * 6 * ratio <= width; step += 1) {
+      context.lineTo(left + step * 6 * ratio, middle + (offset + (step % 2 === 0 ? 1.5 : -1.5)) * ratio);
+    }
+    context.stroke();
+  }
 }

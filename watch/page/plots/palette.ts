@@ -6,7 +6,9 @@ const read = (name: string): string =>
 
 export const palette = () => ({
   text: read("--quiet"),
+  panel: read("--panel"),
   grid: read("--grid"),
+  broken: read("--rule"),
   line: read("--ok"),
   fill: read("--ok-wash"),
   promise: read("--text"),

@@ -6,7 +6,8 @@ import { formatAxisTime } from "../text/format";
 import { palette, type Palette } from "./palette";
 
 export const gutterPx = { left: 76, right: 10 };
-export const axisPx = 18;
+const axisPx = 18;
+const halfLabelPx = 26;
 const font = '11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 
 export interface Drawing {
@@ -79,7 +80,7 @@ function optionsOf(latest: { current: PlotProps }, width: number, height: number
     legend: { show: false },
     cursor: { show: false },
     scales: {
-      x: { time: true, range: () => [latest.current.fromMs, latest.current.toMs] },
+      x: { time: true, range: () => [Math.round(latest.current.fromMs), Math.round(latest.current.toMs)] },
       y: {
         distr: first.isLogarithmic ? 3 : 1,
         range: () => [latest.current.min, latest.current.max],
@@ -94,8 +95,14 @@ function optionsOf(latest: { current: PlotProps }, width: number, height: number
         gap: 3,
         space: 64,
         ticks: { show: false },
-        values: (_plot, splits, _axis, _space, stepMs) =>
-          first.hasTimeAxis ? splits.map((at) => formatAxisTime(at, stepMs / 1_000)) : splits.map(() => ""),
+        values: (plot, splits, _axis, _space, stepMs) => {
+          if (!first.hasTimeAxis) return splits.map(() => "");
+          // A label that would be cut off at the right is left out.
+          const last = plot.width - gutterPx.left - halfLabelPx;
+          return splits.map((at) =>
+            plot.valToPos(at, "x") > last ? "" : formatAxisTime(at, stepMs / 1_000),
+          );
+        },
       },
       {
         size: gutterPx.left,

@@ -12,14 +12,30 @@ const spans = [
   604_800,
 ];
 
-/** From nothing to above the highest age and the promise; about three labels. */
-export function ageScale(highestSeconds: number, promiseSeconds: number | null): Scale {
-  const top = Math.max(1, highestSeconds * 1.06, (promiseSeconds ?? 0) * 1.25);
-  const step = spans.find((span) => top / span < 4) ?? Math.ceil(top / 3 / 604_800) * 604_800;
+/** An axis of ages, and where on it the promise stands. */
+export interface AgeScale extends Scale {
+  promiseAt: number | null;
+  /** Where the axis is broken, as the promise is many times what was reached; null where it is whole. */
+  breakAt: number | null;
+}
+
+/** Below this share of its promise an age would be a flat line at the bottom. */
+const leastShare = 1 / 5;
+
+/** From nothing to above the highest age and the promise, with about three labels. */
+export function ageScale(highestSeconds: number, promiseSeconds: number | null): AgeScale {
+  const isFarAbove =
+    promiseSeconds !== null && highestSeconds > 0 && highestSeconds < promiseSeconds * leastShare;
+  const top = Math.max(1, highestSeconds * 1.06, isFarAbove ? 0 : (promiseSeconds ?? 0) * 1.25);
+  const step =
+    spans.find((span) => top / span < (isFarAbove ? 2 : 4)) ?? Math.ceil(top / 3 / 604_800) * 604_800;
   const max = Math.ceil(top / (step / 2)) * (step / 2);
   const labels = [];
   for (let at = 0; at <= max; at += step) labels.push({ at, text: at === 0 ? "0" : formatSpan(at) });
-  return { min: 0, max, labels };
+  if (!isFarAbove) return { min: 0, max, labels, promiseAt: promiseSeconds, breakAt: null };
+  const promiseAt = max * 1.36;
+  labels.push({ at: promiseAt, text: formatSpan(promiseSeconds) });
+  return { min: 0, max: max * 1.46, labels, promiseAt, breakAt: max * 1.18 };
 }
 
 /** Whole decades about the durations; they change seldom, so the picture stands still. */
