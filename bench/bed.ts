@@ -25,7 +25,10 @@ export interface Bed {
   connection: ClientConfig;
   /** The superuser's password in the form psql reads, for PGPASSFILE. */
   passFile: string;
+  /** Of the function as it is without settings: it refreshes public.job_progress and reads its statistics. */
   configuration: FunctionConfiguration;
+  /** Of one that refreshes some view and reads no statistics. */
+  configurationOf(view: string): FunctionConfiguration;
   bundle: Bundle;
   /** Such as `18.4`. */
   serverVersion: string;
@@ -49,23 +52,22 @@ export async function makeBed(): Promise<Bed> {
     const passFile = join(folder, "pgpass");
     await writeFile(passFile, `*:*:*:*:${server.password}\n`, { mode: 0o600 });
     const bundle = await bundleHandler("handler/index.ts", join(folder, "bundle"));
-    const { group, views, settings } = makePlan(parseSettings({}, "local"));
-    const { historyRetentionDays } = settings;
     const database = databaseSettings(connection, login.user, secret.file, { tls: "disable" });
+    const configurationOf = (given: Record<string, unknown>): FunctionConfiguration => {
+      const { group, views, settings } = makePlan(parseSettings(given, "local"));
+      const { timeoutSeconds, memoryMb, runtime, historyRetentionDays } = settings;
+      return {
+        ...{ name: "bench", bundleFile: bundle.file, timeoutSeconds, memoryMb, runtime, region: "us-east-1" },
+        environment: toEnvironment({ group, views, logFormat: "json", historyRetentionDays, database }),
+      };
+    };
     return {
       connection,
       passFile,
       bundle,
       serverVersion: await withClient(connection, serverVersion),
-      configuration: {
-        name: "bench",
-        bundleFile: bundle.file,
-        timeoutSeconds: settings.timeoutSeconds,
-        memoryMb: settings.memoryMb,
-        runtime: settings.runtime,
-        region: "us-east-1",
-        environment: toEnvironment({ group, views, logFormat: "json", historyRetentionDays, database }),
-      },
+      configuration: configurationOf({}),
+      configurationOf: (view) => configurationOf({ views: [{ name: view }] }),
       refill: (objects) => refill(connection, objects),
       stop: async () => {
         secret.remove();

@@ -1,8 +1,11 @@
-/** The measurements behind docs/figures.md, a file each: `npm run bench -- overhead`, `readers` and `alarms`. */
+/** The measurements behind docs/figures.md, a file each: `npm run bench -- --help` lists them. */
 import { Command, InvalidArgumentError } from "commander";
 import { alarms } from "./alarms";
+import { bloat, type BloatOptions } from "./bloat";
+import { incremental, type IncrementalOptions } from "./incremental";
 import { overhead, type OverheadOptions } from "./overhead";
 import { readers, type ReadersOptions } from "./readers";
+import { writers, type WritersOptions } from "./writers";
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -25,6 +28,35 @@ program
   .option("--rounds <n>", "refreshes of each kind", readNumber, 20)
   .option("--readers <n>", "readers at the same time", readNumber, 4)
   .action((options: ReadersOptions) => readers(options, print));
+
+program
+  .command("incremental")
+  .description("folding what changed against computing all, and what readers notice (about 30 minutes)")
+  .option("--objects <n,n>", "sizes to measure", readNumbers, [1_250_000, 10_000_000])
+  .option("--jobs <n,n>", "rows of the view", readNumbers, [150, 100_000])
+  .option("--changed <n,n>", "objects that change between two refreshes", readNumbers, [1_000, 10_000])
+  .option("--rounds <n>", "measurements of each way, at the most", readNumber, 10)
+  .option("--seconds-per-case <n>", "begin no round after this time", readNumber, 90)
+  .option("--readers <n>", "readers at the same time", readNumber, 4)
+  .action((options: IncrementalOptions) => incremental(options, print));
+
+program
+  .command("writers")
+  .description("what maintenance costs those who write (about 4 minutes)")
+  .option("--objects <n>", "objects behind the view", readNumber, 1_250_000)
+  .option("--rounds <n>", "stretches without and with maintenance, of each kind of write", readNumber, 6)
+  .option("--seconds <n>", "length of a stretch", readNumber, 2)
+  .option("--writers <n,n>", "writers at the same time", readNumbers, [1, 8])
+  .action((options: WritersOptions) => writers(options, print));
+
+program
+  .command("bloat")
+  .description("how large the change tables become under a busy writer (about 5 minutes)")
+  .option("--objects <n>", "objects behind the view", readNumber, 1_250_000)
+  .option("--folds <n>", "folds in each of the three stretches", readNumber, 100)
+  .option("--every-seconds <n>", "time between two folds", readNumber, 1)
+  .option("--objects-per-minute <n>", "what the writer gets done", readNumber, 50_000)
+  .action((options: BloatOptions) => bloat(options, print));
 
 program
   .command("alarms")

@@ -1,13 +1,10 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
 import { Client } from "pg";
 import { LambdaFunction } from "../local/lambda/lambdaFunction";
 import type { Invocation } from "../local/lambda/lambdaProcess";
 import { renderTable } from "../cli/table";
 import { describeMachine, makeBed, type Bed } from "./bed";
+import { hasPsql, psql } from "./psql";
 import { figuresOf, interleave, timed, type Series } from "./statistics";
-
-const run = promisify(execFile);
 
 /** The statement whose time is compared with a whole run of the function. */
 const statement = "REFRESH MATERIALIZED VIEW CONCURRENTLY public.job_progress";
@@ -76,7 +73,7 @@ async function waysOf(
     { name: "bundle, warm process", run: () => timed(async () => requireRefresh(await warm.invoke(event))) },
     { name: "bundle, cold process", run: () => coldRun(bed) },
   ];
-  if (await hasPsql()) ways.push({ name: "psql -c", run: () => timed(() => psql(bed)) });
+  if (await hasPsql()) ways.push({ name: "psql -c", run: () => timed(() => psql(bed, statement)) });
   return ways;
 }
 
@@ -102,27 +99,6 @@ function requireRefresh(invocation: Invocation): void {
   if (invocation.outcome !== "succeeded" || !body.includes('"refresh_type":"concurrent"')) {
     throw new Error(`a run did not refresh: ${invocation.error?.errorMessage ?? body}`);
   }
-}
-
-async function hasPsql(): Promise<boolean> {
-  return run("psql", ["--version"]).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function psql({ connection, passFile }: Bed): Promise<void> {
-  await run("psql", ["--no-psqlrc", "--quiet", "-c", statement], {
-    env: {
-      PATH: process.env.PATH,
-      PGHOST: connection.host,
-      PGPORT: String(connection.port),
-      PGUSER: connection.user,
-      PGPASSFILE: passFile,
-      PGDATABASE: connection.database,
-      PGSSLMODE: "disable",
-    },
-  });
 }
 
 /** Every series against the first. */

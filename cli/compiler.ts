@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import type { Session } from "../handler/connect";
 import type { QualifiedName } from "../handler/settings";
 import type * as Compile from "../incremental/compile";
-import type { Compilation } from "../incremental/maintenance";
+import type { Compilation, Finding } from "../incremental/maintenance";
 import type * as ReadSource from "../incremental/readSource";
 import type { ViewSource } from "../incremental/source";
 
@@ -26,8 +26,17 @@ export async function compileQuery(
   view: QualifiedName | undefined,
 ): Promise<Compilation> {
   const text = await readFile(file, "utf8");
-  return compileRead(session, (query) => reader().readQuery(query, text, view));
+  const compilation = await compileRead(session, (query) => reader().readQuery(query, text, view));
+  const place = compilation.maintenance?.restrictionKey.join(", ") ?? "the view's key";
+  return { ...compilation, findings: [...compilation.findings, uniqueIndexNote(place)] };
 }
+
+const uniqueIndexNote = (place: string): Finding => ({
+  capability: "unique index",
+  possible: "note",
+  place,
+  reason: "the view will need one on plain columns, by which a changed row is found again",
+});
 
 /** Reads in a transaction that leaves nothing behind. */
 async function compileRead(

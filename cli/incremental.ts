@@ -11,6 +11,7 @@ import type { QualifiedName } from "../handler/settings";
 import { apply } from "../incremental/apply";
 import { IncrementalFailure } from "../incremental/failure";
 import { applyFiles, revertFiles, type SqlFile } from "../incremental/files";
+import { consequences } from "../incremental/install/consequences";
 import { judge } from "../incremental/install/hindrances";
 import { maintainedState } from "../incremental/install/maintainedState";
 import type { Patience } from "../incremental/install/runner";
@@ -179,7 +180,12 @@ async function planView(session: Session, view: QualifiedName): Promise<Planned>
   const isThere = state.relation !== undefined;
   const { findings, maintenance } = await compileView(session, view);
   const rights = await readTriggerRights(session, maintenance?.logs ?? [], state);
-  const all = [...findings, ...(isThere ? hindrances : []), ...triggerNotes(rights, state)];
+  const all = [
+    ...findings,
+    ...(isThere ? hindrances : []),
+    ...triggerNotes(rights, state),
+    ...(maintenance === undefined ? [] : await consequences(session, state, maintenance.logs)),
+  ];
   const isRefused = all.some(({ possible }) => possible === "no");
   return { view, findings: all, maintenance: isRefused ? undefined : maintenance, owner: state.maintainer };
 }

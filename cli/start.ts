@@ -5,7 +5,9 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { makePlan, type Plan } from "../components/plan/plan";
 import { SettingsFaults } from "../components/settings/faults";
 import { parseSettings } from "../components/settings/parseSettings";
+import { qualifiedName } from "../handler/names";
 import { parseDurationSeconds } from "../local/duration";
+import { INCREMENTAL_VIEW } from "../local/maintain";
 import type { ExistingServer } from "../local/postgres/database";
 import { parseOutage, type Outage } from "../local/postgres/serverGuard";
 import { runLocally } from "../local/run";
@@ -16,6 +18,7 @@ import { migrationsOfRun } from "../local/workload/prepare";
 import { sampleJobCount } from "../local/workload/workload";
 import { MigrationRefusedError } from "../migrations/runner";
 import { SCANNER_MIGRATIONS } from "../migrations/sets";
+import { compileView } from "./compiler";
 import { readTarget } from "./connection";
 import { existingServer } from "./existingServer";
 import { readStack } from "./stackConfig";
@@ -29,6 +32,7 @@ interface StartOptions {
   objects: number;
   load: LoadLevel;
   outage?: Outage;
+  incremental?: true;
   yes?: true;
   fresh?: true;
   data: string;
@@ -40,13 +44,21 @@ const help = `
 DATABASE_URL makes it use a PostgreSQL server that is there already. What would be created there is shown first, and
 nothing is done without a yes or --yes. PGPASSWORD, .pgpass, PGSSLMODE and PGSSLROOTCERT count as for refresh. Tables named jobs and job_objects that are there already are never written to.
 
-Exit code: 0 when no refresh failed, 1 when one did, no tick fell inside --for or the run could not start, 2 for bad
-options or settings. With --outage, failures from the stop of the database until the next refresh are expected, and
-the code is 0 if there was such a refresh.
+Ticks come at the refreshRate of the stack's file: every 15 seconds with Pulumi.local.yaml.
+
+--incremental measures a full refresh, makes public.job_progress incremental and, at the end, lets a full run count the
+rows that folding has missed. The view stays incremental in its database; a start without the option folds, and says how
+to go back.
+
+Exit code: 0 when no refresh failed, 1 when one did, no tick fell inside --for, drift was found or not counted, or the
+run could not start, 2 for bad options or settings. With --outage, failures from the stop of the database until the next
+refresh are expected, and the code is 0 if there was such a refresh.
 
 Examples:
   npm start
   npm start -- --for 60s --load heavy
+  npm start -- --incremental --for 2m --load heavy
+  npm start -- --incremental --for 2m --load heavy --fresh --objects 1250000
   npm start -- --for 2m --outage 20s,30s
   npm start -- --stack dev
   npm start -- --fresh --objects 1250000`;
@@ -69,6 +81,7 @@ export function startCommand(): Command {
         )
         .default("medium"),
     )
+    .option("--incremental", "make the view incremental first: refreshes fold what changed, and are compared")
     .option("--outage <at,for>", "stop the database: 20s,30s is after 20 s, for 30 s", readBy(parseOutage))
     .option("--fresh", "drop the local database first and fill it anew")
     .addOption(
@@ -94,11 +107,11 @@ async function start(options: StartOptions): Promise<number> {
     existing = process.env.DATABASE_URL ? await existingServer(readTarget(process.env)) : undefined;
     refuseOnExisting(options, existing);
     refuseLateOutage(options);
+    refuseOtherViews(options, plan);
   } catch (error) {
     return report(error, EXIT.badUsage);
   }
-  if (existing !== undefined && !(await mayUse(existing, plan, options.yes === true, terminal)))
-    return EXIT.badUsage;
+  if (existing !== undefined && !(await mayUse(existing, plan, options, terminal))) return EXIT.badUsage;
   const signals = new StopSignals();
   try {
     return await runLocally(
@@ -112,6 +125,7 @@ async function start(options: StartOptions): Promise<number> {
         ...(options.for !== undefined && { forSeconds: options.for }),
         ...(options.outage !== undefined && { outage: options.outage }),
         ...(existing !== undefined && { existing }),
+        ...(options.incremental && { compile: compileView }),
       },
       terminal,
       signals,
@@ -150,14 +164,26 @@ function refuseLateOutage({ for: forSeconds = Infinity, outage }: StartOptions):
   );
 }
 
+/** The option is about the scanner; views of one's own are made incremental by a command that shows what it does. */
+function refuseOtherViews({ incremental, stack }: StartOptions, { views }: Plan): void {
+  const wanted = qualifiedName(INCREMENTAL_VIEW);
+  if (incremental === undefined || views.some((view) => qualifiedName(view) === wanted)) return;
+  const [first = INCREMENTAL_VIEW] = views;
+  throw new InvalidArgumentError(
+    `--incremental is for ${wanted}, which stack "${stack}" does not refresh; ` +
+      `for a view of your own: npm run incremental -- plan --view ${qualifiedName(first)}`,
+  );
+}
+
 /** Everything that a run creates, grants and does on a server that is not its own. */
-function whatWillBeDone({ settings, views: relations }: Plan): string[] {
+function whatWillBeDone({ settings, views: relations }: Plan, incremental: boolean): string[] {
   const views = settings.views.map(({ name }) => name).join(", ");
   const ofScanner = (...lines: string[]): string[] =>
     migrationsOfRun(relations, false).includes(SCANNER_MIGRATIONS) ? lines : [];
   return [
     "Created in schema public, where it is missing:",
     "  tables matview_refresh_history, matview_refresh_migrations, with their indexes; view matview_freshness",
+    "  (and beside it schema matview_refresh, empty, if the user may create schemas)",
     ...ofScanner(
       "  tables jobs, job_objects, with their indexes",
       "  materialized view job_progress, with its index; view job_progress_statistics",
@@ -171,6 +197,19 @@ function whatWillBeDone({ settings, views: relations }: Plan): string[] {
     ),
     `Every tick refreshes ${views} and writes to matview_refresh_history.`,
     "Relations of these names that are there already keep their owner, rights, comments and indexes.",
+    ...(incremental ? whatIncrementalDoes() : []),
+  ];
+}
+
+function whatIncrementalDoes(): string[] {
+  const view = qualifiedName(INCREMENTAL_VIEW);
+  return [
+    `--incremental changes ${view} for good, unless it is incremental already:`,
+    `  the materialized view is replaced by a table of the same name, columns, indexes, readers and comment`,
+    "  schema matview_refresh gets the tables, views and functions that maintain it",
+    "  four triggers on each table that its query reads, which log what every writer changes",
+    "  before that up to three full refreshes to compare with, and a full run at the end",
+    `  To go back: npm run incremental -- revert --view ${view}`,
   ];
 }
 
@@ -178,19 +217,22 @@ function whatWillBeDone({ settings, views: relations }: Plan): string[] {
 async function mayUse(
   existing: ExistingServer,
   plan: Plan,
-  yes: boolean,
+  { yes, incremental }: StartOptions,
   terminal: Terminal,
 ): Promise<boolean> {
   const { host, port, database, user } = existing.connection;
   terminal.line(`DATABASE_URL: ${host}:${port}, database ${database}, user ${user}`);
-  for (const line of whatWillBeDone(plan)) terminal.line(line);
+  for (const line of whatWillBeDone(plan, incremental === true)) terminal.line(line);
   if (yes) return true;
   if (process.stdin.isTTY !== true) {
     process.stderr.write("error: nobody is here to ask. Say --yes to go ahead; nothing was touched.\n");
     return false;
   }
   try {
-    return await confirm({ message: "Go ahead?", default: false });
+    const message = incremental
+      ? `Go ahead, and make ${qualifiedName(INCREMENTAL_VIEW)} incremental?`
+      : "Go ahead?";
+    return await confirm({ message, default: false });
   } catch {
     // Ctrl-C at the question is a no.
     return false;

@@ -74,7 +74,7 @@ function assertBlock(block: Block, types: Types, relied: ReliedKeys): void {
   if (isDistinctOn && !isDetermined(block, [...distinct, ...order], relied))
     refuse(
       "DISTINCT ON",
-      excerpt(distinct[0]),
+      distinct.map((node) => excerpt(node)).join(", "),
       "ORDER BY does not say which of several rows comes first",
       "add the columns of a unique key to ORDER BY",
     );
@@ -112,7 +112,9 @@ function assertAggregate(block: Block, node: Node, types: Types, relied: ReliedK
   const rest = substitute(args, (each) =>
     order.some((key) => isSame(key, each)) ? ({ A_Const: { isnull: true } } satisfies Node) : undefined,
   );
-  if (order.length > 0 && (columnsIn(rest).length === 0 || isDetermined(block, order, relied))) return;
+  // What an aggregate reads are rows of FROM, of which one group's share the values that they are grouped by.
+  const known = [...(block.partitions[0] ?? []), ...order];
+  if (order.length > 0 && (columnsIn(rest).length === 0 || isRowDetermined(block, known, relied))) return;
   if (order.length === 0 && node.FuncCall.agg_distinct === true && name !== "string_agg" && args.length === 1)
     return;
   refuse(
@@ -147,12 +149,15 @@ export function sortExpressions(nodes: Node[] | undefined): Node[] {
   return (nodes ?? []).map((node) => ("SortBy" in node ? (node.SortBy.node ?? node) : node));
 }
 
-/** Whether the expressions together tell every row of the block's FROM from every other. */
+/** Whether the expressions together tell every row that the block's windows and DISTINCT see from every other. */
 function isDetermined(block: Block, expressions: Node[], relied: ReliedKeys): boolean {
-  if (block.isGrouped) {
-    const [groups = []] = block.partitions;
-    return groups.every((group) => expressions.some((each) => isSame(each, group)));
-  }
+  if (!block.isGrouped) return isRowDetermined(block, expressions, relied);
+  const [groups = []] = block.partitions;
+  return groups.every((group) => expressions.some((each) => isSame(each, group)));
+}
+
+/** Whether the expressions together tell every row of the block's FROM from every other. */
+function isRowDetermined(block: Block, expressions: Node[], relied: ReliedKeys): boolean {
   const known = new Set(
     expressions.flatMap((each) => (columnOf(each) === undefined ? [] : [JSON.stringify(columnOf(each))])),
   );

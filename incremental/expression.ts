@@ -1,6 +1,8 @@
 /** Expressions as PostgreSQL's parser makes them: how to walk, compare, replace and write them. */
-import type { ColumnRef, Node } from "@pgsql/types";
-import { deparseSync } from "pgsql-deparser";
+import type { ColumnRef, Node, SelectStmt } from "@pgsql/types";
+import { parseSync } from "libpg-query";
+import { Deparser } from "pgsql-deparser";
+import { refuse } from "./refusal";
 
 /** A column of an item: what every column reference is after names are resolved. */
 export interface ColumnName {
@@ -117,11 +119,77 @@ export function functionName(node: Node): string | undefined {
   return names.length === 1 || names[0] === "pg_catalog" ? names.at(-1) : undefined;
 }
 
-/** SQL text of a node or statement, on one line. */
-export const toSql = (node: unknown): string => deparseSync(node as Node, { pretty: false });
+type Visited<Name extends "A_Expr" | "NullTest" | "BooleanTest"> = Parameters<Deparser[Name]>;
+
+/** The library writes `(a AND b) IS NULL` or `(a = b) IN (c)` without the parentheses, which are other conditions then. */
+class Writer extends Deparser {
+  override NullTest(...visited: Visited<"NullTest">): string {
+    return withParentheses(super.NullTest(...visited));
+  }
+
+  override BooleanTest(...visited: Visited<"BooleanTest">): string {
+    return withParentheses(super.BooleanTest(...visited));
+  }
+
+  override A_Expr(...[node, context]: Visited<"A_Expr">): string {
+    const { lexpr } = node;
+    if (lexpr === undefined || !COMPOUND.some((kind) => kind in lexpr)) return super.A_Expr(node, context);
+    // No query of a view has parameters.
+    const text = super.A_Expr({ ...node, lexpr: { ParamRef: { number: 32_767 } } }, context);
+    return text.replace("$32767", () => `(${this.visit(lexpr, context)})`);
+  }
+}
+
+const COMPOUND = ["A_Expr", "BoolExpr", "NullTest", "BooleanTest"];
+
+const withParentheses = (test: string): string =>
+  test.replace(/^(.*) (IS (?:NOT )?(?:NULL|TRUE|FALSE|UNKNOWN))$/s, "($1) $2");
+
+/**
+ * SQL text of an expression, a table of FROM or a statement, on one line.
+ * @throws Refusal where PostgreSQL's parser reads the text as something else: the deparser is a library beside it.
+ */
+export function toSql(node: Node): string {
+  const text = written(node);
+  if (canonical(reread(node, text)) !== canonical(node))
+    refuse(
+      "query",
+      text.slice(0, 60),
+      "an expression of it could not be written as it was read",
+      "write it in another form",
+    );
+  return text;
+}
+
+const written = (node: Node): string => new Writer(node, { pretty: false }).deparseQuery();
+
+/** What the parser makes of the text, as a node of the same kind. */
+function reread(node: Node, text: string): Node | undefined {
+  const statement = (sql: string): SelectStmt => {
+    const [parsed] = parseSync(sql).stmts ?? [];
+    return parsed?.stmt !== undefined && "SelectStmt" in parsed.stmt ? parsed.stmt.SelectStmt : {};
+  };
+  if ("SelectStmt" in node) return { SelectStmt: statement(text) };
+  if ("RangeVar" in node) return statement(`SELECT FROM ${text}`).fromClause?.[0];
+  const [target] = statement(`SELECT ${text}`).targetList ?? [];
+  return target !== undefined && "ResTarget" in target ? target.ResTarget.val : undefined;
+}
+
+const canonical = (tree: unknown): string => JSON.stringify(sortedKeys(withoutLocations(tree)));
+
+function sortedKeys(tree: unknown): unknown {
+  if (Array.isArray(tree)) return tree.map(sortedKeys);
+  if (typeof tree !== "object" || tree === null) return tree;
+  return Object.fromEntries(
+    Object.entries(tree)
+      .filter(([key, value]) => value !== undefined && key !== "funcformat")
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => [key, sortedKeys(value)]),
+  );
+}
 
 /** The beginning of an expression's text, for people. */
-export function excerpt(node: unknown, longest = 60): string {
-  const text = toSql(node).replaceAll(/\s+/g, " ");
+export function excerpt(node: Node, longest = 60): string {
+  const text = written(node).replaceAll(/\s+/g, " ");
   return text.length <= longest ? text : `${text.slice(0, longest - 1)}…`;
 }

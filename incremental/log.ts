@@ -129,7 +129,7 @@ function createWriter(
   const insertion =
     leaf === undefined ? imagesInsertion(log, relation, columns) : deltasInsertion(log, columns, leaf);
   const body = `BEGIN
-  IF TG_OP = 'TRUNCATE' THEN
+${relation.kind === "p" ? ignoreDetached(relation) : ""}  IF TG_OP = 'TRUNCATE' THEN
     ${mark(OPERATIONS.truncated)}
     RETURN NULL;
   END IF;
@@ -153,6 +153,15 @@ END`;
     `SET search_path = pg_catalog, pg_temp${leaf?.timeZone === undefined ? "" : ` SET "TimeZone" = ${literal(leaf.timeZone)}`} AS ${dollarQuoted(body)}`
   );
 }
+
+/** A partition that was detached keeps its triggers, and its rows are none of the view's any more. */
+const ignoreDetached = (
+  relation: Relation,
+): string => `  IF NOT EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(TG_RELID) a
+                  WHERE a.relid = pg_catalog.to_regclass(${literal(qualified(relation))})) THEN
+    RETURN NULL;
+  END IF;
+`;
 
 const SHORT_TYPE = "pg_catalog.format_type(a.atttypid, a.atttypmod)";
 
@@ -218,17 +227,20 @@ function deltasInsertion(log: string, columns: Column[], leaf: Leaf): Insertion 
     ...leaf.groups.map(({ name }) => name),
     ...leaf.cells.flatMap((cell) => (cell.kind === "sum" ? [cell.name] : [came(cell), went(cell)])),
   ];
-  const insertion = (images: string): string => {
+  const insertion = (images: string, where: string): string => {
     const deltas = deltaQuery(leaf, `(${images}) AS ${alias}`, `${alias}.${OPERATION}`, true, COUNTED_IMAGES);
     return `INSERT INTO ${log} (${[OPERATION, IMAGES, ...names].join(", ")})
-    SELECT 1, ${[IMAGES, ...names].map((column) => `d.${column}`).join(", ")} FROM (${deltas}) AS d
-     WHERE ${hasDelta(leaf)}`;
+    SELECT 1, ${[IMAGES, ...names].map((column) => `d.${column}`).join(", ")} FROM (${deltas}) AS d${where}`;
   };
+  // Rows that come, or go, change the count of their group. So does an update nearly always what a greatest or a least
+  // value is told of: to look would cost more than it saves.
+  const tellsAlways = leaf.cells.some((cell) => cell.kind !== "sum" && cell.filter === undefined);
   return {
-    insert: insertion(image(OPERATIONS.came, "new_rows")),
-    delete: insertion(image(OPERATIONS.went, "old_rows")),
+    insert: insertion(image(OPERATIONS.came, "new_rows"), ""),
+    delete: insertion(image(OPERATIONS.went, "old_rows"), ""),
     update: insertion(
       `${image(OPERATIONS.went, "old_rows")} UNION ALL ${image(OPERATIONS.came, "new_rows")}`,
+      tellsAlways ? "" : `\n     WHERE ${hasDelta(leaf)}`,
     ),
   };
 }

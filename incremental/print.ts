@@ -19,15 +19,15 @@ export const qualified = ({ schema, name }: QualifiedName): string => `${quoted(
 export function isAffected({ key, nullKeys }: Shape, expressions: string[]): string {
   const [only, ...others] = expressions;
   if (only !== undefined && others.length === 0) {
-    const among = `${only} = ANY (${key[0]?.variable})`;
-    return key[0]?.mayBeNull === true ? `(${among} OR (${nullKeys} AND ${only} IS NULL))` : among;
+    const among = `(${only}) = ANY (${key[0]?.variable})`;
+    return key[0]?.mayBeNull === true ? `(${among} OR (${nullKeys} AND (${only}) IS NULL))` : among;
   }
   const variables = key.map(({ variable }) => variable).join(", ");
   const among = `(${expressions.join(", ")}) IN (SELECT * FROM unnest(${variables}))`;
   if (!key.some(({ mayBeNull }) => mayBeNull)) return among;
   const names = key.map((_, index) => `k_${index + 1}`);
   const isSame = names
-    .map((name, index) => `matview_affected.${name} IS NOT DISTINCT FROM ${expressions[index]}`)
+    .map((name, index) => `matview_affected.${name} IS NOT DISTINCT FROM (${expressions[index]})`)
     .join(" AND ");
   return `(${among} OR (${nullKeys} AND EXISTS (SELECT FROM unnest(${variables}) AS matview_affected (${names.join(", ")}) WHERE ${isSame})))`;
 }
@@ -36,7 +36,7 @@ export function isAffected({ key, nullKeys }: Shape, expressions: string[]): str
 export function isReached({ key }: Shape, expressions: (string | undefined)[]): string {
   return expressions
     .flatMap((expression, index) =>
-      expression === undefined ? [] : [`${expression} = ANY (${key[index]?.variable})`],
+      expression === undefined ? [] : [`(${expression}) = ANY (${key[index]?.variable})`],
     )
     .join(" AND ");
 }

@@ -8,7 +8,7 @@ import { beforeRead, createAs, grantsOf, lockDown, temporaryNames } from "./inst
 import { foldSettings, keyIndexName } from "./install/fill";
 import { historyRow, readHistory, type HistoryFacts } from "./install/historyRow";
 import { catalogRows, describeRelation, type Described } from "./install/relation";
-import { dropEmptySchemaStep, removeSteps } from "./install/remove";
+import { removeSteps } from "./install/remove";
 import { runStep, runSteps, type Patience } from "./install/runner";
 import { inSchema, isPublished, ours, readState, type Status, type ViewState } from "./install/state";
 import type { Step } from "./install/step";
@@ -31,8 +31,6 @@ export async function revert(session: Session, view: QualifiedName, patience: Pa
   for (const step of await bringBackSteps(session, state)) await runStep(session, step, patience);
   const left = await readState(session, view);
   await runSteps(session, removeSteps(left, await readTriggers(session, left)), patience);
-  const schema = await dropEmptySchemaStep(session, state.currentUser);
-  if (schema !== undefined) await runStep(session, schema, patience);
   return "reverted";
 }
 
@@ -73,7 +71,10 @@ function refuse(view: QualifiedName, dependents: Dependent[], obstacles: Obstacl
   );
 }
 
-/** Tables were renamed since, or columns: the query's view follows, the text of the time of apply does not. */
+/**
+ * Tables were renamed since, or columns: the query's view follows, the text of the time of apply does not. PostgreSQL
+ * writes it as after a dump and restore: `varchar IN (…)` with its casts inside of the list.
+ */
 async function queryOf(session: Session, { names }: ViewState): Promise<string> {
   const [row] = await catalogRows<{ query: string }>(
     session,

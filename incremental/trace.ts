@@ -108,6 +108,8 @@ function traceExpression(block: Block, expression: Node, mayBeNull: boolean): Sc
 /** An expression over the columns of one item, as expressions over scans. */
 export function traceInItem(item: Item, expression: Node, mayBeNull: boolean): ScanExpression[] | undefined {
   if (item.isNullable && !mayBeNull) return undefined;
+  // Beside no row it has to be NULL itself: coalesce(b.k, 0) is not.
+  if (item.isNullable && !isStrict(expression)) return undefined;
   if (item.kind === "scan") return [{ scan: item, expression }];
   if (item.kind === "opaque") return undefined;
   const below = new Map<string, ScanExpression[]>();
@@ -267,11 +269,21 @@ function equalSides(expression: Node, from: string, to: string): { from: Node; t
   return undefined;
 }
 
-/** Whether the expression is never true where one of its columns is NULL: operators, casts and lists of them alone. */
+/**
+ * Whether the expression is never true where one of its columns is NULL: operators, casts and lists of them alone. Of
+ * PostgreSQL's own operators only `||` of arrays takes NULL; one with a schema is somebody's own.
+ */
 export function isStrict(expression: Node): boolean {
   const kinds = new Set(["AEXPR_OP", "AEXPR_BETWEEN", "AEXPR_LIKE", "AEXPR_ILIKE"]);
   return !contains(expression, (node) => {
-    if ("A_Expr" in node) return !kinds.has(node.A_Expr.kind ?? "");
+    if ("A_Expr" in node) {
+      const { kind = "", name = [] } = node.A_Expr;
+      return (
+        !kinds.has(kind) ||
+        (kind === "AEXPR_OP" && [undefined, "||"].includes(operatorOf(node))) ||
+        name.length > 1
+      );
+    }
     return !["ColumnRef", "A_Const", "TypeCast", "TypeName", "String", "Integer", "List"].some(
       (kind) => kind in node,
     );

@@ -4,10 +4,18 @@ import { bundleHandler } from "../components/bundle";
 import type { Plan } from "../components/plan/plan";
 import { nextTick } from "../components/time/schedule";
 import { toEnvironment, type DatabaseSettings } from "../handler/settings";
+import { checkDrift, type DriftCheck } from "./driftCheck";
 import { describeSeconds } from "./duration";
 import { FreshnessWatch } from "./freshness";
 import { LambdaFunction, type FunctionConfiguration } from "./lambda/lambdaFunction";
 import type { LineListener } from "./lambda/lambdaProcess";
+import {
+  INCREMENTAL_VIEW,
+  makeIncremental,
+  sayMaintenance,
+  type CompileView,
+  type FullRefresh,
+} from "./maintain";
 import {
   createFunctionLogin,
   databaseSettings,
@@ -44,6 +52,8 @@ export interface LocalRun {
   fresh: boolean;
   /** A server that is used instead of the embedded one. */
   existing?: ExistingServer;
+  /** Makes {@link INCREMENTAL_VIEW} incremental first, and counts drift at the end. */
+  compile?: CompileView;
 }
 
 /** Stands in ARNs and events; nothing is asked of AWS. */
@@ -55,7 +65,7 @@ const patienceMs = 3_000;
 /**
  * Runs what is deployed on this machine, until the time is up or a signal comes, and stops everything again.
  * @returns the exit code: 0 when no refresh failed, or when all that failed fell into an outage that was asked
- * for and the refresh recovered; otherwise 1, also when the time was up before the first tick
+ * for and the refresh recovered; otherwise 1, also when the time was up before the first tick, or drift was found
  * @throws what stopped the run from starting
  */
 export async function runLocally(run: LocalRun, terminal: Terminal, signals: StopSignals): Promise<number> {
@@ -75,7 +85,11 @@ export async function runLocally(run: LocalRun, terminal: Terminal, signals: Sto
 /** What the schedule runs with. */
 interface Prepared {
   database: RunDatabase;
+  /** The function's own way to it. */
+  settingsOfDatabase: DatabaseSettings;
   fn: LambdaFunction;
+  /** What a full refresh took before the view was made incremental in this run. */
+  fullRefresh: FullRefresh | undefined;
   mayLoad: boolean;
   /** Who is told of the function's lines, from the first tick on. */
   lines: { listener?: LineListener };
@@ -115,7 +129,20 @@ async function prepare(
   const fn = new LambdaFunction(configuration, listener);
   cleanup.add(() => fn.stop());
   signals.onForce(() => fn.pids.forEach((pid) => endNow(pid, "SIGKILL")));
-  return stop.aborted ? undefined : { database, fn, lines, mayLoad: workload === "ours" };
+  if (stop.aborted) return undefined;
+  const { compile } = run;
+  let fullRefresh: FullRefresh | undefined;
+  if (compile === undefined) await sayMaintenance(database, run.plan.views, terminal);
+  else {
+    try {
+      fullRefresh = await makeIncremental({ database, fn, compile, terminal, stop });
+    } catch (error) {
+      if (stop.aborted) return undefined;
+      throw error;
+    }
+  }
+  if (stop.aborted) return undefined;
+  return { database, settingsOfDatabase, fn, fullRefresh, lines, mayLoad: workload === "ours" };
 }
 
 async function openDatabase(
@@ -190,7 +217,7 @@ async function configureFunction(
 
 async function runSchedule(
   run: LocalRun,
-  { database, fn, lines, mayLoad }: Prepared,
+  { database, settingsOfDatabase, fn, fullRefresh, lines, mayLoad }: Prepared,
   terminal: Terminal,
   signals: StopSignals,
   cleanup: Cleanup,
@@ -235,7 +262,7 @@ async function runSchedule(
   await ticks.drain(signals.signal.aborted ? patienceMs : (settings.timeoutSeconds + 15) * 1000);
   await freshness.read();
   const { tally, recovered, alarmsRaised } = ticks;
-  printSummary(terminal, {
+  const facts = {
     plan,
     ranSeconds: (Date.now() - startEpochMs) / 1000,
     tally,
@@ -243,10 +270,26 @@ async function runSchedule(
     processedObjects: load?.processedObjects,
     alarmsRaised,
     recovered,
-  });
+    fullRefresh,
+  };
+  const driftCheck = run.compile && (await checkAtEnd(plan, settingsOfDatabase, terminal));
+  printSummary(terminal, { ...facts, driftCheck });
   const sawNothing = settings.refreshEnabled && tally.ticks === 0 && !signals.signal.aborted;
-  return sawNothing || tally.unexpectedFailures > 0 || recovered === false ? 1 : 0;
+  const isWrong = (tally.folded?.drift ?? 0) > 0 || (driftCheck !== undefined && !isEqual(driftCheck));
+  return sawNothing || tally.unexpectedFailures > 0 || recovered === false || isWrong ? 1 : 0;
 }
+
+async function checkAtEnd(
+  { views }: Plan,
+  database: DatabaseSettings,
+  terminal: Terminal,
+): Promise<DriftCheck | undefined> {
+  const { schema, name } = INCREMENTAL_VIEW;
+  const view = views.find((each) => each.schema === schema && each.name === name);
+  return view && checkDrift(database, view, terminal);
+}
+
+const isEqual = (check: DriftCheck): boolean => "drift" in check && check.drift === 0;
 
 function startLoad(run: LocalRun, database: RunDatabase, terminal: Terminal): BackgroundLoad | undefined {
   const objectsPerMinute = loadRates[run.load];

@@ -2,6 +2,7 @@
 import { escapeLiteral } from "pg";
 import { HISTORY_OID, HISTORY_TABLE } from "../../handler/catalog";
 import type { Session } from "../../handler/connect";
+import { HANDLER_VERSION } from "../../handler/version";
 import { nameRows } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
 import { catalogRows } from "./relation";
@@ -100,9 +101,9 @@ export function historyRow(
     {
       role: writer,
       sql: `INSERT INTO ${HISTORY_TABLE}
-  (view_schema, view_name, view_oid, outcome, refresh_type, as_of, started_at, finished_at, duration_seconds, reason, run_id)
+  (view_schema, view_name, view_oid, outcome, refresh_type, as_of, started_at, finished_at, duration_seconds, reason, run_id${isCurrent ? ", handler_version" : ""})
 SELECT ${schema}, ${name}, c.oid, 'refreshed', '${type}', ${row.asOf}, now(), clock_timestamp(),
-       extract(epoch FROM clock_timestamp() - now()), ${escapeLiteral(row.reason)}, 'manual'
+       extract(epoch FROM clock_timestamp() - now()), ${escapeLiteral(row.reason)}, 'manual'${isCurrent ? `, ${escapeLiteral(HANDLER_VERSION)}` : ""}
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = ${schema} AND c.relname = ${name}`,
     },

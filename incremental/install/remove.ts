@@ -1,8 +1,5 @@
-/** Takes away everything that maintains a view, and nothing else. */
+/** Takes away everything that maintains a view, and nothing else: the schema is that of the migrations too. */
 import { qualifiedName } from "../../handler/names";
-import { MAINTENANCE_SCHEMA } from "../../handler/maintained";
-import type { Session } from "../../handler/connect";
-import { catalogRows } from "./relation";
 import { inSchema, type ViewState } from "./state";
 import type { Step } from "./step";
 import { dropTriggerSteps, type Triggered } from "./triggers";
@@ -29,21 +26,4 @@ export function removeSteps(state: ViewState, triggers: Triggered[]): Step[] {
       locks: [],
     },
   ];
-}
-
-/** The schema goes with the last view, where whoever is here owns it. */
-export async function dropEmptySchemaStep(session: Session, role: string): Promise<Step | undefined> {
-  const rows = await catalogRows(
-    session,
-    `SELECT FROM pg_namespace n
-      WHERE n.nspname = '${MAINTENANCE_SCHEMA}' AND pg_has_role(n.nspowner, 'USAGE')
-        AND NOT EXISTS (SELECT FROM pg_depend WHERE refclassid = 'pg_namespace'::regclass AND refobjid = n.oid)`,
-  );
-  if (rows.length === 0) return undefined;
-  return {
-    title: `dropping the empty schema ${MAINTENANCE_SCHEMA}`,
-    role,
-    statements: [`DROP SCHEMA ${MAINTENANCE_SCHEMA}`],
-    locks: [],
-  };
 }

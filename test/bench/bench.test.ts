@@ -55,4 +55,42 @@ describe("the bench", function () {
       assert.match(output, new RegExp(`^${phase} +\\d+\\.\\d\\d +\\d+\\.\\d\\d `, "m"));
     }
   });
+
+  it("compares folds with refreshes, by statements and by the function", async () => {
+    const sizes = ["--objects", "2000,4000", "--jobs", "20", "--changed", "100"];
+    const output = await bench("incremental", ...sizes, "--rounds", "3", "--readers", "2");
+    for (const [objects, form] of ["2,000", "4,000"].flatMap((size) => [
+      [size, "bulk"],
+      [size, "row by row"],
+    ]))
+      assert.match(output, new RegExp(`^${objects} +100 +${form} +(\\d+\\.\\d +){3}\\d+x`, "m"));
+    assert.match(output, /^A fold from the smallest to the largest size: 100 bulk \d/m);
+    for (const tick of ["fold", "function, fold", "concurrent", "function, full"])
+      assert.match(output, new RegExp(`^4,000 +${tick} +\\d+\\.\\d +\\d+\\.\\d\\d`, "m"));
+    for (const phase of ["idle", "fold", "refresh"])
+      assert.match(output, new RegExp(`^${phase} +\\d+\\.\\d\\d +\\d+\\.\\d\\d `, "m"));
+  });
+
+  it("prints what maintenance costs those who write", async () => {
+    const output = await bench(
+      "writers",
+      "--objects",
+      "20000",
+      "--rounds",
+      "1",
+      "--seconds",
+      "1",
+      "--writers",
+      "2",
+    );
+    for (const commit of ["on", "off"])
+      for (const work of ["one row", "1,000 rows, 2 groups", "1,000 rows, 1,000 groups"])
+        assert.match(output, new RegExp(`^${commit} +${work} +2 +\\d+\\.\\d{3} `, "m"));
+  });
+
+  it("prints what becomes of the change tables under a busy writer", async () => {
+    const output = await bench("bloat", "--objects", "2000", "--folds", "3", "--objects-per-minute", "5000");
+    for (const stretch of ["autovacuum", "a transaction held open", "after its end"])
+      assert.match(output, new RegExp(`^${stretch} +[\\d,]+ +[\\d,]+ `, "m"));
+  });
 });

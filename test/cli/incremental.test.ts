@@ -7,7 +7,6 @@ import { text } from "node:stream/consumers";
 import type { Client } from "pg";
 import { useDatabase } from "../database";
 import { catalogOf, leftovers } from "../incremental/catalog";
-import { CURRENT_HISTORY } from "../incremental/handmade";
 
 const project = path.join(__dirname, "..", "..");
 
@@ -43,7 +42,6 @@ describe("the incremental command", () => {
   before(async () => {
     client = await database.connect();
     folder = await mkdtemp(path.join(tmpdir(), "matview-refresh-incremental-"));
-    await client.query(CURRENT_HISTORY);
     await client.query(`
       INSERT INTO jobs (name) SELECT 'job ' || n FROM generate_series(1, 5) n;
       INSERT INTO job_objects (job_id, object_key, status)

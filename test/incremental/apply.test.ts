@@ -6,7 +6,7 @@ import { revert } from "../../incremental/revert";
 import { verify } from "../../incremental/verify";
 import { useDatabase } from "../database";
 import { catalogOf, leftovers } from "./catalog";
-import { CURRENT_HISTORY, handmade, scenery, sessionOf, shortPatience } from "./handmade";
+import { handmade, scenery, sessionOf, shortPatience } from "./handmade";
 
 const view = { schema: "public", name: "totals" };
 const orders = { schema: "public", name: "orders" };
@@ -20,7 +20,6 @@ for (const majorVersion of [18, 15] as const) {
     before(async () => {
       client = await database.connect();
       session = await sessionOf(database);
-      await client.query(CURRENT_HISTORY);
       await client.query(scenery(view, orders));
       await client.query(`
         CREATE ROLE reader_${database.name}; CREATE ROLE other_${database.name};

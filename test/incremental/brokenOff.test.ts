@@ -7,7 +7,7 @@ import { readState } from "../../incremental/install/state";
 import { revert } from "../../incremental/revert";
 import { useDatabase } from "../database";
 import { catalogOf, leftovers } from "./catalog";
-import { CURRENT_HISTORY, handmade, scenery, sessionOf, shortPatience } from "./handmade";
+import { handmade, scenery, sessionOf, shortPatience } from "./handmade";
 
 const view = { schema: "public", name: "totals" };
 const orders = { schema: "public", name: "orders" };
@@ -31,7 +31,6 @@ describe("incremental maintenance broken off", () => {
   before(async () => {
     client = await database.connect();
     session = await sessionOf(database);
-    await client.query(CURRENT_HISTORY);
     await client.query(scenery(view, orders));
     await client.query("CREATE VIEW big AS SELECT * FROM totals WHERE amount > 500");
     original = await catalogOf(client, "public.totals");

@@ -37,7 +37,8 @@ export async function catalogOf(client: Client, name: string): Promise<unknown> 
 /** What is left of incremental maintenance in the database. */
 export async function leftovers(client: Client): Promise<string[]> {
   const { rows } = await client.query<{ name: string }>(
-    `SELECT nspname AS name FROM pg_namespace WHERE nspname = 'matview_refresh'
+    `SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'matview_refresh'
+     UNION ALL SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'matview_refresh'
      UNION ALL SELECT relname FROM pg_class WHERE relname ~ '__(new|old|restored|i1|s1)$'
      UNION ALL SELECT tgname FROM pg_trigger WHERE tgname LIKE 'matview_refresh%'`,
   );

@@ -23,15 +23,6 @@ export function scenery(view: QualifiedName, orders: QualifiedName): string {
     CREATE UNIQUE INDEX ${escapeIdentifier(`${view.name}_customer`.slice(-40))} ON ${quotedName(view)} (customer);`;
 }
 
-/** The columns that the history has with incremental maintenance, where the migration is not there yet. */
-export const CURRENT_HISTORY = `
-  ALTER TABLE public.matview_refresh_history
-    ADD COLUMN IF NOT EXISTS handler_version text, ADD COLUMN IF NOT EXISTS changes bigint,
-    ADD COLUMN IF NOT EXISTS changed_rows bigint, ADD COLUMN IF NOT EXISTS drift bigint,
-    DROP CONSTRAINT IF EXISTS matview_refresh_history_refresh_type_check,
-    ADD CONSTRAINT matview_refresh_history_refresh_type_check
-      CHECK (refresh_type IN ('concurrent', 'regular', 'incremental', 'full'))`;
-
 /** @param version another one has another fold, another log, and so another shape. */
 export function handmade(
   view: QualifiedName,

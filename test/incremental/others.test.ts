@@ -6,7 +6,7 @@ import { IncrementalFailure } from "../../incremental/failure";
 import { revert } from "../../incremental/revert";
 import { useDatabase } from "../database";
 import { catalogOf, leftovers } from "./catalog";
-import { CURRENT_HISTORY, handmade, scenery, sessionOf, shortPatience } from "./handmade";
+import { handmade, scenery, sessionOf, shortPatience } from "./handmade";
 
 const view = { schema: "public", name: "totals" };
 const orders = { schema: "public", name: "orders" };
@@ -31,7 +31,6 @@ describe("incremental maintenance and others who use the database", () => {
     client = await database.connect();
     other = await database.connect();
     session = await sessionOf(database);
-    await client.query(CURRENT_HISTORY);
     await client.query(scenery(view, orders));
     pid = (await other.query<{ pid: number }>("SELECT pg_backend_pid() AS pid")).rows[0]?.pid ?? 0;
   });
@@ -128,8 +127,9 @@ describe("incremental maintenance and others who use the database", () => {
     await revert(session, view, shortPatience());
     await client.query("ALTER TABLE matview_refresh_history DROP COLUMN handler_version");
     assert.match(await refusal(applyNow()), /npm run migrate/);
-    await client.query(CURRENT_HISTORY);
-    await client.query("DELETE FROM matview_refresh_history");
+    await client.query(
+      "ALTER TABLE matview_refresh_history ADD COLUMN handler_version text; DELETE FROM matview_refresh_history",
+    );
     assert.deepEqual(await leftovers(client), []);
   });
 
@@ -198,5 +198,27 @@ describe("incremental maintenance and others who use the database", () => {
     );
     await revert(session, view, shortPatience());
     await client.query("DROP PUBLICATION everything");
+  });
+
+  it("gives each partition its triggers, one transaction each, and takes them away", async () => {
+    const parts = { schema: "public", name: "by_part" };
+    await client.query(`CREATE TABLE parts (id int, customer text NOT NULL, amount numeric(12, 2)) PARTITION BY LIST (customer);
+      CREATE TABLE parts_a PARTITION OF parts FOR VALUES IN ('a'); CREATE TABLE parts_b PARTITION OF parts DEFAULT;
+      CREATE MATERIALIZED VIEW by_part AS SELECT customer, count(*) AS orders, sum(amount) AS amount FROM parts GROUP BY customer;
+      CREATE UNIQUE INDEX ON by_part (customer)`);
+    const partitions = ["parts_a", "parts_b"].map((name) => ({ schema: "public", name }));
+    const patience = shortPatience();
+    const maintenance = handmade(parts, { schema: "public", name: "parts", partitions });
+    await apply(session, maintenance, patience);
+    assert.equal(patience.lines.filter((line) => /^making the triggers/.test(line)).length, 3);
+    await client.query(
+      "INSERT INTO parts_a VALUES (1, 'a', 1); INSERT INTO parts VALUES (2, 'c', 1); TRUNCATE parts_b",
+    );
+    const { rows } = await client.query(
+      "SELECT array_agg(customer ORDER BY customer) AS logged FROM matview_refresh.public__by_part__log_1",
+    );
+    assert.deepEqual(rows, [{ logged: ["a", "c", null] }]);
+    await revert(session, parts, shortPatience());
+    assert.deepEqual(await leftovers(client), []);
   });
 });

@@ -6,7 +6,7 @@ import { revert } from "../../incremental/revert";
 import { useDatabase } from "../database";
 import { useRole } from "../handler/roles";
 import { catalogOf, leftovers } from "./catalog";
-import { CURRENT_HISTORY, handmade, scenery, sessionOf, shortPatience } from "./handmade";
+import { handmade, scenery, sessionOf, shortPatience } from "./handmade";
 
 const view = { schema: "public", name: "totals" };
 const orders = { schema: "public", name: "orders" };
@@ -22,7 +22,7 @@ for (const majorVersion of [18, 15] as const) {
 
     before(async () => {
       client = await database.connect();
-      await client.query(CURRENT_HISTORY);
+      await client.query("DROP SCHEMA IF EXISTS matview_refresh");
       await client.query(`GRANT CREATE, USAGE ON SCHEMA public TO ${owner.name}, ${tableOwner.name};
         GRANT matview_refresher TO ${refresher.name}`);
     });

@@ -5,7 +5,7 @@ import { apply } from "../../incremental/apply";
 import { listViews, setPaused } from "../../incremental/list";
 import { verify } from "../../incremental/verify";
 import { useDatabase } from "../database";
-import { CURRENT_HISTORY, handmade, scenery, sessionOf, shortPatience } from "./handmade";
+import { handmade, scenery, sessionOf, shortPatience } from "./handmade";
 
 const view = { schema: "public", name: "totals" };
 const orders = { schema: "public", name: "orders" };
@@ -20,7 +20,6 @@ for (const majorVersion of [18, 15] as const) {
     before(async () => {
       client = await database.connect();
       session = await sessionOf(database);
-      await client.query(CURRENT_HISTORY);
       await client.query(scenery(view, orders));
     });
     after(() => session.close());

@@ -1,23 +1,10 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { Client } from "pg";
 import { useDatabase } from "../database";
-
-const root = resolve(__dirname, "..", "..");
-
-/** A started `npm start`, with everything it prints. */
-interface Started {
-  child: ChildProcess;
-  output: () => string;
-  /** Resolves when the output matches; rejects when the process ends before. */
-  prints(pattern: RegExp): Promise<RegExpExecArray>;
-  /** The exit code. */
-  ended: Promise<number | null>;
-}
+import { processesMentioning, startRun, writeStack, type Started } from "./startRun";
 
 describe("npm start", function () {
   this.timeout(60_000);
@@ -78,48 +65,11 @@ describe("npm start", function () {
     await rm(folder, { recursive: true, force: true });
   });
 
-  async function stack(name: string, settings: Record<string, unknown>): Promise<void> {
-    const lines = Object.entries(settings).map(
-      ([key, value]) => `  matview-refresh:${key}: ${JSON.stringify(value)}\n`,
-    );
-    await writeFile(join(folder, `Pulumi.${name}.yaml`), `config:\n${lines.join("")}`);
-  }
+  const stack = (name: string, settings: Record<string, unknown>): Promise<void> =>
+    writeStack(folder, name, settings);
 
-  /** Runs the command that `npm start` runs, in the folder of the test's stack files, with a pipe for output. */
   function start(data: string, options: string[], env: Record<string, string> = {}): Started {
-    const args = ["-r", require.resolve("tsx/cjs"), join(root, "cli", "main.ts"), "start"];
-    args.push("--data", join(folder, data));
-    const child = spawn(process.execPath, [...args, ...options], {
-      cwd: folder,
-      env: { ...process.env, CI: "true", DATABASE_URL: undefined, ...env },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    let text = "";
-    const listeners = new Set<() => void>();
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (chunk: string) => {
-        text += chunk;
-        for (const listener of listeners) listener();
-      });
-    }
-    const ended = once(child, "close").then(([code]) => code as number | null);
-    const started: Started = {
-      child,
-      output: () => text,
-      ended,
-      prints: (pattern) =>
-        new Promise((resolve, reject) => {
-          const look = (): void => {
-            const found = pattern.exec(text);
-            if (found === null) return;
-            listeners.delete(look);
-            resolve(found);
-          };
-          listeners.add(look);
-          look();
-          void ended.then(() => reject(new Error(`ended without printing ${String(pattern)}:\n${text}`)));
-        }),
-    };
+    const started = startRun(folder, data, options, env);
     all.push(started);
     return started;
   }
@@ -316,9 +266,3 @@ describe("npm start", function () {
     });
   });
 });
-
-/** Lines of `ps` that name the folder: our servers do, by their data folder. */
-function processesMentioning(text: string): string {
-  const lines = execFileSync("ps", ["-eo", "pid,args"], { encoding: "utf8" }).split("\n");
-  return lines.filter((line) => line.includes(text)).join("\n");
-}
