@@ -26,11 +26,7 @@ export async function compileQuery(
   view: QualifiedName | undefined,
 ): Promise<Compilation> {
   const text = await readFile(file, "utf8");
-  const compilation = await compileRead(session, async (query) => {
-    const source = await reader().readQuery(query, text, view);
-    // No index is there yet: any columns will do to judge the rest.
-    return { ...source, uniqueKeys: [source.columns.map(({ name }) => name)] };
-  });
+  const compilation = await compileRead(session, (query) => reader().readQuery(query, text, view));
   const place = compilation.maintenance?.restrictionKey.join(", ") ?? "the view's key";
   return { ...compilation, findings: [...compilation.findings, uniqueIndexNote(place)] };
 }

@@ -117,6 +117,8 @@ export class RefreshTransaction {
     const { kind, clock, ...did } = await this.callFold(fold);
     if (kind === "paused") return this.skip(pausedReason(view));
     if (kind === "refused") {
+      // Nothing was folded, but that triggers are missing is to be remembered.
+      await this.session.query("COMMIT");
       throw new RefreshFailure({
         kind: "permanent",
         code: "55000",

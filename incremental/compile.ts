@@ -2,6 +2,7 @@
  * From what the catalog says of a view to the SQL that maintains it, or to the reasons why that cannot be. Stages:
  * names and tree (resolve), refusals (functions, determinism), additive leaves, restriction key (shape), SQL (log, fold).
  */
+import type { Node } from "@pgsql/types";
 import { MAINTENANCE_SCHEMA, maintainedNames, type MaintainedNames } from "../handler/maintained";
 import { assertDeterministic } from "./determinism";
 import { columnOf, columnsIn } from "./expression";
@@ -9,7 +10,7 @@ import { fingerprintFunction, watchedTable } from "./fingerprint";
 import { foldFunctions, layerName, stateName, type KeyedLayer, type KeyedTable } from "./fold";
 import { unsafeFunctions } from "./functions";
 import { extractLayers } from "./layer";
-import { extractLeaves, leafQuery, type Leaf } from "./leaf";
+import { createIndex, extractLeaves, indexKey, leafQuery, type Leaf } from "./leaf";
 import { makeLog, triggerNames, type Log } from "./log";
 import type { Compilation, Finding, Maintenance, StateTable } from "./maintenance";
 import { inSchema, qualified, quoted } from "./print";
@@ -155,7 +156,7 @@ function withNotNull(query: Query, columns: Column[]): Column[] {
   });
 }
 
-function isColumnNotNull(scan: Scan, expression: Parameters<typeof columnOf>[0]): boolean {
+function isColumnNotNull(scan: Scan, expression: Node): boolean {
   const name = columnOf(expression)?.column;
   return scan.relation.columns.some((column) => column.name === name && column.isNotNull);
 }
@@ -166,6 +167,8 @@ function uniqueKeyOf(source: ViewSource, columns: Column[]): string[] {
     key.filter((name) => columns.find((column) => column.name === name)?.isNotNull !== true).length;
   const [best] = source.uniqueKeys.toSorted((one, other) => nullable(one) - nullable(other));
   if (best !== undefined) return best;
+  // A query that is no view yet can have no index: any columns will do to judge the rest.
+  if (source.isQuery === true) return columns.map(({ name }) => name);
   const example = columns
     .slice(0, 1)
     .map(({ name }) => name)
@@ -221,14 +224,11 @@ function stateTable(name: string, querySql: string, key: string[]): StateTable {
 }
 
 /** SQL for the index that a restricted scan lacks. */
-function missingIndex(scan: Scan, expressions: Parameters<typeof columnOf>[0][]): string | undefined {
-  const { relation } = scan;
+function missingIndex({ relation }: Scan, expressions: Node[]): string | undefined {
   if (relation.schema === MAINTENANCE_SCHEMA || relation.estimatedRows < 1_000) return undefined;
   const columns = expressions.map((each) => columnOf(each)?.column);
-  const isLed = relation.indexes.some((index) => columns.includes(index[0]));
-  if (isLed) return undefined;
-  const list = columns.map((column) => column ?? "…").join(", ");
-  return `CREATE INDEX CONCURRENTLY ON ${relation.schema}.${relation.name} (${list});`;
+  if (relation.indexes.some(([leading]) => columns.includes(leading))) return undefined;
+  return createIndex(relation, expressions.map(indexKey).join(", "));
 }
 
 function plain({

@@ -87,7 +87,7 @@ BEGIN
   END IF;
   changes := 0;
   changed_rows := 0;
-  SELECT s.paused, s.shape IS NOT DISTINCT FROM f.shape AS has_shape, s.content IS NOT DISTINCT FROM f.content AS has_content,
+  SELECT s.paused, s.shape IS NOT DISTINCT FROM f.shape AS has_shape, coalesce(s.content = f.content, false) AS has_content, s.content IS NULL AS was_broken,
          coalesce(s.last_full_at < clock_timestamp() - full_every, true) AS is_due, f.content, f.broken,
          ${logs.map((log) => `EXISTS (SELECT FROM ${inSchema(log.name)})`).join(" OR ")} AS has_changes
     INTO seen FROM ${inSchema(names.status)} s CROSS JOIN ${inSchema(names.fingerprint)}() f;
@@ -99,6 +99,7 @@ BEGIN
     WHEN NOT seen.has_shape THEN 'a table or a view under the query was changed, which takes: npm run incremental -- apply --view ${name}'
     WHEN seen.broken IS NOT NULL THEN seen.broken
     WHEN force_full THEN 'asked for'
+    WHEN seen.was_broken THEN 'a trigger was missing or disabled before'
     WHEN NOT seen.has_content THEN 'a function or the partitions under the query were changed'
     WHEN seen.is_due THEN 'scheduled'
   END;
@@ -108,7 +109,7 @@ BEGIN
   END IF;
   SELECT f.* INTO kind, reason, changes, changed_rows, drift
     FROM ${inSchema(names.changes)}(reason, allow_full OR force_full OR reason = 'scheduled', seen.has_shape,
-                                         seen.has_shape AND (seen.has_content OR seen.broken IS NOT NULL), seen.broken IS NULL, seen.content) f;
+                                         seen.has_shape AND (seen.has_content OR seen.was_broken), seen.broken IS NULL, seen.content) f;
 END`;
   return (
     `CREATE OR REPLACE FUNCTION ${inSchema(names.fold)}(force_full boolean, full_every interval, allow_full boolean,\n  ${RESULT})\n` +
@@ -153,6 +154,10 @@ ${logs.map(countLog).join("\n")}
   is_full := reason IS NOT NULL;
   IF is_full AND NOT coalesce(allow_full, false) THEN
     kind := 'refused';
+    -- What was written meanwhile stays unknown when the triggers are there again.
+    IF NOT is_complete THEN
+      UPDATE ${inSchema(names.status)} AS s SET content = NULL;
+    END IF;
     RETURN;
   END IF;
 ${logs.some(({ relation }) => relation.kind === "p") ? indent(completeTriggers(input), 2) : ""}
@@ -250,24 +255,31 @@ END IF;`;
 function foldSteps(input: FoldInput): string[] {
   const { published, layers, logs } = input;
   const hasState = published.leaves.length > 0;
-  const unbound = [...layers, published].flatMap(({ shape }) =>
-    shape.unbound.map(({ relation }) => relation.oid),
-  );
   return [
     ...layers.flatMap((layer) => foldLayer(layer, input)),
     ...published.leaves.map((leaf) => applyDeltas(leaf, input)),
     affectedKeys(published, input),
-    ...logs
-      .filter(({ relation }) => unbound.includes(relation.oid))
-      .map(
-        (log) =>
-          `IF pg_catalog.cardinality(${log.variable}) > 0 THEN\n  is_full := true;\n  counts_drift := false;\n  reason := coalesce(reason, '${sqlText(log.table)} changed, on which every row depends');\nEND IF;`,
-      ),
+    ...[...layers, published].flatMap((keyed) => unboundChanges(keyed, logs)),
     ...(hasState ? [] : [tooManyKeys(published)]),
     `IF (NOT is_full OR counts_drift) AND (${hasKeys(published.shape)}) THEN
 ${indent(publishAffected(published), 2)}
 END IF;`,
   ];
+}
+
+/** Of a table, or the state of a leaf, that nothing ties to the key, each change concerns every row. */
+function unboundChanges({ shape, leaves }: KeyedTable, logs: Log[]): string[] {
+  return shape.unbound.map((scan) => {
+    const leaf = leaves.find(({ state }) => state === scan);
+    const { relation } = leaf?.source ?? scan;
+    const changed =
+      leaf === undefined ? logs.find((log) => log.relation === relation)?.variable : groupsVariable(leaf);
+    return `IF pg_catalog.cardinality(${changed}) > 0 THEN
+  is_full := true;
+  counts_drift := false;
+  reason := coalesce(reason, '${sqlText(relation)} changed, on which every row depends');
+END IF;`;
+  });
 }
 
 /** Brings a layer's table up to date, and remembers the old and the new rows of the keys that were affected. */
@@ -450,7 +462,7 @@ END IF;
 found_drift := drift;
 ${states.length === 0 ? "" : `IF keeps_states THEN\n${indent(states.join("\n"), 2)}\nEND IF;\n`}UPDATE ${inSchema(names.status)} AS s
    SET last_full_at = pg_catalog.clock_timestamp(), last_full_reason = reason,
-       content = CASE WHEN is_complete THEN content_now ELSE s.content END,
+       content = CASE WHEN is_complete THEN content_now END,
        drift = coalesce(s.drift, 0) + coalesce(found_drift, 0),
        drift_at = CASE WHEN found_drift > 0 THEN pg_catalog.clock_timestamp() ELSE s.drift_at END;`;
 }
@@ -563,14 +575,19 @@ function isOneOf(leaf: Leaf, list: string): string {
   const expressions = leaf.groups.map(({ expression }) => `(${toSql(expression)})`);
   const names = leaf.groups.map(({ name }) => `${list}.${name}`);
   const [only, ...others] = expressions;
-  const among =
-    only !== undefined && others.length === 0
-      ? `${only} = ANY (ARRAY(SELECT ${names[0]} FROM ${list}))`
-      : `(${expressions.join(", ")}) IN (SELECT ${names.join(", ")} FROM ${list})`;
-  if (!leaf.groups.some(({ mayBeNull }) => mayBeNull)) return among;
+  const mayBeNull = leaf.groups.some((group) => group.mayBeNull);
   const isNullGroup = names.map((name) => `${name} IS NULL`).join(" OR ");
+  const hasNullGroup = `EXISTS (SELECT FROM ${list} WHERE ${isNullGroup})`;
+  // Where the list is empty the table is not read at all: the condition does not depend on its rows.
+  const hasSome = `EXISTS (SELECT FROM ${list})`;
+  if (only !== undefined && others.length === 0) {
+    const among = `${only} = ANY (ARRAY(SELECT ${names[0]} FROM ${list}))`;
+    return `${hasSome} AND (${among}${mayBeNull ? ` OR ${only} IS NULL AND ${hasNullGroup}` : ""})`;
+  }
+  const among = `(${expressions.join(", ")}) IN (SELECT ${names.join(", ")} FROM ${list})`;
+  if (!mayBeNull) return `${hasSome} AND ${among}`;
   const isSame = names
     .map((name, index) => `${name} IS NOT DISTINCT FROM ${expressions[index]}`)
     .join(" AND ");
-  return `(${among} OR EXISTS (SELECT FROM ${list} WHERE (${isNullGroup}) AND ${isSame}))`;
+  return `${hasSome} AND (${among} OR ${hasNullGroup} AND EXISTS (SELECT FROM ${list} WHERE (${isNullGroup}) AND ${isSame}))`;
 }

@@ -84,8 +84,6 @@ const IDENTITY_NAMES = new Set([
   ...["uuid", "date", "time without time zone", TIMESTAMP, TIMESTAMPTZ, "bytea", "inet", "cidr"],
   ...["macaddr", "macaddr8"],
 ]);
-/** Types of which equal values may be written differently. */
-const LOOSE_NAMES = new Set(["numeric", "interval", "character", "record"]);
 const EXACT_RANGES = new Set(["int4range", "int8range", "daterange", "tsrange", "tstzrange"]);
 
 /** Refusals and notes for what the query calls, compares by and reads. */
@@ -172,7 +170,8 @@ function judgeAggregate(called: CalledFunction): Finding[] {
       remedy: `${name} over numeric or integer: ${name}(column::numeric).`,
     });
   if (EXACT_AGGREGATES.has(name) || ORDERED_AGGREGATES.has(name)) return [];
-  if (name === "min" || name === "max") return judgeExtreme(place, name, last);
+  // Whether equal values look the same depends on the column below, which the compiler knows.
+  if (name === "min" || name === "max") return [];
   if ((name === "percentile_disc" || name === "mode") && IDENTITY_NAMES.has(last)) return [];
   if (name === "percentile_cont" && argumentTypes.every((type) => type === "double precision")) return [];
   if (name.startsWith("range_") && EXACT_RANGES.has(last)) return [];
@@ -181,21 +180,6 @@ function judgeAggregate(called: CalledFunction): Finding[] {
     reason: "Its result may depend on the order of rows.",
     remedy: "An aggregate that does not, or one with an ORDER BY over a unique column.",
   });
-}
-
-/** Of values that are equal and look different (1.0 and 1.00, -0 and 0), either is the least. */
-function judgeExtreme(place: string, name: string, type: string): Finding[] {
-  const isLoose = FLOATS.has(type) || LOOSE_NAMES.has(type) || type.endsWith("[]");
-  if (!isLoose || IDENTITY_NAMES.has(type.replace(/\[\]$/, ""))) return [];
-  return [
-    withoutAbsent({
-      capability: "min and max",
-      possible: "note",
-      place,
-      reason: `Equal values of type ${type} may look different, as 1.0 and 1.00 do; which of them is shown depends on the order of rows.`,
-      remedy: type === "numeric" ? `A declared scale under it, ${name}(column::numeric(18, 4)).` : undefined,
-    }),
-  ];
 }
 
 function judgeSqlValueFunction(word: string, view: QualifiedName): Finding {

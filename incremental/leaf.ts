@@ -17,6 +17,7 @@ import {
   walk,
 } from "./expression";
 import { MAINTENANCE_SCHEMA } from "../handler/maintained";
+import { qualifiedName } from "../handler/names";
 import type { Finding } from "./maintenance";
 import { isAggregate } from "./resolve";
 import { dependsOnTimeZone, isSafe } from "./safe";
@@ -85,7 +86,7 @@ export function extractLeaves(
         capability: "additive leaf",
         possible: "note",
         place,
-        reason: `${leaf}: its groups are computed anew where one of their rows changed`,
+        reason: `${leaf}: a group is computed anew when one of its rows changed`,
       });
       continue;
     }
@@ -96,8 +97,37 @@ export function extractLeaves(
       place,
       reason: `kept up by adding and taking away${leaf.isSummedByTrigger ? ", summed by the writer's trigger" : ""}`,
     });
+    findings.push(...extremeNotes(leaf, place));
   }
   return { leaves, findings };
+}
+
+/** What went may have been the greatest value: then the group is read again, which takes an index on a large table. */
+function extremeNotes({ source: { relation }, groups, cells }: Leaf, place: string): Finding[] {
+  const hasExtremes = cells.some(({ kind }) => kind !== "sum");
+  const [first] = groups;
+  const column = first && columnOf(first.expression)?.column;
+  if (!hasExtremes || relation.estimatedRows < 1_000 || relation.schema === MAINTENANCE_SCHEMA) return [];
+  if (column !== undefined && relation.indexes.some(([leading]) => leading === column)) return [];
+  const reason = `when the row with the greatest or least value of a group goes, the group is read again: the whole of ${qualifiedName(relation)} where no index leads to it`;
+  const keys = groups.map(({ expression }) => indexKey(expression)).join(", ");
+  return [
+    { capability: "min and max", possible: "note", place, reason, remedy: createIndex(relation, keys) },
+  ];
+}
+
+/** SQL for an index; a key that is no column stands in parentheses. */
+export const createIndex = (relation: Relation, keys: string): string =>
+  `CREATE INDEX CONCURRENTLY ON ${qualifiedName(relation)} (${keys});`;
+
+export function indexKey(expression: Node): string {
+  const column = columnOf(expression)?.column;
+  if (column !== undefined) return toSql({ ColumnRef: { fields: [{ String: { sval: column } }] } });
+  const unqualified = substitute(expression, (node) => {
+    const name = columnOf(node)?.column;
+    return name === undefined ? undefined : { ColumnRef: { fields: [{ String: { sval: name } }] } };
+  });
+  return `(${toSql(unqualified)})`;
 }
 
 /** The leaf, after its block has become a query of the state; or why the block is none. */
@@ -110,12 +140,12 @@ function leafOf(
   tables: Scan[],
 ): Leaf | string {
   const [source, ...others] = block.items;
-  if (source?.kind !== "scan" || others.length > 0) return "it groups more than one table";
+  if (source?.kind !== "scan" || others.length > 0) return "it groups something else than one table";
   if (block.subqueries.length > 0) return "it has a subquery";
   if (block.partitions.length !== 1 || block.select.distinctClause !== undefined)
     return "it has windows or DISTINCT";
   const [groupNodes = []] = block.partitions;
-  if (groupNodes.length === 0) return "it has no GROUP BY";
+  if (groupNodes.length === 0) return "it is one group";
   const parts = [block.select.targetList, block.select.whereClause, block.select.havingClause, groupNodes];
   if ([...aliasesIn(parts)].some((alias) => alias !== source.alias))
     return "it depends on the query around it";
@@ -160,7 +190,8 @@ function leafOf(
     ...{
       schema: MAINTENANCE_SCHEMA,
       name: table,
-      oid: 0,
+      // Not one that the catalog has, and still its table's.
+      oid: -source.relation.oid,
       kind: "r",
       partitions: [],
       hasRowSecurity: false,

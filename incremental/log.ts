@@ -129,7 +129,7 @@ function createWriter(
   const insertion =
     leaf === undefined ? imagesInsertion(log, relation, columns) : deltasInsertion(log, columns, leaf);
   const body = `BEGIN
-  IF TG_OP = 'TRUNCATE' THEN
+${relation.kind === "p" ? ignoreDetached(relation) : ""}  IF TG_OP = 'TRUNCATE' THEN
     ${mark(OPERATIONS.truncated)}
     RETURN NULL;
   END IF;
@@ -153,6 +153,15 @@ END`;
     `SET search_path = pg_catalog, pg_temp${leaf?.timeZone === undefined ? "" : ` SET "TimeZone" = ${literal(leaf.timeZone)}`} AS ${dollarQuoted(body)}`
   );
 }
+
+/** A partition that was detached keeps its triggers, and its rows are none of the view's any more. */
+const ignoreDetached = (
+  relation: Relation,
+): string => `  IF NOT EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(TG_RELID) a
+                  WHERE a.relid = pg_catalog.to_regclass(${literal(qualified(relation))})) THEN
+    RETURN NULL;
+  END IF;
+`;
 
 const SHORT_TYPE = "pg_catalog.format_type(a.atttypid, a.atttypmod)";
 

@@ -57,7 +57,8 @@ export async function readQuery(
     const [{ oid } = { oid: 0 }] = await query<{ oid: number }>(
       `SELECT 'pg_temp.${SAVEPOINT}'::regclass::oid::int8::float8 AS oid`,
     );
-    return readReader(query, session, { view, reader: oid, published: oid, owner: session.currentUser });
+    const target = { view, reader: oid, published: oid, owner: session.currentUser };
+    return { ...(await readReader(query, session, target)), isQuery: true };
   });
 }
 

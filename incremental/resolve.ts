@@ -64,6 +64,13 @@ class Resolver {
         "which rows are kept depends on all others",
         "take it out of the view, and put it into the queries that read the view",
       );
+    if (select.lockingClause !== undefined)
+      refuse(
+        "FOR UPDATE",
+        excerpt({ SelectStmt: select }),
+        "a fold would wait for writers",
+        "take it out of the view",
+      );
     const withQueries = this.withQueries(select, outer, known);
     const plain: SelectStmt = { ...select };
     delete plain.withClause;
@@ -354,8 +361,15 @@ class Resolver {
     return substitute(tree, (node) => {
       if ("ColumnRef" in node) return this.column(node, scope);
       if ("SubLink" in node) {
-        const { subselect, testexpr } = node.SubLink;
+        const { subselect, testexpr, subLinkType } = node.SubLink;
         if (subselect === undefined || !("SelectStmt" in subselect)) return undefined;
+        if (subLinkType === "ARRAY_SUBLINK")
+          refuse(
+            "ordered aggregate",
+            excerpt(node),
+            "its result depends on the order in which rows are read",
+            "write (SELECT array_agg(… ORDER BY …) FROM …) with a unique key, or with what it aggregates",
+          );
         const query = this.query(subselect.SelectStmt, scope, known, "expression");
         subqueries.push(query);
         const resolved: Node = { SubLink: { ...node.SubLink, subselect: { SelectStmt: query.select } } };

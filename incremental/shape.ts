@@ -58,6 +58,17 @@ export function shapeOf(query: Query, columns: Column[], uniqueKeys: string[][],
     edges,
   );
   const isRoot = (scan: Scan): boolean => roots.some((root) => root.scan === scan);
+  const unbound = scansOf(query).filter((scan) => !isRoot(scan) && !paths.has(scan));
+  const whole = unbound.find(({ relation }) =>
+    roots.some(({ scan }) => Math.abs(scan.relation.oid) === Math.abs(relation.oid)),
+  );
+  if (whole !== undefined)
+    refuse(
+      "path to the key",
+      `${qualifiedName(whole.relation)} as ${whole.alias}`,
+      "the query reads the table of its key once more, with nothing that ties those rows to the key: each change would mean a full run",
+      "leave that part out of the view, and compute it in a plain view on top of it",
+    );
   return {
     query,
     key,
@@ -65,7 +76,7 @@ export function shapeOf(query: Query, columns: Column[], uniqueKeys: string[][],
     roots,
     paths,
     reached: reachedFrom(roots, edges),
-    unbound: scansOf(query).filter((scan) => !isRoot(scan) && !paths.has(scan)),
+    unbound,
   };
 }
 

@@ -94,6 +94,8 @@ export interface ViewSource {
   /** Names of nondeterministic collations under which the query compares. */
   nondeterministicCollations: string[];
   timeZone: string;
+  /** Whether it is a query alone, and no view yet. */
+  isQuery?: boolean;
   /** server_version_num, such as 180004. */
   serverVersion: number;
   estimatedRows: number;

@@ -10,12 +10,10 @@ import { Hono, type Context, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { streamSSE } from "hono/streaming";
-import { bundlePage, type PageBundle } from "./bundle";
 import {
   CONTROLS,
   DEFAULT_RANGE,
   RANGES,
-  ROOT_ID,
   TOKEN_HEADER,
   type ControlAnswer,
   type ControlRequest,
@@ -23,13 +21,14 @@ import {
   type StreamEvent,
 } from "./contract";
 import { ControlRefused } from "./controls";
+import { bundlePage, type PageFiles } from "./page/bundle";
 import { Watch, type WatchOptions } from "./watch";
 
 export interface PageServerOptions extends WatchOptions {
   /** 0 or absent: a free one. */
   port?: number | undefined;
-  /** Of the page's sources; for tests. */
-  bundle?: PageBundle;
+  /** Made of the page's sources unless given; for tests. */
+  files?: PageFiles;
 }
 
 export interface PageServer {
@@ -47,7 +46,7 @@ const POLICY = [
   "script-src 'self'",
   "style-src 'self'",
   "connect-src 'self'",
-  "img-src 'self'",
+  "img-src 'self' data:",
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
@@ -55,34 +54,15 @@ const POLICY = [
 
 const LONGEST_BODY_BYTES = 1_024;
 
-const HTML = `<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8" />
-    <meta name="viewport" content="width=device-width, initial-scale=1" />
-    <meta name="color-scheme" content="light dark" />
-    <title>matview-refresh</title>
-    <link rel="icon" href="/favicon.svg" />
-    <link rel="stylesheet" href="/page.css" />
-    <script type="module" src="/page.js"></script>
-  </head>
-  <body>
-    <div id="${ROOT_ID}"></div>
-  </body>
-</html>
-`;
-
-const FAVICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M1 13 6 3v10l5-10v10l4-8" fill="none" stroke="#3b7dd8" stroke-width="2" stroke-linejoin="round"/></svg>`;
-
 /**
  * Serves the page.
  * @throws the system's error where the port is taken (EADDRINUSE), esbuild's where the page does not build.
  */
 export async function servePage(options: PageServerOptions): Promise<PageServer> {
-  const bundle = options.bundle ?? (await bundlePage());
+  const files = options.files ?? (await bundlePage());
   const watch = new Watch(options);
   const place = { port: options.port ?? 0 };
-  const server = createAdaptorServer({ fetch: makeApp(watch, bundle, place).fetch }) as Server;
+  const server = createAdaptorServer({ fetch: makeApp(watch, files, place).fetch }) as Server;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(place.port, HOST, resolve);
@@ -100,13 +80,12 @@ export async function servePage(options: PageServerOptions): Promise<PageServer>
   };
 }
 
-function makeApp(watch: Watch, bundle: PageBundle, place: { port: number }): Hono {
+function makeApp(watch: Watch, { html, js, css }: PageFiles, place: { port: number }): Hono {
   const app = new Hono();
   app.use(headers, checkHost(place), checkSite);
-  app.get("/", (context) => context.html(HTML));
-  app.get("/page.js", (context) => send(context, bundle.script, "text/javascript; charset=utf-8"));
-  app.get("/page.css", (context) => send(context, bundle.style, "text/css; charset=utf-8"));
-  app.get("/favicon.svg", (context) => send(context, FAVICON, "image/svg+xml"));
+  app.get("/", (context) => context.html(html));
+  app.get("/page.js", (context) => send(context, js, "text/javascript; charset=utf-8"));
+  app.get("/page.css", (context) => send(context, css, "text/css; charset=utf-8"));
   app.get("/snapshot", async (context) => {
     const range = rangeOf(context);
     if (range === undefined) return context.json({ error: WHICH_RANGES }, 400);

@@ -84,11 +84,13 @@ BEGIN
   LOOP
     -- A view that cannot be granted takes back its own changes and leaves the others theirs.
     BEGIN
-      SELECT c.oid, c.oid::regclass AS name, c.relowner::regrole AS owner, c.relnamespace::regnamespace AS schema
+      SELECT c.oid, c.oid::regclass AS name, c.relowner::regrole AS owner, c.relnamespace::regnamespace AS schema,
+             c.relkind = 'm' AS is_refreshed
         INTO target
         FROM pg_catalog.pg_class c
        WHERE c.oid = wanted.view::regclass;
-      changes_hands := NOT has_maintain
+      -- A view that is maintained incrementally is a table, which its fold alone writes: apply has granted the fold.
+      changes_hands := NOT has_maintain AND target.is_refreshed
         AND target.owner <> 'matview_refresher'::regrole
         AND NOT pg_has_role(${quoteText(login ?? REFRESHER_ROLE)}, target.owner, 'USAGE');
       sources := '{}';
@@ -161,7 +163,7 @@ BEGIN
              AND NOT has_table_privilege('matview_refresher', c.oid, 'SELECT')
           UNION
           SELECT format('GRANT %s ON %s TO matview_refresher', refresh_right, target.name)
-           WHERE NOT has_table_privilege('matview_refresher', target.oid, refresh_right)
+           WHERE target.is_refreshed AND NOT has_table_privilege('matview_refresher', target.oid, refresh_right)
           UNION
           SELECT format('GRANT EXECUTE ON ROUTINE %s TO matview_refresher', routine::regprocedure)
             FROM unnest(routines) AS routine

@@ -115,16 +115,6 @@ for (const majorVersion of [18, 15] as const) {
       }
     });
 
-    it("notes that max of numeric may show either of two equal values", async () => {
-      for (const select of ["max(amount)", "min(big)", "max(span)"]) {
-        const findings = await judge(select);
-        assert.deepEqual(
-          findings.map(({ capability, possible }) => [capability, possible]),
-          [["min and max", "note"]],
-        );
-      }
-    });
-
     it("refuses relations whose changes no trigger sees, each with its reason", async () => {
       await client.query(`
         CREATE TABLE guarded (id integer); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;

@@ -216,6 +216,14 @@ export const CATALOGUE: CatalogueView[] = [
   view("cross", "id", `SELECT c.id, s.v FROM shop.customers c CROSS JOIN shop.settings s WHERE s.k = 'a'`, {
     isOftenFull: true,
   }),
+  // A leaf whose state nothing ties to the key.
+  view(
+    "cross_leaf",
+    "id, status",
+    `SELECT c.id, t.status, t.n FROM shop.customers c
+    CROSS JOIN (SELECT status, count(*) AS n FROM shop.orders GROUP BY status) t`,
+    { isOftenFull: true },
+  ),
   view(
     "via_views",
     "id, paid_id",

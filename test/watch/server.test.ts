@@ -15,7 +15,7 @@ import { useDatabase } from "../database";
 import { until } from "../handler/harness";
 import { every, optionsFor, plant } from "./harness";
 
-const bundle = { script: "// the page", style: "/* its style */" };
+const files = { html: '<div id="page"></div>', js: "// the page", css: "/* its style */" };
 
 interface Answer {
   status: number;
@@ -118,7 +118,7 @@ describe("the page's server", () => {
   before(async () => {
     client = await database.connect();
     await plant(client, every(60, 5));
-    server = await servePage({ ...optionsFor(database, { controls }), bundle });
+    server = await servePage({ ...optionsFor(database, { controls }), files });
   });
   after(() => server.close());
 
@@ -127,7 +127,6 @@ describe("the page's server", () => {
       "/": "text/html",
       "/page.js": "text/javascript",
       "/page.css": "text/css",
-      "/favicon.svg": "image/svg+xml",
     };
     for (const [path, type] of Object.entries(types)) {
       const { status, headers } = await ask(server, path);
@@ -141,7 +140,7 @@ describe("the page's server", () => {
       assert.equal(headers["x-content-type-options"], "nosniff");
     }
     assert.match((await ask(server, "/")).text, /<div id="page"><\/div>/);
-    assert.equal((await ask(server, "/page.js")).text, bundle.script);
+    assert.equal((await ask(server, "/page.js")).text, files.js);
     assert.equal((await ask(server, "/../package.json")).status, 404);
   });
 
@@ -258,7 +257,7 @@ describe("the page's server", () => {
   });
 
   it("says where another has the port", async () => {
-    await assert.rejects(servePage({ ...optionsFor(database), bundle, port: server.port }), /EADDRINUSE/);
+    await assert.rejects(servePage({ ...optionsFor(database), files, port: server.port }), /EADDRINUSE/);
   });
 });
 
@@ -287,7 +286,7 @@ describe("the page's stream over a stop of the database", function () {
       auth: "password",
       tls: "disable",
     });
-    server = await servePage({ connector, plan: undefined, maxAgeSeconds: 60, pollMs: 20, bundle });
+    server = await servePage({ connector, plan: undefined, maxAgeSeconds: 60, pollMs: 20, files });
   });
   after(async () => {
     await server.close();

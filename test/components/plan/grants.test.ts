@@ -251,6 +251,17 @@ for (const majorVersion of [18, 15] as const) {
       await grant(planFor([sales]));
     });
 
+    it("leave a view that became a table to its owner, and let the role read it", async () => {
+      await analyst.query("CREATE TABLE reporting.folded AS SELECT day FROM reporting.orders");
+      await grant(planFor(["reporting.folded"]));
+      assert.deepEqual(warnings, []);
+      assert.equal(await ownerOf("reporting.folded"), "analyst");
+      const { rows } = await superuserIn.query(
+        "SELECT privilege_type FROM information_schema.table_privileges WHERE table_name = 'folded' AND grantee = 'matview_refresher'",
+      );
+      assert.deepEqual(rows, [{ privilege_type: "SELECT" }]);
+    });
+
     if (majorVersion >= 17) return;
 
     it("can be undone as the warning says, and the owner kept by making the role its member", async () => {
