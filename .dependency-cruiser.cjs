@@ -49,6 +49,34 @@ module.exports = {
       anyOf("local", "cli", "bench", "test"),
     ),
     rule(
+      "the-page-knows-the-product-alone",
+      "It shows anybody's database: of a run on this machine it gets its controls handed in.",
+      from("watch"),
+      { path: "^(incremental|sandbox|migrations|policy|cli|local|bench)/|node_modules/@(pulumi|aws-)" },
+    ),
+    rule(
+      "the-page-is-nothing-of-what-is-deployed",
+      "Neither the function's bundle nor the component package has any of it.",
+      anyOf("handler", "incremental", "components", "migrations", "policy", "sandbox"),
+      { path: "^watch/|node_modules/(hono|@hono|preact|@preact|uplot)/" },
+    ),
+    rule(
+      "the-page-decides-nothing-of-aws",
+      "Of the component it knows time, settings and plan.",
+      from("watch"),
+      { path: "^components/", pathNot: "^components/(time|settings|plan|cost)/" },
+    ),
+    rule(
+      "the-page-knows-the-contract-alone",
+      "It runs in a browser: what it needs of the server is JSON.",
+      from("watch/page"),
+      {
+        path: "^",
+        pathNot:
+          "^watch/(page/|contract\\.ts$)|node_modules/(preact|@preact|uplot|esbuild)/|^(node:)?(fs|fs/promises|path)$",
+      },
+    ),
+    rule(
       "no-one-runs-the-commands",
       "Commands stand on everything else.",
       { pathNot: "^(cli|bench|test)/" },

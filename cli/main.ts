@@ -1,4 +1,4 @@
-/** The product's one command, a file for each subcommand: `start`, `refresh`, `incremental`, `migrate`, `cost`, `prices`. */
+/** The product's one command, a file for each subcommand: `start`, `watch`, `refresh`, `incremental`, `migrate`, `cost`, `prices`. */
 import { Command } from "commander";
 import { costCommand } from "./cost";
 import { incrementalCommand } from "./incremental";
@@ -6,6 +6,7 @@ import { migrateCommand } from "./migrate";
 import { pricesCommand } from "./prices";
 import { refreshCommand } from "./refresh";
 import { startCommand } from "./start";
+import { watchCommand } from "./watch";
 
 const program = new Command("matview-refresh")
   .description("keeps PostgreSQL materialized views within a promised age")
@@ -14,6 +15,7 @@ const program = new Command("matview-refresh")
 
 const commands = [
   startCommand(),
+  watchCommand(),
   refreshCommand(),
   incrementalCommand(),
   migrateCommand(),

@@ -22,6 +22,7 @@ import { compileView } from "./compiler";
 import { readTarget } from "./connection";
 import { existingServer } from "./existingServer";
 import { readStack } from "./stackConfig";
+import { parsePort } from "./watch";
 
 /** Exit codes of the command. */
 export const EXIT = { done: 0, failed: 1, badUsage: 2 } as const;
@@ -36,6 +37,8 @@ interface StartOptions {
   yes?: true;
   fresh?: true;
   data: string;
+  page: boolean;
+  pagePort?: number;
 }
 
 const defaultDataFolder = join(__dirname, "..", ".local", "postgres");
@@ -90,6 +93,8 @@ export function startCommand(): Command {
         ".local/postgres",
       ),
     )
+    .option("--no-page", "serve no page beside the log")
+    .option("--page-port <n>", "port of the page (default: a free one)", parsePort)
     .option("--yes", "use the server of DATABASE_URL without asking")
     .addHelpText("after", help)
     .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.done : EXIT.badUsage))
@@ -126,6 +131,7 @@ async function start(options: StartOptions): Promise<number> {
         ...(options.outage !== undefined && { outage: options.outage }),
         ...(existing !== undefined && { existing }),
         ...(options.incremental && { compile: compileView }),
+        ...(options.page && { page: { port: options.pagePort } }),
       },
       terminal,
       signals,

@@ -1,6 +1,6 @@
 /** Who stands in the way of a refresh: asked of pg_locks once a wait for a lock has been given up. */
 import { escapeLiteral } from "pg";
-import { READS, type ViewFacts } from "./catalog";
+import { READS, type FoldFacts, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
 
 /** Of the two halves of a view's advisory lock, the first ("mvrf"); shown in pg_locks as classid. */
@@ -86,7 +86,7 @@ export type LockMode = keyof typeof CONFLICTS;
 export async function blockersOfRefresh(
   session: Session,
   limitMs: number,
-  { oid, fold }: Pick<ViewFacts, "oid" | "fold">,
+  { oid, fold }: Pick<ViewFacts, "oid"> & { fold: Pick<FoldFacts, "queryOid"> | null },
   mode: LockMode,
 ): Promise<Blocker[]> {
   const conflicts = CONFLICTS[mode].map(escapeLiteral).join();
@@ -137,12 +137,26 @@ export async function findBlockers(session: Session, limitMs: number, condition:
 /** `, held by pid 812 (etl, idle in transaction for 660 s) and 2 more`; nothing where nobody was found. */
 export function heldBy([first, ...others]: Blocker[]): string {
   if (first === undefined) return "";
-  const who = first.pid === null ? `prepared transaction "${first.preparedTransaction}"` : `pid ${first.pid}`;
-  const since = first.seconds === null ? "" : ` for ${Math.round(first.seconds)} s`;
-  const about = [first.user, first.state === null ? null : `${first.state}${since}`].filter(Boolean);
-  const more = others.length === 0 ? "" : ` and ${others.length} more`;
-  const how = first.isGranted ? "held by" : "behind";
-  return `, ${how} ${who}${about.length === 0 ? "" : ` (${about.join(", ")})`}${more}`;
+  return `, ${nameOf(first)}${others.length === 0 ? "" : ` and ${others.length} more`}`;
+}
+
+/** As many lines are kept of a failure, and each no longer than that. */
+const MOST_LINES = 20;
+const LONGEST_LINE = 300;
+
+/** A line each, for the record: `public.jobs, held by pid 812 (etl, idle in transaction for 660 s)`. */
+export function blockerLines(blockers: Blocker[]): string[] {
+  return blockers
+    .slice(0, MOST_LINES)
+    .map((blocker) => `${blocker.relation}, ${nameOf(blocker)}`.slice(0, LONGEST_LINE));
+}
+
+/** `held by pid 812 (etl, idle in transaction for 660 s)`, or `behind` who waits for the same. */
+function nameOf({ pid, preparedTransaction, user, state, seconds, isGranted }: Blocker): string {
+  const who = pid === null ? `prepared transaction "${preparedTransaction}"` : `pid ${pid}`;
+  const since = seconds === null ? "" : ` for ${Math.round(seconds)} s`;
+  const about = [user, state === null ? null : `${state}${since}`].filter(Boolean);
+  return `${isGranted ? "held by" : "behind"} ${who}${about.length === 0 ? "" : ` (${about.join(", ")})`}`;
 }
 
 /** SQL that ends the first of them; undefined where nobody was found. */

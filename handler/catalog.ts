@@ -11,6 +11,8 @@ export interface HistoryAccess {
   mayDelete: boolean;
   /** Whether it has the columns and the refresh types of migration 008. */
   knowsFolds: boolean;
+  /** Whether it has the columns of migration 009. */
+  knowsRemedies: boolean;
 }
 
 /** What maintains a view: names as SQL, qualified. */
@@ -183,6 +185,10 @@ const FOLD_FACTS = `
 const literalOrNull = (text: string | undefined): string =>
   text === undefined ? "NULL" : escapeLiteral(text);
 
+const historyHas = (column: string): string => `
+  EXISTS (SELECT FROM pg_catalog.pg_attribute a
+           WHERE a.attrelid = history.oid AND a.attname = '${column}' AND NOT a.attisdropped)`;
+
 /** The query for {@link ViewFacts}: one row, without parameters, so that it can travel with other statements. */
 export const factsQuery = (view: ViewSettings): string => `
 WITH ${FOLDS}, history AS (${HISTORY_OID}), statistics AS (
@@ -217,9 +223,8 @@ SELECT n.oid IS NOT NULL AS "schemaExists",
        pg_catalog.json_build_object('mayInsert', ${privilege("history.oid", "INSERT")},
                                     'maySelect', ${privilege("history.oid", "SELECT")},
                                     'mayDelete', ${privilege("history.oid", "DELETE")},
-                                    'knowsFolds', EXISTS (SELECT FROM pg_catalog.pg_attribute a
-                                                           WHERE a.attrelid = history.oid AND a.attname = 'drift'
-                                                             AND NOT a.attisdropped)) AS "history",
+                                    'knowsFolds', ${historyHas("drift")},
+                                    'knowsRemedies', ${historyHas("blockers")}) AS "history",
        ${SOURCES} AS "sources",
        pg_catalog.pg_is_in_recovery() AS "inRecovery",
        ${isoTime("pg_catalog.clock_timestamp()")} AS "clock"

@@ -2,7 +2,7 @@
  * The record of every run: how fresh each view is, and why it was not made fresher. History follows the refreshes and
  * never stands in their way: each of its statements is short, and none that fails undoes a refresh.
  */
-import { blockersOfWriting, heldBy } from "./blockers";
+import { blockerLines, blockersOfWriting, heldBy } from "./blockers";
 import { HISTORY_TABLE, isoTime, readFacts, type HistoryAccess, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
 import { displayName, nameRows, qualifiedName } from "./names";
@@ -31,7 +31,7 @@ const LAST_AS_OF = `
 
 /**
  * Writes a row of matview_refresh_history, by the database's own clock. A table from before migration 008 gets what it
- * has columns for: of a fold, that the view was refreshed, and its age.
+ * has columns for: of a fold, that the view was refreshed, and its age. One from before 009 gets no remedy.
  * @returns seconds since the time of the data that readers saw before this row; undefined where it is not known.
  */
 export async function insertOutcome(
@@ -42,21 +42,34 @@ export async function insertOutcome(
 ): Promise<number | undefined> {
   const { schema, name } = outcome.view;
   const refreshed = outcome.outcome === "refreshed" ? outcome : undefined;
+  const failure = outcome.outcome === "failed" ? outcome.failure : undefined;
   const { fold } = refreshed ?? {};
-  const sqlstate = outcome.outcome === "failed" ? outcome.failure.sqlstate : undefined;
   const staleness = `extract(epoch FROM pg_catalog.clock_timestamp() - ${LAST_AS_OF})::double precision`;
+  const blockers = blockerLines(failure?.blockers ?? []);
+  const further = Object.entries({
+    ...(history.knowsFolds && {
+      handler_version: HANDLER_VERSION,
+      changes: fold?.changes,
+      changed_rows: fold?.changedRows,
+      drift: fold?.drift,
+    }),
+    ...(history.knowsRemedies && {
+      remedy: failure?.remedy,
+      blockers: blockers.length === 0 ? undefined : blockers,
+    }),
+  });
   const [row] = await session.query<{ stalenessSeconds: number | null }>(
     `INSERT INTO ${HISTORY_TABLE}
        (view_schema, view_name, view_oid, outcome, refresh_type, as_of, started_at, finished_at, duration_seconds,
-        sqlstate, reason, run_id${history.knowsFolds ? ", handler_version, changes, changed_rows, drift" : ""})
+        sqlstate, reason, run_id${further.map(([column]) => `, ${column}`).join("")})
      VALUES ($1, $2, $3, $4, $5, $6::timestamptz, coalesce($7::timestamptz, pg_catalog.clock_timestamp()),
-             pg_catalog.clock_timestamp(), $8, $9, $10, $11${history.knowsFolds ? ", $12, $13, $14, $15" : ""})
+             pg_catalog.clock_timestamp(), $8, $9, $10, $11${further.map((_, index) => `, $${index + 12}`).join("")})
      ${history.maySelect ? `RETURNING ${staleness} AS "stalenessSeconds"` : ""}`,
     [
       ...[schema, name, oid, outcome.outcome],
       ...[history.knowsFolds || fold === undefined ? refreshed?.refreshType : undefined, refreshed?.asOf],
-      ...[startedAt, durationSeconds, sqlstate, reason, runId],
-      ...(history.knowsFolds ? [HANDLER_VERSION, fold?.changes, fold?.changedRows, fold?.drift] : []),
+      ...[startedAt, durationSeconds, failure?.sqlstate, reason, runId],
+      ...further.map(([, value]) => value),
     ],
   );
   return row?.stalenessSeconds ?? undefined;

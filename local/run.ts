@@ -6,6 +6,7 @@ import { nextTick } from "../components/time/schedule";
 import { toEnvironment, type DatabaseSettings } from "../handler/settings";
 import { checkDrift, type DriftCheck } from "./driftCheck";
 import { describeSeconds } from "./duration";
+import { RunControls } from "./controls";
 import { FreshnessWatch } from "./freshness";
 import { LambdaFunction, type FunctionConfiguration } from "./lambda/lambdaFunction";
 import type { LineListener } from "./lambda/lambdaProcess";
@@ -26,6 +27,7 @@ import {
   type ExistingServer,
   type RunDatabase,
 } from "./postgres/database";
+import { startPage } from "./page";
 import { ServerGuard, type Outage } from "./postgres/serverGuard";
 import { Cleanup, type StopSignals } from "./stopSignals";
 import { printSummary } from "./summary";
@@ -33,6 +35,7 @@ import { count, done, logTime, type Terminal } from "./terminal";
 import { runTicks } from "./ticker";
 import { TickRunner } from "./tickRunner";
 import { BackgroundLoad, loadRates, type LoadLevel } from "./workload/load";
+import { LoadSwitch } from "./workload/loadSwitch";
 import { prepareSchema, prepareWorkload } from "./workload/prepare";
 
 /** What a run on this machine is asked to do. */
@@ -54,6 +57,8 @@ export interface LocalRun {
   existing?: ExistingServer;
   /** Makes {@link INCREMENTAL_VIEW} incremental first, and counts drift at the end. */
   compile?: CompileView;
+  /** The page to serve beside the log; absent: none. */
+  page?: { port: number | undefined };
 }
 
 /** Stands in ARNs and events; nothing is asked of AWS. */
@@ -93,6 +98,7 @@ interface Prepared {
   mayLoad: boolean;
   /** Who is told of the function's lines, from the first tick on. */
   lines: { listener?: LineListener };
+  controls: RunControls;
 }
 
 /** Undefined when a signal came in the meantime. */
@@ -107,6 +113,12 @@ async function prepare(
   const database = await openDatabase(run, terminal, signals, cleanup);
   done(terminal, database.description);
   if (stop.aborted) return undefined;
+  const controls = new RunControls();
+  if (run.page !== undefined) {
+    const { connection } = database;
+    const page = await startPage({ ...run, ...run.page, connection, controls }, terminal);
+    if (page !== undefined) cleanup.add(() => page.close());
+  }
   const isEmbedded = run.existing === undefined;
   const workload = await prepareSchema(database.connection, run.plan.views, isEmbedded, terminal);
   if (stop.aborted) return undefined;
@@ -142,7 +154,7 @@ async function prepare(
     }
   }
   if (stop.aborted) return undefined;
-  return { database, settingsOfDatabase, fn, fullRefresh, lines, mayLoad: workload === "ours" };
+  return { database, settingsOfDatabase, fn, fullRefresh, lines, controls, mayLoad: workload === "ours" };
 }
 
 async function openDatabase(
@@ -217,7 +229,7 @@ async function configureFunction(
 
 async function runSchedule(
   run: LocalRun,
-  { database, settingsOfDatabase, fn, fullRefresh, lines, mayLoad }: Prepared,
+  { database, settingsOfDatabase, fn, fullRefresh, lines, controls, mayLoad }: Prepared,
   terminal: Terminal,
   signals: StopSignals,
   cleanup: Cleanup,
@@ -234,8 +246,8 @@ async function runSchedule(
 
   const freshness = new FreshnessWatch(database.connection, plan.views);
   cleanup.add(() => freshness.close());
-  const load = mayLoad ? startLoad(run, database, terminal) : undefined;
-  if (load !== undefined) background.push(load.run(over.signal));
+  const load = mayLoad ? await startLoad(run, database, terminal) : undefined;
+  if (load !== undefined) cleanup.add(() => load.stop());
   const guard = database.server && new ServerGuard(database.server, (message) => terminal.event(message));
   if (guard !== undefined) background.push(guard.run(over.signal));
 
@@ -251,13 +263,23 @@ async function runSchedule(
   };
   const ticks = new TickRunner({ plan, origin, fn, freshness, terminal });
   lines.listener = (line) => ticks.print(line);
-  if (run.outage !== undefined && guard !== undefined) {
-    const onBegin = (): void => ticks.beginOutage();
-    background.push(guard.holdOutage(run.outage, startEpochMs, onBegin, over.signal));
-  }
-  await runTicks(schedule, endEpochMs, signals.signal, (tick) => {
-    if (settings.refreshEnabled) ticks.fire(tick);
+  const outage = (planned: Outage, countedFromMs: number): Promise<void> | undefined => {
+    const held = guard?.holdOutage(planned, countedFromMs, () => ticks.beginOutage(), over.signal);
+    if (held !== undefined) background.push(held);
+    return held;
+  };
+  if (run.outage !== undefined) void outage(run.outage, startEpochMs);
+  controls.attach({
+    ...{ ticks, load, terminal },
+    outage:
+      guard === undefined || run.outage !== undefined
+        ? undefined
+        : async (lastsSeconds) => outage({ afterSeconds: 0, lastsSeconds }, Date.now()),
   });
+  await runTicks(schedule, endEpochMs, signals.signal, (tick) => {
+    if (settings.refreshEnabled && !controls.isPaused) ticks.fire(tick);
+  });
+  controls.detach();
   if (signals.signal.aborted) terminal.event(`Stopping (${String(signals.signal.reason)})`);
   await ticks.drain(signals.signal.aborted ? patienceMs : (settings.timeoutSeconds + 15) * 1000);
   await freshness.read();
@@ -291,13 +313,18 @@ async function checkAtEnd(
 
 const isEqual = (check: DriftCheck): boolean => "drift" in check && check.drift === 0;
 
-function startLoad(run: LocalRun, database: RunDatabase, terminal: Terminal): BackgroundLoad | undefined {
+async function startLoad(run: LocalRun, database: RunDatabase, terminal: Terminal): Promise<LoadSwitch> {
+  const load = new LoadSwitch((level) => {
+    const objectsPerMinute = loadRates[level];
+    if (objectsPerMinute === 0) return undefined;
+    return new BackgroundLoad(database.connection, objectsPerMinute, run.objects, (state, reason) =>
+      terminal.event(state === "paused" ? `Load paused: ${reason}` : "Load resumed"),
+    );
+  });
   const objectsPerMinute = loadRates[run.load];
-  if (objectsPerMinute === 0) return undefined;
-  done(terminal, `Load: ${run.load}, ${count(objectsPerMinute)} objects a minute`);
-  return new BackgroundLoad(database.connection, objectsPerMinute, run.objects, (state, reason) =>
-    terminal.event(state === "paused" ? `Load paused: ${reason}` : "Load resumed"),
-  );
+  if (objectsPerMinute > 0) done(terminal, `Load: ${run.load}, ${count(objectsPerMinute)} objects a minute`);
+  await load.set(run.load);
+  return load;
 }
 
 function announce(

@@ -65,6 +65,19 @@ export class TickRunner {
     void run.finally(() => this.inFlight.delete(run));
   }
 
+  /**
+   * Runs the function by hand, as the page asks: it waits for a refresh that is running.
+   * @returns what came of it, with the function's own error where it failed.
+   */
+  async refreshNow(): Promise<{ tick: Tick; error: string | undefined }> {
+    const invoked = this.context.fn.invoke({ source: "manual-page" });
+    const run = invoked.then((invocation) => this.finish(invocation));
+    this.inFlight.add(run);
+    void run.finally(() => this.inFlight.delete(run));
+    const invocation = await invoked;
+    return { tick: tickOf(invocation, this.failureIsExpected), error: invocation.error?.errorMessage };
+  }
+
   /** Waits for the runs under way, at most so long; those that are not over by then no longer count. */
   async drain(longestMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;

@@ -20,19 +20,25 @@ export interface ViewSummary {
   /** Age of the data; null where it is not known. */
   ageSeconds: number | null;
   asOfMs: number | null;
-  /** Undefined where no settings are at hand. */
+  /** Null where nothing promises anything: no settings, no --max-age. */
   promiseSeconds: number | null;
   /** Why it is late, failing or unknown, or what the last refresh did: `incremental, 1,204 changes in 3 ms`. */
   cause: string;
   /** SQL or a command that puts it right, to be copied. */
   remedy: string | null;
-  /** Share of the range in which the age was within the promise, 0 to 1. */
+  /** Share of the range in which the age was within the promise, 0 to 1; null without a promise or without data. */
   withinPromise: number | null;
 }
 
-/** One run of one view, or a tick without one. */
+/**
+ * One run of one view, or a tick without one. Where more runs fall together than can be drawn, one stands for all of
+ * them: a failure before a full run, a full run before a slow one.
+ */
 export interface Tick {
+  /** When it began; of a tick that never came, when it was due. */
   atMs: number;
+  /** How many runs, or ticks that never came, it stands for, itself included. */
+  runs: number;
   outcome: TickOutcome;
   kind: RefreshKind | null;
   durationSeconds: number | null;
@@ -42,43 +48,61 @@ export interface Tick {
   drift: number | null;
   /** Why it was skipped, failed, full or not concurrent. */
   reason: string | null;
+  sqlstate: string | null;
 }
 
 export interface Failure {
+  /** When it was given up. */
   atMs: number;
   sqlstate: string | null;
   reason: string;
   remedy: string | null;
-  /** Who stood in the way when it failed, as it was written down then. */
+  /** Who stood in the way when it failed, as it was written down then: `public.jobs, held by pid 812 (etl, …)`. */
   blockers: string[];
 }
 
 /** Everything below the first look, of one view, within the range. At most about a thousand points a series. */
 export interface ViewDetail {
   view: string;
-  /** The age over time: a sawtooth, as pairs that are drawn from one to the next; null breaks the line. */
+  /**
+   * The age over time: a sawtooth, as points that are drawn from one to the next; null breaks the line. The last point
+   * is now. Where refreshes are too many to draw, those before which the age was highest are kept.
+   */
   age: { atMs: number[]; seconds: (number | null)[] };
-  /** In order of time; where there are more than fit, those that say most are kept: failures, full runs, never came. */
+  /** In order of time. */
   ticks: Tick[];
+  /** How many of each there were in the range, drawn or not. */
+  counts: Record<TickOutcome, number>;
+  /** The last of the range, the newest first. */
   failures: Failure[];
-  /** What its query reads: tables, and other views with the time of their data. */
+  /** What its query reads: tables, and other views (materialized or maintained) with the time of their data. */
   reads: { name: string; kind: "table" | "view"; asOfMs: number | null }[];
+  /** The view among {@link reads} whose data is so old that this one's age is no less; null where its own refresh is. */
+  asOfFrom: string | null;
   isMaintained: boolean;
   /** Of a maintained view: changes that wait to be folded, the last full run and why, drift found since it was made so. */
   maintenance: {
-    pendingChanges: number;
+    /** Null where the role may not read the logs. */
+    pendingChanges: number | null;
+    /** There are more: counting ended there. */
+    pendingIsAtLeast: boolean;
+    isPaused: boolean;
     lastFullAtMs: number | null;
     lastFullReason: string | null;
     drift: number;
   } | null;
-  durations: { p50Seconds: number | null; p99Seconds: number | null };
+  /** Of the last refreshes of the range, so many. */
+  durations: { p50Seconds: number | null; p99Seconds: number | null; of: number };
 }
 
 /** An alarm, replayed from history by the plan's own rules. CloudWatch's may differ. */
 export interface AlarmState {
   name: string;
+  /** `failing`, `stale`, `slow`, `errors`, `drift` or `fullRuns`. What Lambda alone knows (throttled) is not among them. */
+  kind: string;
   view: string | null;
   state: "OK" | "ALARM" | "INSUFFICIENT_DATA";
+  /** Null where it has been so for longer than was replayed. */
   sinceMs: number | null;
   /** The alarm's own description. */
   description: string;
@@ -92,8 +116,14 @@ export interface Snapshot {
   server: { address: string; database: string; version: string; nowMs: number };
   /** From the settings of the stack, where there are some. */
   schedule: {
+    /** `dev` of Pulumi.dev.yaml. */
+    stack: string;
     expression: string;
-    /** Undefined where ticks are not evenly spaced. */
+    /** `every 30 seconds`. */
+    description: string;
+    /** False where the settings have switched refreshes off. */
+    isEnabled: boolean;
+    /** Null where ticks are not evenly spaced. */
     intervalSeconds: number | null;
     timeoutSeconds: number;
     monthlyUsd: number | null;
@@ -104,7 +134,15 @@ export interface Snapshot {
   details: ViewDetail[];
   alarms: AlarmState[];
   /** Absent where the page watches a database of somebody else's: it can do nothing then. */
-  controls: { paused: boolean; load: string; available: Control[] } | null;
+  controls: {
+    paused: boolean;
+    load: string;
+    /** What `load` may be set to, the least first. */
+    loads: string[];
+    available: Control[];
+    /** Goes into the header {@link TOKEN_HEADER} of every post; another one with each start of the server. */
+    token: string;
+  } | null;
   /** What could not be read, and which right is missing. */
   notes: string[];
 }
@@ -119,13 +157,26 @@ export const RANGES = {
 } as const;
 export type RangeName = keyof typeof RANGES;
 
-/** An event of the stream `/events?range=6h`. */
+export const DEFAULT_RANGE: RangeName = "6h";
+
+/**
+ * An event of the stream `/events?range=6h`: its data, JSON; all are events of the default name, `message`. The first
+ * comes at once, a snapshot whenever something changed, and one at least every 15 s. No event for 40 s means that the
+ * server is gone.
+ */
 export type StreamEvent =
   | { type: "snapshot"; snapshot: Snapshot }
-  /** The database does not answer; the server goes on trying. */
-  | { type: "disconnected"; reason: string; sinceMs: number };
+  /** The database does not answer; the server goes on trying. With the controls, which go on working. */
+  | { type: "disconnected"; reason: string; sinceMs: number; controls: Snapshot["controls"] };
 
-/** Answer of `POST /control/<name>`: what was done, in words. */
-export interface ControlAnswer {
-  done: string;
+/** Header of `POST /control/<name>`, whose body is JSON: `{}`, or `{ "level": "heavy" }` for load. */
+export const TOKEN_HEADER = "x-matview-token";
+export interface ControlRequest {
+  level?: string;
 }
+
+/** Answer of `POST /control/<name>`: what was done, in words; or, with a status from 400 on, why it was not. */
+export type ControlAnswer = { done: string } | { error: string };
+
+/** Id of the element of the served HTML that the page is put into. Its script is /page.js, its style /page.css. */
+export const ROOT_ID = "page";

@@ -38,6 +38,7 @@ describe("the migrate command for views of one's own", () => {
     "006_unknown_as_of.sql",
     "007_refresher_role.sql",
     "008_incremental.sql",
+    "009_failure_detail.sql",
   ];
   const database = useDatabase({ template: "empty" });
   const migrate = (...args: string[]): Promise<Run> =>
@@ -129,6 +130,7 @@ describe("the migrate command", () => {
         "006_unknown_as_of.sql",
         "007_refresher_role.sql",
         "008_incremental.sql",
+        "009_failure_detail.sql",
         "002_optimize_for_scale.sql",
         "004_refresher_role.sql",
         "005_job_objects_index.sql",
@@ -137,7 +139,7 @@ describe("the migrate command", () => {
     assert.deepEqual(result.already_applied, ["001_jobs.sql"]);
     const again = await migrate();
     assert.equal(again.exitCode, 0, again.error);
-    assert.match(again.out, /^Nothing to do: all 8 migrations were applied before\n/);
+    assert.match(again.out, /^Nothing to do: all 9 migrations were applied before\n/);
   });
 
   it("tells the command that makes a dropped view again", async () => {
@@ -152,7 +154,7 @@ describe("the migrate command", () => {
 
   it("exits with 2 for what cannot be meant", async () => {
     const runs = await Promise.all([
-      migrate("009_none.sql"),
+      migrate("010_none.sql"),
       migrate("--status", "001_jobs.sql"),
       migrate("--statsu"),
       runMigrate([], {}),
@@ -164,7 +166,7 @@ describe("the migrate command", () => {
       runs.map(({ exitCode }) => exitCode),
       [2, 2, 2, 2, 2, 2, 2],
     );
-    assert.match(runs[0].error, /There is no migration 009_none\.sql\. There are: .*001_jobs\.sql/);
+    assert.match(runs[0].error, /There is no migration 010_none\.sql\. There are: .*001_jobs\.sql/);
     assert.match(runs[3].error, /DATABASE_URL/);
   });
 

@@ -388,6 +388,7 @@ for (const majorVersion of [18, 15] as const) {
       await client.query(`
         ALTER TABLE matview_refresh_history
           DROP COLUMN handler_version, DROP COLUMN changes, DROP COLUMN changed_rows, DROP COLUMN drift,
+          DROP COLUMN remedy, DROP COLUMN blockers,
           DROP CONSTRAINT matview_refresh_history_refresh_type_check,
           ADD CONSTRAINT matview_refresh_history_refresh_type_check CHECK (refresh_type IN ('concurrent', 'regular')) NOT VALID`);
       const run = await runViews(database, [totals]);

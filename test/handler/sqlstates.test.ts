@@ -145,8 +145,10 @@ for (const majorVersion of [18, 15] as const) {
       assert.ok(run.lines.some((line) => line.endsWith(`The server said: ${server?.message}`)));
       const { rows } = await (
         await database.connect()
-      ).query<{ reason: string }>("SELECT reason FROM matview_refresh_history ORDER BY id DESC LIMIT 1");
-      assert.ok(!`${message} ${rows[0]?.reason}`.includes("secretx"));
+      ).query<{ row: string }>(
+        "SELECT h::text AS row FROM matview_refresh_history h ORDER BY id DESC LIMIT 1",
+      );
+      assert.ok(!`${message} ${rows[0]?.row}`.includes("secretx"));
     });
 
     it("22012: says in a log too what cannot quote a row", async () => {
@@ -180,9 +182,17 @@ for (const majorVersion of [18, 15] as const) {
       const [recorded] = (
         await (
           await database.connect()
-        ).query<{ reason: string }>("SELECT reason FROM matview_refresh_history ORDER BY id DESC LIMIT 1")
+        ).query<Record<string, unknown>>(
+          "SELECT reason, remedy, blockers FROM matview_refresh_history ORDER BY id DESC LIMIT 1",
+        )
       ).rows;
-      assert.equal(recorded?.reason, failure.problem);
+      const { blockers, ...said } = recorded ?? {};
+      assert.deepEqual(said, { reason: failure.problem, remedy: failure.remedy });
+      assert.equal((blockers as string[]).length, 1);
+      assert.match(
+        (blockers as string[])[0] ?? "",
+        new RegExp(`^public\\.locked, held by pid ${holder.pid} \\(\\w+, idle in transaction for \\d+ s\\)$`),
+      );
       await execute(failure.remedy);
       onlyRefreshed(await runViews(database, [viewNamed("locked")]));
     });
@@ -377,6 +387,18 @@ for (const majorVersion of [18, 15] as const) {
       );
       assert.equal(onlyFailure(await waiting).problem, "somebody cancelled the refresh");
       await holder.query("ROLLBACK");
+    });
+
+    it("is recorded in a history table from before migration 009", async () => {
+      await execute("ALTER TABLE matview_refresh_history DROP COLUMN remedy, DROP COLUMN blockers");
+      const run = await runViews(database, [viewNamed("gone")]);
+      const { code, problem } = onlyFailure(run);
+      assert.ok(!run.lines.some((line) => line.includes("history")), run.lines.join("\n"));
+      const client = await database.connect();
+      const { rows } = await client.query(
+        "SELECT outcome, sqlstate, reason FROM matview_refresh_history ORDER BY id DESC LIMIT 1",
+      );
+      assert.deepEqual(rows, [{ outcome: "failed", sqlstate: code, reason: problem }]);
     });
   });
 }

@@ -22,6 +22,7 @@ const names = [
   "006_unknown_as_of.sql",
   "007_refresher_role.sql",
   "008_incremental.sql",
+  "009_failure_detail.sql",
 ];
 
 describe("the migration function", () => {

@@ -9,6 +9,7 @@ const productFiles = [
   "006_unknown_as_of.sql",
   "007_refresher_role.sql",
   "008_incremental.sql",
+  "009_failure_detail.sql",
 ];
 const scannerFiles = [
   "001_jobs.sql",
@@ -100,7 +101,7 @@ for (const majorVersion of [18, 15] as const) {
       );
       assert.deepEqual(
         applied.map(({ name }) => name),
-        ["007_refresher_role.sql", "008_incremental.sql"],
+        ["007_refresher_role.sql", "008_incremental.sql", "009_failure_detail.sql"],
       );
     });
 

@@ -1,0 +1,2 @@
+/** esbuild takes the styles out of the script into a file of their own. */
+declare module "*.css";
