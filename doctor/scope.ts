@@ -29,6 +29,15 @@ export interface StackScope {
   plan: Plan;
 }
 
+/** How the server is reached from here. */
+export interface ConnectionFacts {
+  host: string;
+  port: number;
+  isTlsAsked: boolean;
+  /** A file with CAs beside the public ones. */
+  caFile?: string;
+}
+
 export interface Scope {
   patients: Patient[];
   /** Who is logged in. */
@@ -38,7 +47,7 @@ export interface Scope {
   roleExists: boolean;
   /** The server, as `host:port/database`. */
   address: string;
-  host: string;
+  connection: ConnectionFacts;
   database: string;
   /** server_version_num. */
   serverVersion: number;
@@ -64,7 +73,7 @@ const LONGEST_READ_MS = 15_000;
 /** Reads the views' facts in one transaction that changes nothing. */
 export async function readScope(
   session: Session,
-  { address, host }: { address: string; host: string },
+  { address, connection }: Pick<Scope, "address" | "connection">,
   request: Request,
 ): Promise<Scope> {
   const { stack, longSeconds } = request;
@@ -88,7 +97,7 @@ export async function readScope(
       const facts = role === found.user || !found.roleExists ? own : await asRole(reader, own, view, role);
       patients.push({ view, name: qualifiedName(view), sql: own.sqlName ?? quotedName(view), facts });
     }
-    return { ...found, patients, role, address, host, longSeconds, ...(stack && { stack }) };
+    return { ...found, patients, role, address, connection, longSeconds, ...(stack && { stack }) };
   });
 }
 
