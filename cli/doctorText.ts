@@ -79,12 +79,9 @@ function unseen(
   colors: ReturnType<typeof pc.createColors>,
 ): string {
   const [first = "", ...rest] = wrap(`${view === undefined ? "" : `${view}: `}${what}`, width - 4, 4);
-  return [
-    `  ? ${first}`,
-    ...rest,
-    ...labelled("why", why, width, colors.dim),
-    fixLine(remedy, colors),
-  ].join("\n");
+  return [`  ? ${first}`, ...rest, ...labelled("why", why, width, colors.dim), fixLine(remedy, colors)].join(
+    "\n",
+  );
 }
 
 function headText({ scope, address }: Report, colors: ReturnType<typeof pc.createColors>): string {

@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { makePlan } from "../components/plan/plan";
 import { parseSettings } from "../components/settings/parseSettings";
-import { readOnly } from "../doctor/check";
+import { readOnly } from "../doctor/reader";
 import { readRuns, type Runs } from "../doctor/runs";
 import { findViews } from "../doctor/scope";
 import { Budget } from "../handler/budget";

@@ -1,15 +1,9 @@
-/** How a check is run: in a transaction of its own that can change nothing and takes no longer than it may. */
+/** How a check is run: by itself, so that one that cannot be answered hides no other. */
 import { escapeIdentifier } from "pg";
-import { limitOf, setLimit } from "../handler/budget";
 import type { Session } from "../handler/connect";
 import type { Findings, NotSeen } from "./finding";
+import { LONGEST_LOOK_MS, readOnly, type Reader } from "./reader";
 import type { Scope } from "./scope";
-
-/** Asks the database, inside the check's transaction. */
-export interface Reader {
-  readonly session: Session;
-  rows<Row extends object>(sql: string, values?: unknown[]): Promise<Row[]>;
-}
 
 /** A question about the database: read what is there, then judge it without asking again. */
 export interface Check {
@@ -34,9 +28,6 @@ export function check<Facts>(
     },
   };
 }
-
-/** The most that one statement of a check may take. */
-export const LONGEST_LOOK_MS = 5_000;
 
 /**
  * Runs the checks one after the other. One that may not look, or not soon enough, is told as not seen and hides no other.
@@ -63,38 +54,47 @@ async function runCheck(session: Session, each: Check, scope: Scope): Promise<Fi
   }
 }
 
-/** What `look` reads, in one transaction that is rolled back. */
-export async function readOnly<Result>(
-  session: Session,
-  limitMs: number,
-  look: (reader: Reader) => Promise<Result>,
-): Promise<Result> {
-  await session.query(`BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; ${setLimit(limitOf(limitMs))}`);
-  try {
-    return await look({ session, rows: (sql, values) => session.query(sql, values) });
-  } finally {
-    if (!session.lost) await session.query("ROLLBACK");
-  }
-}
-
 /**
  * Goes on after what may fail by itself, for one view of many: undefined, with the reason among `notSeen`.
- * @param grant what would let it be seen, where a right is what is missing.
+ * @param asked what is asked; `grant`: what would let it be seen, where a right is what is missing.
  */
 export async function look<Result>(
-  { session }: Reader,
+  reader: Reader,
   scope: Scope,
   notSeen: NotSeen[],
   { what, view, grant }: { what: string; view?: string; grant?: string },
   read: () => Promise<Result>,
+): Promise<Result | undefined> {
+  return aside(reader, read, (error) => {
+    const seen = whyNotSeen(error, what, scope, grant);
+    notSeen.push({ ...seen, ...(view === undefined ? {} : { view }) });
+  });
+}
+
+/** Not there, not allowed, locked, or too slow: no fault of the question. */
+const UNANSWERED = new Set(["42P01", "42501", "55P03", "57014"]);
+
+/** The same for what only adds to a finding, so that nobody has to be told that it was not seen. */
+export async function lookQuietly<Result>(
+  reader: Reader,
+  read: () => Promise<Result>,
+): Promise<Result | undefined> {
+  return aside(reader, read, (error) => {
+    if (!UNANSWERED.has((error as { code?: string }).code ?? "")) throw error;
+  });
+}
+
+async function aside<Result>(
+  { session }: Reader,
+  read: () => Promise<Result>,
+  tell: (error: unknown) => void,
 ): Promise<Result | undefined> {
   await session.query("SAVEPOINT look");
   try {
     return await read();
   } catch (error) {
     if (session.lost) throw error;
-    const seen = whyNotSeen(error, what, scope, grant);
-    notSeen.push({ ...seen, ...(view === undefined ? {} : { view }) });
+    tell(error);
     return undefined;
   } finally {
     if (!session.lost) await session.query("ROLLBACK TO SAVEPOINT look");
@@ -112,7 +112,7 @@ function whyNotSeen(error: unknown, what: string, { user }: Scope, grant?: strin
       `it took more than ${LONGEST_LOOK_MS / 1_000} s`,
       "npm run doctor  # at a time when the database has less to do",
     ],
-    "55P03": ["it is locked", "npm run doctor  # when the lock is gone"],
+    "55P03": ["it is locked just now", "npm run doctor  # when the lock is gone"],
   };
   const [why, remedy] = because[code ?? ""] ?? [
     `${message}${code === undefined ? "" : ` (${code})`}`,

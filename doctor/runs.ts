@@ -2,7 +2,7 @@
 import { HISTORY_TABLE } from "../handler/catalog";
 import { nameRows } from "../handler/names";
 import type { QualifiedName } from "../handler/settings";
-import type { Reader } from "./check";
+import type { Reader } from "./reader";
 
 /** One view. Times are the database's own, in milliseconds since 1970. */
 export interface Runs {

@@ -12,7 +12,7 @@ import {
 import type { Session } from "../handler/connect";
 import { qualifiedName, quotedName } from "../handler/names";
 import type { QualifiedName, ViewSettings } from "../handler/settings";
-import { readOnly, type Reader } from "./check";
+import { readOnly, type Reader } from "./reader";
 
 /** A view with what the catalog says of it, as the role that refreshes it would be told. */
 export interface Patient {

@@ -1,6 +1,6 @@
 /** Room that views take beyond their rows. All of it is estimated: from sizes, and from statistics that lag. */
-import { check } from "../check";
-import type { Finding } from "../finding";
+import { check, look } from "../check";
+import type { Finding, Findings, NotSeen } from "../finding";
 import type { Scope } from "../scope";
 import { bytesText, countText } from "../words";
 
@@ -17,25 +17,36 @@ export interface SizeFacts {
   fillfactor: number;
 }
 
+const SIZES = `
+SELECT c.oid::int8::float8 AS "oid", pg_catalog.pg_relation_size(c.oid)::float8 AS "heapBytes",
+       nullif(c.reltuples, -1)::float8 AS "rows",
+       pg_catalog.pg_stat_get_live_tuples(c.oid)::float8 AS "liveRows",
+       pg_catalog.pg_stat_get_dead_tuples(c.oid)::float8 AS "deadRows",
+       (SELECT CASE WHEN pg_catalog.count(*) = c.relnatts THEN pg_catalog.sum(s.avg_width)::float8 END
+          FROM pg_catalog.pg_stats s
+         WHERE s.schemaname = c.relnamespace::regnamespace::name AND s.tablename = c.relname) AS "rowBytes",
+       coalesce((SELECT option_value::bool FROM pg_catalog.pg_options_to_table(c.reloptions)
+                  WHERE option_name = 'autovacuum_enabled'), true) AS "isVacuumed",
+       coalesce((SELECT option_value::int FROM pg_catalog.pg_options_to_table(c.reloptions)
+                  WHERE option_name = 'fillfactor'), 100) AS "fillfactor"
+  FROM pg_catalog.pg_class c WHERE c.oid = $1 AND c.relkind IN ('m', 'r')`;
+
 export const bloat = check(
   "how bloated each view is",
-  ({ rows }, { patients }) =>
-    rows<SizeFacts>(
-      `SELECT c.oid::float8 AS "oid", pg_catalog.pg_relation_size(c.oid)::float8 AS "heapBytes",
-              nullif(c.reltuples, -1)::float8 AS "rows",
-              pg_catalog.pg_stat_get_live_tuples(c.oid)::float8 AS "liveRows",
-              pg_catalog.pg_stat_get_dead_tuples(c.oid)::float8 AS "deadRows",
-              (SELECT CASE WHEN pg_catalog.count(*) = c.relnatts THEN pg_catalog.sum(s.avg_width)::float8 END
-                 FROM pg_catalog.pg_stats s
-                WHERE s.schemaname = c.relnamespace::regnamespace::name AND s.tablename = c.relname) AS "rowBytes",
-              coalesce((SELECT option_value::bool FROM pg_catalog.pg_options_to_table(c.reloptions)
-                         WHERE option_name = 'autovacuum_enabled'), true) AS "isVacuumed",
-              coalesce((SELECT option_value::int FROM pg_catalog.pg_options_to_table(c.reloptions)
-                         WHERE option_name = 'fillfactor'), 100) AS "fillfactor"
-         FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1::int8[]::oid[]) AND c.relkind IN ('m', 'r')`,
-      [patients.flatMap(({ facts }) => (facts.oid === null ? [] : [facts.oid]))],
-    ),
-  judgeSizes,
+  async (reader, scope): Promise<{ sizes: SizeFacts[]; notSeen: NotSeen[] }> => {
+    const notSeen: NotSeen[] = [];
+    const sizes: SizeFacts[] = [];
+    for (const { name, facts } of scope.patients) {
+      if (facts.oid === null) continue;
+      // The size of a relation is not told while it is locked.
+      const rows = await look(reader, scope, notSeen, { what: "how bloated it is", view: name }, () =>
+        reader.rows<SizeFacts>(SIZES, [facts.oid]),
+      );
+      sizes.push(...(rows ?? []));
+    }
+    return { sizes, notSeen };
+  },
+  ({ sizes, notSeen }, scope): Findings => ({ findings: judgeSizes(sizes, scope), notSeen }),
 );
 
 /** Less is not worth anybody's while. */

@@ -75,10 +75,9 @@ async function readCertificate(
     rejectUnauthorized: false,
   });
   await once(tls, "secureConnect");
-  const { valid_to, issuer } = tls.getPeerCertificate() as Partial<PeerCertificate>;
-  const error = tls.authorized
-    ? undefined
-    : String((tls.authorizationError as unknown as string) ?? "unknown");
+  const { valid_to, issuer } = tls.getPeerCertificate() as PeerCertificate | Record<string, undefined>;
+  // Node.js has the code as text here, whatever its types say.
+  const error = tls.authorized ? undefined : `${tls.authorizationError as unknown as string}`;
   tls.destroy();
   const { O, CN } = (issuer ?? {}) as { O?: string; CN?: string };
   return { error, validToMs: Date.parse(valid_to ?? ""), issuer: [CN, O].filter(Boolean).join(", ") };

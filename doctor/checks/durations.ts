@@ -1,10 +1,9 @@
-/** How long runs took, held against the stack's timeout, rate and promise. Needs a stack. */
+/** How long runs took, held against the stack's timeout and rate. Needs a stack. */
 import { HISTORY_TABLE } from "../../handler/catalog";
 import { nameRows } from "../../handler/names";
-import { keepableStalenessSeconds } from "../../components/time/alarmTiming";
 import { mostTimeoutSeconds } from "../../components/time/limits";
-import { check, look } from "../check";
-import type { Finding, Findings, NotSeen } from "../finding";
+import { check, lookQuietly } from "../check";
+import type { Finding } from "../finding";
 import type { Scope, StackScope } from "../scope";
 import { configCommand, countText, secondsText } from "../words";
 
@@ -24,12 +23,11 @@ const ROWS_LOOKED_AT = 5_000;
 
 export const durations = check(
   "how long refreshes took",
-  async (reader, scope): Promise<{ facts: DurationFacts | undefined; notSeen: NotSeen[] }> => {
-    const notSeen: NotSeen[] = [];
+  async (reader, scope): Promise<DurationFacts | undefined> => {
     const views = scope.patients.map(({ view }) => view);
     const canSee = scope.patients.some(({ facts }) => facts.history.maySelect) || scope.user !== scope.role;
-    if (scope.stack === undefined || views.length === 0 || !canSee) return { facts: undefined, notSeen };
-    const rows = await look(reader, scope, [], { what: "" }, () =>
+    if (scope.stack === undefined || views.length === 0 || !canSee) return undefined;
+    const rows = await lookQuietly(reader, () =>
       reader.rows<DurationFacts>(
         `WITH lately AS (
            SELECT last.* FROM (VALUES ${nameRows(views)}) AS v (schema, name)
@@ -54,12 +52,10 @@ export const durations = check(
       ),
     );
     const [facts] = rows ?? [];
-    return { facts: facts !== undefined && facts.runs > 0 ? facts : undefined, notSeen };
+    return facts !== undefined && facts.runs > 0 ? facts : undefined;
   },
-  ({ facts, notSeen }, { stack }: Scope): Findings => ({
-    findings: facts === undefined || stack === undefined ? [] : judgeDurations(facts, stack),
-    notSeen,
-  }),
+  (facts, { stack }: Scope) =>
+    facts === undefined || stack === undefined ? [] : judgeDurations(facts, stack),
 );
 
 /** A timeout has room for a run that takes three times as long as the longest, as the deployed defaults have. */
@@ -68,7 +64,7 @@ const SKIPPED_SHARE = 0.1;
 
 export function judgeDurations(facts: DurationFacts, { name, plan }: StackScope): Finding[] {
   const findings: Finding[] = [];
-  const { settings, schedule, maxStalenessSeconds, failedTicks } = plan;
+  const { settings, schedule } = plan;
   const { timeoutSeconds } = settings;
   const { slowPercent } = settings.alarms;
   const { p50Seconds, p99Seconds, longestSeconds, timedOut, runs, skipped } = facts;
@@ -110,17 +106,6 @@ export function judgeDurations(facts: DurationFacts, { name, plan }: StackScope)
       what: `${seen}, and a tick comes ${schedule.description}; ${countText(skipped)} ticks found the view still held`,
       why: "Such ticks are skipped: they cost a start of the function and refresh nothing.",
       remedy: configCommand(name, "refreshRate", slowerRate(p99Seconds)),
-    });
-  }
-  const reached = schedule.intervalSeconds + p99Seconds;
-  if (settings.refreshEnabled && reached > maxStalenessSeconds) {
-    const timing = { schedule, timeoutSeconds: Math.max(timeoutSeconds, newTimeout) };
-    findings.push({
-      name: "promise",
-      grade: "will hurt",
-      what: `with ticks ${schedule.description} and runs of ${secondsText(p99Seconds)} data gets ${secondsText(reached)} old, and ${secondsText(maxStalenessSeconds)} is promised`,
-      why: "The stale alarm goes off though every run succeeds.",
-      remedy: configCommand(name, "maxStalenessSeconds", keepableStalenessSeconds(timing, failedTicks)),
     });
   }
   return findings;

@@ -3,11 +3,12 @@ import { escapeIdentifier } from "pg";
 import { HISTORY_TABLE } from "../../handler/catalog";
 import { shellName } from "../../handler/names";
 import { SQLSTATE_RULES } from "../../handler/remedies";
-import { check, look, type Reader } from "../check";
+import { check, look } from "../check";
+import { type Reader } from "../reader";
 import type { Finding, Findings, NotSeen } from "../finding";
-import { ageSeconds, readRuns, type Runs } from "../runs";
-import type { Patient, Scope } from "../scope";
-import { secondsText } from "../words";
+import { ageSeconds, agesByHour, readRuns, type Runs } from "../runs";
+import type { Patient, Scope, StackScope } from "../scope";
+import { configCommand, secondsText } from "../words";
 
 interface HistoryFacts {
   exists: boolean;
@@ -121,6 +122,8 @@ function judgeTable(
 }
 
 const FAILED_TICKS = 3;
+/** The longest promise that the setting takes: a week. */
+const MOST_STALENESS_SECONDS = 604_800;
 
 export function judgeRuns(runs: Runs, patient: Patient | undefined, { stack, address }: Scope): Finding[] {
   if (patient === undefined || !runs.exists) return [];
@@ -167,8 +170,28 @@ export function judgeRuns(runs: Runs, patient: Patient | undefined, { stack, add
         ? `aws events enable-rule --name ${rule.name}  # and look at the log ${stack.plan.names.logGroup}`
         : refreshNow,
     });
-  }
+  } else if (stack !== undefined) findings.push(...judgeAges(runs, name, stack));
   return findings;
+}
+
+/** Whether the promise was kept through the last day, told where it is kept just now. */
+function judgeAges(runs: Runs, view: string, { name, plan }: StackScope): Finding[] {
+  const { maxStalenessSeconds } = plan;
+  const ages = agesByHour(runs).filter((age) => age !== null);
+  const broken = ages.filter((age) => age > maxStalenessSeconds);
+  if (broken.length === 0) return [];
+  const worst = Math.max(...broken);
+  const keepable = Math.min(MOST_STALENESS_SECONDS, Math.ceil((worst * 1.2) / 60) * 60);
+  return [
+    {
+      name: "promise",
+      grade: "will hurt",
+      view,
+      what: `in ${broken.length} of the last 24 hours its data was older than the promised ${secondsText(maxStalenessSeconds)}, up to ${secondsText(worst)}`,
+      why: "The stale alarm goes off at that. Either something is in the way of refreshes, or the stack promises what it cannot keep.",
+      remedy: `${configCommand(name, "maxStalenessSeconds", keepable)}  # to promise what was kept; why it was not: npm run status -- --stack ${name} --json`,
+    },
+  ];
 }
 
 const ageText = (runs: Runs): string => {

@@ -1,11 +1,12 @@
 /** Whether a materialized view could be maintained incrementally, and, where it is asked for, what that would save. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { escapeIdentifier } from "pg";
-import { quotedName, shellName } from "../../handler/names";
+import { shellName } from "../../handler/names";
 import { compile } from "../../incremental/compile";
 import type { Compilation, Maintenance } from "../../incremental/maintenance";
 import { readSource, SourceError } from "../../incremental/readSource";
-import { check, look, readOnly, type Check } from "../check";
+import { check, look, type Check } from "../check";
+import { readOnly } from "../reader";
 import type { Finding, Findings, NotSeen } from "../finding";
 import type { Patient, Scope } from "../scope";
 import { countText, secondsText } from "../words";
@@ -159,7 +160,7 @@ async function measure(
     };
     const key = restrictionKey.map(escapeIdentifier);
     const found = await rows<{ keys: unknown }>(
-      `SELECT pg_catalog.json_agg(some) AS "keys" FROM (SELECT ${key.join(", ")} FROM ${patient.sql} LIMIT ${keys}) AS some`,
+      `SELECT pg_catalog.json_agg(few) AS "keys" FROM (SELECT ${key.join(", ")} FROM ${patient.sql} LIMIT ${keys}) AS few`,
     );
     const values = JSON.stringify(found[0]?.keys ?? []).replaceAll("'", "''");
     const taken = `(SELECT ${key.join(", ")} FROM pg_catalog.json_populate_recordset(NULL::${patient.sql}, '${values}'))`;

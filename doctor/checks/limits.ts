@@ -2,8 +2,8 @@
 import { escapeIdentifier } from "pg";
 import { HISTORY_TABLE } from "../../handler/catalog";
 import { nameRows } from "../../handler/names";
-import { check, look } from "../check";
-import type { Finding, Findings, NotSeen } from "../finding";
+import { check, lookQuietly } from "../check";
+import type { Finding } from "../finding";
 import type { Scope } from "../scope";
 import { bytesText, secondsText } from "../words";
 
@@ -54,8 +54,7 @@ const SETTINGS = `
 
 export const limits = check(
   "settings of the role that refreshes",
-  async (reader, scope): Promise<{ facts: LimitFacts; notSeen: NotSeen[] }> => {
-    const notSeen: NotSeen[] = [];
+  async (reader, scope): Promise<LimitFacts> => {
     const rows = await reader.rows<{ name: string; unit: string | null; text: string | null }>(SETTINGS, [
       scope.role,
       WATCHED,
@@ -63,11 +62,13 @@ export const limits = check(
     const concurrent = scope.patients.filter(
       ({ facts }) => facts.relkind === "m" && facts.usableIndexes.length > 0,
     );
-    const heaps = await reader.rows<{ view: string; bytes: number; hashBytes: number }>(
-      `SELECT n.nspname || '.' || c.relname AS "view", pg_catalog.pg_relation_size(c.oid)::float8 AS "bytes"
+    const heaps = await lookQuietly(reader, () =>
+      reader.rows<{ view: string; bytes: number }>(
+        `SELECT n.nspname || '.' || c.relname AS "view", pg_catalog.pg_relation_size(c.oid)::float8 AS "bytes"
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE c.oid = ANY ($1::int8[]::oid[])`,
-      [concurrent.map(({ facts }) => facts.oid)],
+        [concurrent.map(({ facts }) => facts.oid)],
+      ),
     );
     const [memory] = await reader.rows<{ bytes: number }>(
       `SELECT (pg_catalog.pg_size_bytes(pg_catalog.current_setting('work_mem'))
@@ -77,7 +78,7 @@ export const limits = check(
     const longest =
       views.length === 0 || !scope.patients.some(({ facts }) => facts.history.maySelect)
         ? undefined
-        : await look(reader, scope, [], { what: "" }, () =>
+        : await lookQuietly(reader, () =>
             reader.rows<{ seconds: number | null }>(
               `SELECT pg_catalog.max(last.seconds) AS "seconds" FROM (VALUES ${nameRows(views)}) AS v (schema, name)
                 CROSS JOIN LATERAL (SELECT h.duration_seconds AS seconds FROM ${HISTORY_TABLE} h
@@ -86,16 +87,13 @@ export const limits = check(
             ),
           );
     return {
-      notSeen,
-      facts: {
-        settings: rows.map(({ name, unit, text }) => ({ name, value: readSetting(text, unit) })),
-        heaps,
-        hashBytes: memory?.bytes ?? 0,
-        longestSeconds: longest?.[0]?.seconds ?? undefined,
-      },
+      settings: rows.map(({ name, unit, text }) => ({ name, value: readSetting(text, unit) })),
+      heaps: heaps ?? [],
+      hashBytes: memory?.bytes ?? 0,
+      longestSeconds: longest?.[0]?.seconds ?? undefined,
     };
   },
-  ({ facts, notSeen }, scope): Findings => ({ findings: judgeLimits(facts, scope), notSeen }),
+  judgeLimits,
 );
 
 const UNITS: Record<string, Record<string, number>> = {

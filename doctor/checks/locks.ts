@@ -6,7 +6,8 @@ import {
   type Blocker,
   type LockMode,
 } from "../../handler/blockers";
-import { LONGEST_LOOK_MS, readOnly, type Check, type Reader } from "../check";
+import { type Check } from "../check";
+import { LONGEST_LOOK_MS, readOnly, type Reader } from "../reader";
 import type { Finding } from "../finding";
 import type { Patient, Scope } from "../scope";
 import { secondsText } from "../words";
@@ -26,7 +27,7 @@ export interface Waiting {
  */
 const REFRESHES = `
   SELECT DISTINCT l.pid, asked.oid
-    FROM pg_catalog.unnest($1::int8[], $2::int8[]) AS asked (oid, lock)
+    FROM ROWS FROM (pg_catalog.unnest($1::int8[]), pg_catalog.unnest($2::int8[])) AS asked (oid, lock)
     JOIN pg_catalog.pg_locks l
       ON l.pid IS NOT NULL
      AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())

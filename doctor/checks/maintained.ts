@@ -5,7 +5,8 @@ import { HISTORY_TABLE, type FoldFacts } from "../../handler/catalog";
 import { maintainedNames, MAINTENANCE_SCHEMA } from "../../handler/maintained";
 import { shellName } from "../../handler/names";
 import { GENERATOR_VERSION } from "../../incremental/compile";
-import { check, look, type Reader } from "../check";
+import { check, look, lookQuietly } from "../check";
+import { type Reader } from "../reader";
 import type { Finding, Findings, NotSeen } from "../finding";
 import type { Patient, Scope } from "../scope";
 import { bytesText, countText, secondsText } from "../words";
@@ -112,9 +113,9 @@ async function readMaintained(
     [`${base}__log_`],
   );
   for (const log of logs.filter(({ mayRead }) => mayRead)) {
-    const counted = await look(reader, scope, [], { what: "" }, () =>
+    const counted = await lookQuietly(reader, () =>
       rows<{ n: number }>(
-        `SELECT count(*)::float8 AS "n" FROM (SELECT FROM ${log.name} LIMIT ${MOST_PENDING + 1}) AS some`,
+        `SELECT count(*)::float8 AS "n" FROM (SELECT FROM ${log.name} LIMIT ${MOST_PENDING + 1}) AS few`,
       ),
     );
     log.liveRows = counted?.[0]?.n ?? log.liveRows;
@@ -138,7 +139,7 @@ async function readMaintained(
     [triggers.map(({ table }) => table).filter((table) => table !== null)],
   );
   const runs = patient.facts.history.knowsFolds
-    ? await look(reader, scope, [], { what: "" }, () =>
+    ? await lookQuietly(reader, () =>
         rows<NonNullable<MaintainedFacts["runs"]>>(
           `SELECT pg_catalog.count(*) FILTER (WHERE refresh_type = 'full')::int AS "full", pg_catalog.count(*)::int AS "all",
                   pg_catalog.mode() WITHIN GROUP (ORDER BY reason) FILTER (WHERE refresh_type = 'full') AS "reason"
