@@ -19,8 +19,10 @@ export async function readOnly<Result>(
   limitMs: number,
   look: (reader: Reader) => Promise<Result>,
 ): Promise<Result> {
+  const limits = setLimit(limitOf(limitMs, LONGEST_LOCK_MS));
+  // With this path the server writes every name with its schema, so that a remedy means the same to whoever runs it.
   await session.query(
-    `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; ${setLimit(limitOf(limitMs, LONGEST_LOCK_MS))}`,
+    `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; ${limits}; SET LOCAL search_path = pg_catalog`,
   );
   try {
     return await look({ session, rows: (sql, values) => session.query(sql, values) });

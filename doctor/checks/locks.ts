@@ -6,7 +6,7 @@ import {
   type Blocker,
   type LockMode,
 } from "../../handler/blockers";
-import { type Check } from "../check";
+import type { Check } from "../check";
 import { LONGEST_LOOK_MS, readOnly, type Reader } from "../reader";
 import type { Finding } from "../finding";
 import type { Patient, Scope } from "../scope";

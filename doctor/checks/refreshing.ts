@@ -65,22 +65,15 @@ export function judgeView(
 ): Finding[] {
   const { view, name, sql, facts } = patient;
   const findings: Finding[] = [];
+  const isThere = (of: ViewFacts): of is RefreshableFacts => of.oid !== null && of.relkind === "m";
   let mode: Mode | undefined;
-  try {
-    assertRefreshable(view, facts);
-    if (facts.fold === null) mode = chooseMode(view, facts, indexRemedy);
-  } catch (error) {
-    if (!(error instanceof RefreshFailure)) throw error;
-    const { code, problem, remedy } = error;
-    findings.push({
-      name: NAMES[code] ?? "cannot-refresh",
-      grade: "will fail",
-      view: name,
-      what: problem,
-      why: `Every refresh ends with SQLSTATE ${code}, and readers keep what they have.`,
-      remedy,
-    });
-  }
+  findings.push(
+    ...refused(name, undefined, () => assertRefreshable(view, facts)),
+    // Whoever is to be given the right should know at once what it will be good for.
+    ...refused(name, "readers-would-be-blocked", () => {
+      if (isThere(facts)) mode = chooseMode(view, facts, indexRemedy);
+    }),
+  );
   if (ownerGrants !== undefined) {
     findings.push({
       name: "owner-may-not-read",
@@ -104,6 +97,27 @@ export function judgeView(
     });
   }
   return [...findings, ...ofStatistics(patient, scope)];
+}
+
+/** What the function would end with before it tries anything. */
+function refused(view: string, named: string | undefined, decide: () => void): Finding[] {
+  try {
+    decide();
+    return [];
+  } catch (error) {
+    if (!(error instanceof RefreshFailure)) throw error;
+    const { code, problem, remedy } = error;
+    return [
+      {
+        name: named ?? NAMES[code] ?? "cannot-refresh",
+        grade: "will fail",
+        view,
+        what: problem,
+        why: `Every refresh ends with SQLSTATE ${code}, and readers keep what they have.`,
+        remedy,
+      },
+    ];
+  }
 }
 
 function notConcurrent({ name, view, sql, facts }: Patient, mode: Mode): Finding {
@@ -140,7 +154,9 @@ function ofStatistics({ name, view, sql, facts }: Patient, { role }: Scope): Fin
       name: "statistics-unreadable",
       grade: "worth knowing",
       view: name,
-      what: `role ${role} may not read ${relation}, which tells how many rows there are, or it is not there`,
+      what: view.statistics
+        ? `role ${role} may not read ${relation}, its statistics, or they are not there`
+        : `role ${role} may not read it, and so cannot count its rows`,
       why: "Refreshes go on; log and answer have no figures.",
       remedy: `GRANT SELECT ON ${relation} TO ${who};`,
     },

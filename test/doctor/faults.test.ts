@@ -94,11 +94,11 @@ for (const majorVersion of [18, 15] as const) {
       await makeView("tempted");
       await client.query(`REVOKE TEMPORARY ON DATABASE ${database.name} FROM PUBLIC`);
       const strict = { views: [{ schema: "public", name: "tempted", allowBlocking: false }] };
-      assert.equal(found(await look(database, strict), "may-not-refresh").grade, "will fail");
+      assert.equal(found(await look(database, strict), "readers-would-be-blocked").grade, "will fail");
       const { remedy } = found(await look(database, only("tempted")), "no-temporary-tables");
       await apply(remedy, database, client);
       assertGone(await look(database, only("tempted")), "no-temporary-tables");
-      assertGone(await look(database, strict), "may-not-refresh");
+      assertGone(await look(database, strict), "readers-would-be-blocked");
     });
 
     it("never-populated: then it has rows", async () => {
