@@ -47,8 +47,26 @@ const ms = (time: string): string => `(extract(epoch FROM ${time}) * 1000)::doub
 
 /*
  * Everything of a view comes from its newest rows, by the index over (view_schema, view_name, id): an index over time
- * is not there, and not needed, since rows are written as runs end.
+ * is not there, and not needed, since rows are written as runs end. The bounds are rows, and the order names every
+ * column: by equal signs and ORDER BY id the planner may walk the primary key instead, which for a view without rows is
+ * the whole table.
  */
+const within = (columns: string, first: string, last: string): string =>
+  `(${columns}) >= (asked.schema, asked.name, ${first}) AND (${columns}) <= (asked.schema, asked.name, ${last})
+     ORDER BY ${columns.split(", ").join(" DESC, ")} DESC`;
+const MOST_ID = "9223372036854775807";
+const OF_VIEW = within("h.view_schema, h.view_name, h.id", "0", MOST_ID);
+const REFRESHES_OF_VIEW = within(
+  "h.view_schema, h.view_name, h.outcome, h.id",
+  "'refreshed', 0",
+  `'refreshed', ${MOST_ID}`,
+);
+const FAILURES_OF_VIEW = within(
+  "h.view_schema, h.view_name, h.outcome, h.id",
+  "'failed', coalesce(refreshed.id, 0)",
+  `'failed', ${MOST_ID}`,
+);
+
 const runsQuery = (views: QualifiedName[]): string => `
 WITH asked AS (
   SELECT asked.schema, asked.name, c.oid, asked.place
@@ -66,18 +84,16 @@ SELECT pg_catalog.json_build_object('schema', asked.schema, 'name', asked.name) 
   FROM asked
   LEFT JOIN LATERAL (
     SELECT h.outcome, h.finished_at, h.reason, h.sqlstate FROM ${HISTORY_TABLE} h
-     WHERE h.view_schema = asked.schema AND h.view_name = asked.name ORDER BY h.id DESC LIMIT 1) last ON true
+     WHERE ${OF_VIEW} LIMIT 1) last ON true
   LEFT JOIN LATERAL (
     SELECT h.id, h.as_of, h.refresh_type FROM ${HISTORY_TABLE} h
-     WHERE h.view_schema = asked.schema AND h.view_name = asked.name AND h.outcome = 'refreshed' AND h.view_oid = asked.oid
-     ORDER BY h.id DESC LIMIT 1) refreshed ON true
+     WHERE h.view_oid = asked.oid AND ${REFRESHES_OF_VIEW} LIMIT 1) refreshed ON true
  CROSS JOIN LATERAL (
     WITH recent AS MATERIALIZED (
       SELECT h.id, h.outcome, h.finished_at, h.as_of, h.duration_seconds, h.view_oid,
              h.finished_at > pg_catalog.now() - interval '1 day' AS is_today
         FROM ${HISTORY_TABLE} h
-       WHERE h.view_schema = asked.schema AND h.view_name = asked.name
-       ORDER BY h.id DESC LIMIT ${MOST_RUNS}
+       WHERE ${OF_VIEW} LIMIT ${MOST_RUNS}
     ), hourly AS (
       SELECT least(pg_catalog.floor(extract(epoch FROM pg_catalog.now() - r.finished_at) / 3600), ${HOURS})::int AS ago,
              pg_catalog.max(extract(epoch FROM r.finished_at - r.before))::double precision AS "peakSeconds",
@@ -88,7 +104,8 @@ SELECT pg_catalog.json_build_object('schema', asked.schema, 'name', asked.name) 
     )
     SELECT pg_catalog.count(*) FILTER (WHERE is_today)::int AS "runs",
            pg_catalog.count(*) FILTER (WHERE is_today AND outcome = 'failed')::int AS "failures",
-           pg_catalog.count(*) FILTER (WHERE outcome = 'failed' AND id > coalesce(refreshed.id, 0))::int AS "failuresInARow",
+           (SELECT pg_catalog.count(*)::int
+              FROM (SELECT FROM ${HISTORY_TABLE} h WHERE ${FAILURES_OF_VIEW} LIMIT ${MOST_RUNS}) AS f) AS "failuresInARow",
            pg_catalog.count(*) = ${MOST_RUNS} AND pg_catalog.bool_and(is_today) AS "isCapped",
            pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_seconds)
              FILTER (WHERE is_today AND outcome = 'refreshed') AS "p50Seconds",
