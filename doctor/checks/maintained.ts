@@ -258,7 +258,7 @@ export function judgeMaintained(facts: MaintainedFacts, { longSeconds }: Scope):
       "will hurt",
       `a subscription writes to ${table}`,
       "What it changes fires no statement trigger. Full runs alone find it, as drift.",
-      `pulumi config set --path 'views[0].incremental.fullEvery' "rate(1 hour)"  # or: npm run incremental -- revert --view ${shell}`,
+      `npm run incremental -- revert --view ${shell}  # or a shorter fullEvery in the stack's settings`,
     );
   }
   const pending = logs.reduce((sum, { liveRows }) => sum + liveRows, 0);

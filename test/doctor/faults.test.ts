@@ -46,6 +46,12 @@ for (const majorVersion of [18, 15] as const) {
       assert.match(stdout, /^\d+ worth knowing \(13 checks in .* s; nothing was changed\)$/m);
     });
 
+    it("measures what incremental maintenance would save, and says that it does", async () => {
+      const { stdout, stderr } = await runMain("doctor", ["--measure"], { DATABASE_URL: urlOf(database) });
+      assert.match(stderr, /^Measuring public\.job_progress: watching what is written for 10 s/);
+      assert.match(stdout, /public\.job_progress: computing it takes \S+ s, and /);
+    });
+
     it("may-not-refresh: a role without the right, exit code 1; then it refreshes", async () => {
       await makeView("borrowed");
       await client.query(`GRANT SELECT ON borrowed_rows TO ${sql(reader)}`);

@@ -90,6 +90,16 @@ for (const majorVersion of [18, 15] as const) {
       assert.match(remedy, /^aws events enable-rule --name matview-refresh-job-progress /);
     });
 
+    it("nothing above 'worth knowing' where a stack and its database are well", async () => {
+      await runs(0.1);
+      const { findings, notSeen } = await look(database, { settings: {}, role: user.name });
+      assert.deepEqual(
+        findings.filter(({ grade }) => grade !== "worth knowing"),
+        [],
+      );
+      assert.deepEqual(notSeen, []);
+    });
+
     it("role-missing, iam-not-possible and iam-not-granted; then nothing of the role is left", async () => {
       await runs(0.1);
       const settings = { database: { ...FAR, user: `missing_${user.name}`, auth: "iam" } };
