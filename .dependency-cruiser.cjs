@@ -77,6 +77,20 @@ module.exports = {
       },
     ),
     rule(
+      "the-doctor-looks-on",
+      "It reads what the product left in the database and decides by the product's own rules; it makes nothing.",
+      from("doctor"),
+      {
+        path: "^(components/resources|sandbox|migrations|policy|cli|local|bench|watch|test)/|node_modules/@(pulumi|aws-)",
+      },
+    ),
+    rule(
+      "no-one-sees-the-doctor",
+      "What it says is for people: no part of the product stands on it.",
+      anyOf("handler", "incremental", "components", "migrations", "policy", "sandbox", "local"),
+      anyOf("doctor"),
+    ),
+    rule(
       "no-one-runs-the-commands",
       "Commands stand on everything else.",
       { pathNot: "^(cli|bench|test)/" },

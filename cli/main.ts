@@ -1,11 +1,16 @@
-/** The product's one command, a file for each subcommand: `start`, `watch`, `refresh`, `incremental`, `migrate`, `cost`, `prices`. */
+/**
+ * The product's one command, a file for each subcommand: `start`, `watch`, `refresh`, `incremental`, `status`, `doctor`,
+ * `migrate`, `cost`, `prices`.
+ */
 import { Command } from "commander";
 import { costCommand } from "./cost";
+import { doctorCommand } from "./doctor";
 import { incrementalCommand } from "./incremental";
 import { migrateCommand } from "./migrate";
 import { pricesCommand } from "./prices";
 import { refreshCommand } from "./refresh";
 import { startCommand } from "./start";
+import { statusCommand } from "./status";
 import { watchCommand } from "./watch";
 
 const program = new Command("matview-refresh")
@@ -18,6 +23,8 @@ const commands = [
   watchCommand(),
   refreshCommand(),
   incrementalCommand(),
+  statusCommand(),
+  doctorCommand(),
   migrateCommand(),
   costCommand(),
   pricesCommand(),

@@ -135,12 +135,26 @@ const MUTATIONS: Mutation[] = [
     rule: "each occurrence of a table has a key query of its own",
     change: {
       file: "fold.ts",
-      from: "scansOf(shape.query).flatMap((scan) => keyQuery",
-      to: "scansOf(shape.query).slice(0, 1).flatMap((scan) => keyQuery",
+      from: "scansOf(shape.query).flatMap((scan) => keyQueries(",
+      to: "scansOf(shape.query).slice(0, 1).flatMap((scan) => keyQueries(",
     },
     view: "SELECT o.id, p.status FROM shop.orders o LEFT JOIN shop.orders p ON p.id = o.parent",
     keys: ["id"],
     writes: [["UPDATE orders SET status = 'other' WHERE id = 1"]],
+  },
+  {
+    rule: "a table that is joined to a set operation matters by way of each branch",
+    change: {
+      file: "fold.ts",
+      from: "(shape.paths.get(at) ?? []).flatMap((step) =>",
+      to: "(shape.paths.get(at) ?? []).slice(0, 1).flatMap((step) =>",
+    },
+    view: `SELECT u.kind, u.id, s.v FROM (SELECT 'o' AS kind, id, status AS k FROM shop.orders
+      UNION ALL SELECT 'c', id, region FROM shop.customers) u LEFT JOIN shop.settings s ON s.k = u.k`,
+    keys: ["kind, id"],
+    writes: [
+      ["INSERT INTO settings VALUES ('eu', 7), ('new', 8) ON CONFLICT (k) DO UPDATE SET v = excluded.v"],
+    ],
   },
   {
     rule: "nullable sides that a change is not in are left out of its key query",

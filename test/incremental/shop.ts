@@ -216,6 +216,24 @@ export const CATALOGUE: CatalogueView[] = [
   view("cross", "id", `SELECT c.id, s.v FROM shop.customers c CROSS JOIN shop.settings s WHERE s.k = 'a'`, {
     isOftenFull: true,
   }),
+  // A table, and a leaf, that is joined to the branches of a set operation.
+  view(
+    "union_joined",
+    "kind, id",
+    `SELECT u.kind, u.id, s.v FROM (SELECT 'o' AS kind, id, status AS k FROM shop.orders
+    UNION ALL SELECT 'c', id, region FROM shop.customers) u LEFT JOIN shop.settings s ON s.k = u.k`,
+  ),
+  view(
+    "union_of_leaves",
+    "code",
+    `SELECT u.code, u.n, c.name FROM (SELECT customer AS code, count(*) AS n FROM shop.orders GROUP BY customer
+    UNION ALL SELECT 'sku ' || sku, count(*) FROM shop.lines GROUP BY sku) u LEFT JOIN shop.customers c ON c.code = u.code`,
+  ),
+  view(
+    "null_if",
+    "parent",
+    `SELECT nullif(parent, 0) AS parent, count(*) AS n, max(id) AS last FROM shop.orders GROUP BY 1`,
+  ),
   // A leaf whose state nothing ties to the key.
   view(
     "cross_leaf",
