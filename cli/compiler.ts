@@ -11,9 +11,20 @@ import type { ViewSource } from "../incremental/source";
 const compiler = () => require("../incremental/compile") as typeof Compile;
 const reader = () => require("../incremental/readSource") as typeof ReadSource;
 
-/** @throws SourceError where there is no such view. */
-export function compileView(session: Session, view: QualifiedName): Promise<Compilation> {
-  return compileRead(session, (query) => reader().readSource(query, view));
+/**
+ * @param ownersMakeTriggers whether each table's owner will make its triggers, so that nobody needs the right to.
+ * @throws SourceError where there is no such view.
+ */
+export function compileView(
+  session: Session,
+  view: QualifiedName,
+  ownersMakeTriggers = false,
+): Promise<Compilation> {
+  return compileRead(session, async (query) => {
+    const source = await reader().readSource(query, view);
+    if (!ownersMakeTriggers) return source;
+    return { ...source, relations: source.relations.map((each) => ({ ...each, mayTrigger: true })) };
+  });
 }
 
 /**

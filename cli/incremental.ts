@@ -12,13 +12,14 @@ import { apply } from "../incremental/apply";
 import { IncrementalFailure } from "../incremental/failure";
 import { applyFiles, revertFiles, type SqlFile } from "../incremental/files";
 import { consequences } from "../incremental/install/consequences";
-import { judge } from "../incremental/install/hindrances";
+import { assertThere, judge } from "../incremental/install/hindrances";
 import { maintainedState } from "../incremental/install/maintainedState";
 import type { Patience } from "../incremental/install/runner";
+import { isPublished, isQueryGone, QUERY_GONE, readState } from "../incremental/install/state";
 import { readTriggerRights, triggerNotes } from "../incremental/install/triggers";
 import { listViews, setPaused } from "../incremental/list";
 import type { Maintenance } from "../incremental/maintenance";
-import { revert } from "../incremental/revert";
+import { endOfRevert, revert } from "../incremental/revert";
 import { verify } from "../incremental/verify";
 import { compileQuery, compileView } from "./compiler";
 import { ConnectionFaults, connectionFromEnvironment } from "./connection";
@@ -26,11 +27,13 @@ import {
   filesText,
   listText,
   planText,
+  revertedText,
   verificationText,
   type Planned,
   type Terminal,
 } from "./incrementalText";
 import { progressOn } from "./progress";
+import { wrapped } from "./table";
 import { parseViewName } from "./viewName";
 
 /** Exit codes of the commands. */
@@ -122,7 +125,8 @@ The view keeps its name, columns, indexes, readers and comment, and becomes a ta
 writes. Whoever reads or refreshes it notices nothing else.
 
 Exit code: plan 0 when the view can be maintained, 1 when not; apply 1, with nothing changed, for what plan refuses;
-verify 0 when the view equals its query, 1 when not; revert 0 when all is as it was; 2 for wrong options.
+verify 0 when the view equals its query, 1 when not; revert 0 when all is as it was, 1 when its query or the view itself
+was gone, so that it could only take away the rest; 2 for wrong options.
 
 Examples:
   npm run incremental -- plan --view public.job_progress
@@ -142,6 +146,8 @@ interface Work {
   patience: Patience;
   /** Where text for people goes: not among JSON. */
   say: (text: string) => void;
+  /** What a command that had steps came to. */
+  conclude: (line: string) => void;
   terminal: Terminal;
 }
 
@@ -157,7 +163,8 @@ async function runWith(options: Options, run: (work: Work) => Promise<number>): 
       report: progress.report,
     };
     const say = (text: string): void => void stream.write(text);
-    const code = await run({ session, options, patience, say, terminal: stream });
+    const { conclude } = progress;
+    const code = await run({ session, options, patience, say, conclude, terminal: stream });
     progress.done(true);
     return code;
   } catch (error) {
@@ -175,19 +182,23 @@ async function open(connector: Connector): Promise<Session> {
   });
 }
 
-async function planView(session: Session, view: QualifiedName): Promise<Planned> {
+async function planView(session: Session, view: QualifiedName, ownersMakeTriggers = false): Promise<Planned> {
   const { findings: hindrances, state } = await judge(session, view);
-  const isThere = state.relation !== undefined;
-  const { findings, maintenance } = await compileView(session, view);
+  assertThere(state);
+  const owner = state.maintainer;
+  if (isQueryGone(state) && isPublished(state)) {
+    return { view, findings: hindrances, maintenance: undefined, owner };
+  }
+  const { findings, maintenance } = await compileView(session, view, ownersMakeTriggers);
   const rights = await readTriggerRights(session, maintenance?.logs ?? [], state);
   const all = [
     ...findings,
-    ...(isThere ? hindrances : []),
-    ...triggerNotes(rights, state),
+    ...hindrances,
+    ...triggerNotes(rights, state, ownersMakeTriggers),
     ...(maintenance === undefined ? [] : await consequences(session, state, maintenance.logs)),
   ];
   const isRefused = all.some(({ possible }) => possible === "no");
-  return { view, findings: all, maintenance: isRefused ? undefined : maintenance, owner: state.maintainer };
+  return { view, findings: all, maintenance: isRefused ? undefined : maintenance, owner };
 }
 
 async function plan({ session, options, patience, say, terminal }: Work): Promise<number> {
@@ -196,7 +207,7 @@ async function plan({ session, options, patience, say, terminal }: Work): Promis
   if (query !== undefined && sql !== undefined)
     throw new BadUsage("--sql needs a view that is there: leave --query out");
   let planned: Planned;
-  if (query === undefined) planned = await planView(session, view as QualifiedName);
+  if (query === undefined) planned = await planView(session, view as QualifiedName, sql !== undefined);
   else {
     const compilation = await compileQuery(session, query, view).catch((error: NodeJS.ErrnoException) => {
       throw error.syscall === "open" ? new BadUsage(error.message) : error;
@@ -228,7 +239,7 @@ async function plan({ session, options, patience, say, terminal }: Work): Promis
 }
 
 async function applyIt(work: Work): Promise<number> {
-  const { session, options, patience, say, terminal } = work;
+  const { session, options, patience, say, conclude, terminal } = work;
   const planned = await planView(session, viewOf(options));
   say(`${planText(planned, terminal)}\n`);
   if (planned.maintenance === undefined) {
@@ -238,7 +249,7 @@ async function applyIt(work: Work): Promise<number> {
   if (!(await mayGoOn(options, "Make it incremental?"))) return EXIT.failed;
   const maintenance: Maintenance = planned.maintenance;
   const applied = await apply(session, maintenance, patience);
-  patience.report(
+  conclude(
     applied === "made"
       ? `${qualifiedName(planned.view)} is maintained incrementally from now on`
       : `${qualifiedName(planned.view)} is maintained by what version ${maintenance.generatorVersion} generates`,
@@ -247,7 +258,7 @@ async function applyIt(work: Work): Promise<number> {
   return EXIT.done;
 }
 
-async function verifyIt({ session, options, patience, say }: Work): Promise<number> {
+async function verifyIt({ session, options, patience, say, terminal }: Work): Promise<number> {
   const view = viewOf(options);
   const found = await verify(session, view, {
     mostExamples: options.rows ?? DEFAULTS.rows,
@@ -255,30 +266,34 @@ async function verifyIt({ session, options, patience, say }: Work): Promise<numb
   });
   const isEqual = found.missing + found.extra + found.different === 0;
   if (options.json) printJson({ view: qualifiedName(view), equal: isEqual, ...found });
-  else say(verificationText(view, found));
+  else say(verificationText(view, found, terminal));
   return isEqual ? EXIT.done : EXIT.failed;
 }
 
-async function revertIt({ session, options, patience, say }: Work): Promise<number> {
+async function revertIt({ session, options, patience, say, conclude }: Work): Promise<number> {
   const view = viewOf(options);
   const name = qualifiedName(view);
+  const state = await readState(session, view);
   if (options.sql !== undefined) {
     const files = await revertFiles(session, view, patience.lockTimeoutMs);
+    if (endOfRevert(state) === "kept") say(`What these files come to: ${revertedText(state, "kept")}\n\n`);
     say(filesText(options.sql, await writeFiles(options.sql, files)));
     if (options.json)
       printJson({ view: name, files: files.map(({ name: file, role }) => ({ name: file, role })) });
     return EXIT.done;
   }
-  const question = `Bring the materialized view ${name} back, and drop what maintains it?`;
+  const question = {
+    kept: `${name}: ${QUERY_GONE}. Drop what maintains it, and leave its table as an ordinary one?`,
+    gone: `${name} is gone. Drop what maintained it?`,
+    reverted: `Bring the materialized view ${name} back, and drop what maintains it?`,
+    untouched: `${name} is not maintained. Go on?`,
+  }[endOfRevert(state)];
   if (!(await mayGoOn(options, question))) return EXIT.failed;
   const reverted = await revert(session, view, patience);
-  patience.report(
-    reverted === "reverted"
-      ? `${name} is as it was before apply`
-      : `${name} is not maintained: there was nothing to do`,
-  );
-  if (options.json) printJson({ success: true, view: name, reverted });
-  return EXIT.done;
+  conclude(revertedText(state, reverted));
+  const isAsBefore = reverted === "reverted" || reverted === "untouched";
+  if (options.json) printJson({ success: isAsBefore, view: name, reverted });
+  return isAsBefore ? EXIT.done : EXIT.failed;
 }
 
 async function pauseIt({ session, options, patience, say }: Work, paused: boolean): Promise<number> {
@@ -296,9 +311,10 @@ async function pauseIt({ session, options, patience, say }: Work, paused: boolea
 async function list({ session, options, say, terminal }: Work): Promise<number> {
   const listed = await listViews(session);
   if (options.json) {
-    const views = listed.map(({ view, pending, status: { original: _, ...status } }) => ({
+    const views = listed.map(({ view, pending, trouble, status: { original: _, ...status } }) => ({
       view: qualifiedName(view),
       pending,
+      trouble,
       ...status,
     }));
     printJson({ views });
@@ -331,9 +347,16 @@ function reportError(error: unknown, json: boolean): number {
   if (!(error instanceof Error)) throw error;
   const { detail, hint } = error as { detail?: string; hint?: string };
   const more = [detail, hint].filter((each) => each !== undefined).map((each) => `\n  ${each}`);
-  const remedy = error instanceof IncrementalFailure ? error.remedy : undefined;
+  const [problem, remedy] =
+    error instanceof IncrementalFailure ? [error.problem, error.remedy] : [error.message, undefined];
+  // What is to be copied stays whole.
+  const fix = remedy === undefined ? "" : `\n  To fix it: ${remedy}`;
+  const { isTTY, columns } = process.stderr;
   if (json) printJson({ success: false, error: error.message, remedy });
-  else process.stderr.write(`error: ${error.message}${more.join("")}\n`);
+  else {
+    const text = wrapped(`error: ${problem}`, isTTY && columns > 0 ? columns : undefined);
+    process.stderr.write(`${text}${fix}${more.join("")}\n`);
+  }
   return error instanceof ConnectionFaults || error instanceof BadUsage ? EXIT.badUsage : EXIT.failed;
 }
 

@@ -1,11 +1,14 @@
 /** What the incremental commands print for people. */
-import { qualifiedName } from "../handler/names";
+import { escapeIdentifier } from "pg";
+import { qualifiedName, quotedName, shellName } from "../handler/names";
 import type { QualifiedName } from "../handler/settings";
 import type { SqlFile } from "../incremental/files";
 import type { Listed } from "../incremental/list";
 import type { Finding, Maintenance } from "../incremental/maintenance";
+import { QUERY_GONE, type ViewState } from "../incremental/install/state";
+import type { Reverted } from "../incremental/revert";
 import type { Verification } from "../incremental/verify";
-import { renderTable, type TableStyle } from "./table";
+import { renderTable, wrapped, type TableStyle } from "./table";
 
 /** Where text goes: a terminal of so many columns, or a pipe. */
 export type Terminal = Pick<NodeJS.WriteStream, "isTTY" | "columns">;
@@ -38,7 +41,9 @@ export function planText({ view, findings, maintenance, owner }: Planned, termin
       ? ""
       : `\n${renderTable(["capability", "possible", "place", "reason", "remedy"], rows, styleFor(terminal))}`;
   const more =
-    maintenance === undefined ? "" : `\n${priceText(maintenance)}\n${createdText(maintenance, owner)}`;
+    maintenance === undefined
+      ? ""
+      : wrapped(`\n${priceText(maintenance)}\n${createdText(maintenance, owner)}`, styleFor(terminal).wrapTo);
   return `${qualifiedName(view)} ${verdict}\n${table}${more}`;
 }
 
@@ -94,18 +99,52 @@ export function listText(listed: Listed[], terminal: Terminal): string {
       : `${status.drift.toLocaleString("en-US")} (${timeText(status.driftAt)})`,
     String(status.generatorVersion),
   ]);
-  return renderTable(
+  const table = renderTable(
     ["view", "phase", "pending", "last full run", "because", "drift found", "generator"],
     rows,
     { ...styleFor(terminal), rightAligned: [2, 6] },
   );
+  const troubles = listed.flatMap(({ view, trouble }) =>
+    trouble === undefined
+      ? []
+      : [`${qualifiedName(view)}: ${trouble.reason}\n  To fix it: ${trouble.remedy}\n`],
+  );
+  return [table, ...troubles].join(troubles.length === 0 ? "" : "\n");
 }
 
 /** `2026-11-27 18:42:49Z`. */
 const timeText = (time: string | null): string =>
   time === null ? "-" : `${new Date(time).toISOString().slice(0, 19).replace("T", " ")}Z`;
 
-export function verificationText(view: QualifiedName, found: Verification): string {
+/** What a revert came to. */
+export function revertedText({ view, status }: ViewState, reverted: Reverted): string {
+  const name = qualifiedName(view);
+  switch (reverted) {
+    case "reverted":
+      return `${name} is as it was before apply`;
+    case "untouched":
+      return `${name} is not maintained: there was nothing to do`;
+    case "gone":
+      return `${name} itself was gone: all that maintained it is dropped, and there was no view to bring back`;
+    case "kept": {
+      const query = status?.original.described.query ?? "…";
+      return [
+        `${name} is an ordinary table now, with the rows that it has: ${QUERY_GONE}.`,
+        "All that maintained it is dropped. Refreshes of it fail until it is a materialized view again:",
+        `  ALTER TABLE ${quotedName(view)} RENAME TO ${escapeIdentifier(`${view.name}_old`)};  -- or DROP TABLE`,
+        `  CREATE MATERIALIZED VIEW ${quotedName(view)} AS …;  -- and its indexes`,
+        "Its query was, when apply was run:",
+        ...query.split("\n").map((line) => `  ${line}`),
+      ].join("\n");
+    }
+  }
+}
+
+export function verificationText(
+  view: QualifiedName,
+  found: Verification,
+  terminal: Terminal = { isTTY: false, columns: 0 },
+): string {
   const { fold, rows, missing, extra, different, examples } = found;
   const folded = {
     incremental: `${(fold.changes ?? 0).toLocaleString("en-US")} changes folded`,
@@ -123,7 +162,21 @@ export function verificationText(view: QualifiedName, found: Verification): stri
       ...(published === null ? [] : [`    published ${published}`]),
       ...(query === null ? [] : [`    query     ${query}`]),
     ]),
+    wrapped(differenceText(view, found), styleFor(terminal).wrapTo),
     "",
+  ].join("\n");
+}
+
+/** What to do, and why it usually is so. */
+function differenceText(view: QualifiedName, { fold }: Verification): string {
+  if (fold.kind === "paused") return "  It is paused: resume it, and the next refresh folds what changed.";
+  const command = `  To put the rows right: npm run refresh -- --view ${shellName(view)} --full`;
+  if (fold.kind === "refused") {
+    return `  A full run is due, and the next refresh makes it where allowFullRuns is not false.\n${command}`;
+  }
+  return [
+    command,
+    "  Usually something was written that fires no trigger: with session_replication_role = replica, by logical replication, or while triggers were disabled; or somebody wrote to the view's table itself.",
   ].join("\n");
 }
 

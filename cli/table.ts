@@ -38,6 +38,36 @@ export function renderTable(
   return `${isDecorated ? text : withoutTrailingBlanks(text)}\n`;
 }
 
+/**
+ * Text in lines that are short enough: what does not fit goes on below, indented by two more than where it began. No
+ * word is cut.
+ * @param wrapTo characters of a line; undefined leaves lines whole.
+ */
+export function wrapped(text: string, wrapTo: number | undefined): string {
+  if (wrapTo === undefined) return text;
+  return text
+    .split("\n")
+    .map((line) => wrapLine(line, wrapTo))
+    .join("\n");
+}
+
+function wrapLine(line: string, wrapTo: number): string {
+  if (line.length <= wrapTo) return line;
+  const indent = /^ */.exec(line)?.[0] ?? "";
+  const lines: string[] = [];
+  let current = "";
+  for (const word of line.trim().split(" ")) {
+    const start = lines.length === 0 ? indent : `${indent}  `;
+    const longer = current === "" ? `${start}${word}` : `${current} ${word}`;
+    if (current === "" || longer.length <= wrapTo) current = longer;
+    else {
+      lines.push(current);
+      current = `${indent}  ${word}`;
+    }
+  }
+  return [...lines, current].join("\n");
+}
+
 /** A cell has a blank on either side; a line between it and the next. */
 const CELL_BORDER = 3;
 

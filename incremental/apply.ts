@@ -11,7 +11,7 @@ import { generatedBy, loggingStep } from "./install/objects";
 import { describeRelation, type Described } from "./install/relation";
 import { removeSteps } from "./install/remove";
 import { runStep, runSteps, type Patience } from "./install/runner";
-import { readState, type Original, type ViewState } from "./install/state";
+import { isQueryGone, readState, type Original, type ViewState } from "./install/state";
 import { readTriggerRights, readTriggers, triggerRoles, triggerSteps } from "./install/triggers";
 import { upgrade } from "./install/upgrade";
 import type { Maintenance } from "./maintenance";
@@ -72,8 +72,10 @@ async function startLogging(
   await runSteps(session, triggerSteps(maintenance.logs, there, roleOf), patience);
 }
 
-function isUnderWay({ status }: ViewState, maintenance: Maintenance): boolean {
-  if (status === undefined || !["logging", "filled"].includes(status.phase)) return false;
+function isUnderWay(state: ViewState, maintenance: Maintenance): boolean {
+  const { status } = state;
+  if (isQueryGone(state) || status === undefined || !["logging", "filled"].includes(status.phase))
+    return false;
   return isDeepStrictEqual(status.original.generated, generatedBy(maintenance));
 }
 

@@ -3,9 +3,10 @@
  * names and tree (resolve), refusals (functions, determinism), additive leaves, restriction key (shape), SQL (log, fold).
  */
 import type { Node } from "@pgsql/types";
+import { qualifiedName } from "../handler/names";
 import { MAINTENANCE_SCHEMA, maintainedNames, type MaintainedNames } from "../handler/maintained";
-import { assertDeterministic } from "./determinism";
-import { columnOf, columnsIn } from "./expression";
+import { assertDeterministic, isUnique } from "./determinism";
+import { columnOf, columnsIn, contains, excerpt } from "./expression";
 import { fingerprintFunction, watchedTable } from "./fingerprint";
 import { foldFunctions, layerName, stateName, type KeyedLayer, type KeyedTable } from "./fold";
 import { unsafeFunctions } from "./functions";
@@ -15,11 +16,11 @@ import { makeLog, triggerNames, type Log } from "./log";
 import type { Compilation, Finding, Maintenance, StateTable } from "./maintenance";
 import { inSchema, qualified, quoted } from "./print";
 import { Refusal, refuse } from "./refusal";
-import { loadParser, resolveQuery } from "./resolve";
+import { loadParser, resolveQuery, textOf } from "./resolve";
 import { RESTRICTION_KEY, shapeFindings, shapeOf } from "./shape";
 import type { Column, Relation, ViewSource } from "./source";
 import { traceColumn } from "./trace";
-import { scansOf, type Query, type Scan } from "./tree";
+import { blocksOf, scansOf, type Query, type Scan } from "./tree";
 
 /** Counts up when the generated SQL changes: a view that an older one maintains is generated anew by `apply`. */
 export const GENERATOR_VERSION = 1;
@@ -61,7 +62,18 @@ function generateWith(
   const relied = assertDeterministic(query);
   const columns = withNotNull(query, source.columns);
   const uniqueKey = uniqueKeyOf(source, columns);
+  const isKeyUnique = isUnique(query, uniqueKey, relied);
+  if (!isKeyUnique)
+    findings.push({
+      capability: "unique key",
+      possible: "note",
+      place: uniqueKey.join(", "),
+      reason:
+        "that no two rows share it follows from no key of the tables: each fold checks it, and fails where a refresh would",
+    });
   const used = usedColumns(query);
+  assertPlaced(source, used);
+  refuseRowSets(source, query);
   const tables = scansOf(query);
   const extracted = isLayered ? extractLayers(query, (number) => layerName(names, number)) : [];
   if (noKey !== undefined && extracted.length === 0) throw noKey;
@@ -88,6 +100,7 @@ function generateWith(
       columns: layer.columns,
       uniqueKey: layer.uniqueKey,
       hasSeveralUniqueIndexes: false,
+      isKeyUnique: true,
       shape,
       leaves,
     };
@@ -102,6 +115,7 @@ function generateWith(
     columns,
     uniqueKey,
     hasSeveralUniqueIndexes: source.uniqueKeys.length > 1,
+    isKeyUnique,
     shape,
     leaves,
   };
@@ -144,6 +158,37 @@ function generateWith(
       timeZone,
     }),
   };
+}
+
+/** What the server has read, the tree must have: a table that it has not would change without a trace. */
+function assertPlaced({ relations }: ViewSource, used: Map<Relation, Column[]>): void {
+  const lost = relations.find((relation) => relation.kind !== "v" && !used.has(relation));
+  if (lost !== undefined)
+    refuse(
+      "table",
+      qualifiedName(lost),
+      "the query reads it in a place that is not understood",
+      "write it into FROM",
+    );
+}
+
+/** A function that returns rows in the select list makes several of one: no condition can hold it. */
+function refuseRowSets({ functions }: ViewSource, query: Query): void {
+  const names = new Set(functions.filter(({ returnsSet }) => returnsSet === true).map(({ name }) => name));
+  for (const { targets } of blocksOf(query))
+    for (const { expression } of targets)
+      if (
+        contains(
+          expression,
+          (node) => "FuncCall" in node && names.has(textOf(node.FuncCall.funcname?.at(-1))),
+        )
+      )
+        refuse(
+          "rows from a function",
+          excerpt(expression),
+          "it stands in the select list",
+          "CROSS JOIN LATERAL",
+        );
 }
 
 /** A materialized view's columns are never NOT NULL to the catalog; some come from columns that are. */

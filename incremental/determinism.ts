@@ -3,6 +3,7 @@
  * may differ from the one that is there though nothing changed, and nobody could tell a right view from a wrong one.
  */
 import type { Node } from "@pgsql/types";
+import { ORDERED_AGGREGATES } from "./aggregates";
 import {
   columnOf,
   columnsIn,
@@ -19,18 +20,6 @@ import type { Relation } from "./source";
 import { blocksOf, columnNames, type Block, type Item, type Query, type SetOperation } from "./tree";
 import { typeRemedy, Types } from "./types";
 
-const ORDERED_AGGREGATES = new Set([
-  ...[
-    "array_agg",
-    "string_agg",
-    "json_agg",
-    "jsonb_agg",
-    "json_object_agg",
-    "jsonb_object_agg",
-    "xmlagg",
-    "any_value",
-  ],
-]);
 /** Of two rows that are equal in the window's order, these tell which comes first. */
 const TIE_BREAKING_WINDOWS = new Set([
   "row_number",
@@ -80,6 +69,13 @@ function assertBlock(block: Block, types: Types, relied: ReliedKeys): void {
     );
   walk([block.select.targetList, block.select.havingClause, block.select.sortClause], (node) => {
     if ("SubLink" in node) return false;
+    if ("JsonArrayAgg" in node || "JsonObjectAgg" in node)
+      refuse(
+        "ordered aggregate",
+        excerpt(node),
+        "its result depends on the order in which rows are read",
+        "jsonb_agg(… ORDER BY …)",
+      );
     if (isAggregate(node)) assertAggregate(block, node, types, relied);
     if ("FuncCall" in node && node.FuncCall.over !== undefined) {
       const { over } = node.FuncCall;
@@ -114,9 +110,14 @@ function assertAggregate(block: Block, node: Node, types: Types, relied: ReliedK
   );
   // What an aggregate reads are rows of FROM, of which one group's share the values that they are grouped by.
   const known = [...(block.partitions[0] ?? []), ...order];
-  if (order.length > 0 && (columnsIn(rest).length === 0 || isRowDetermined(block, known, relied))) return;
-  if (order.length === 0 && node.FuncCall.agg_distinct === true && name !== "string_agg" && args.length === 1)
+  if (order.length > 0 && isRowDetermined(block, known, relied)) return;
+  const isOrderedByItself = order.length > 0 && columnsIn(rest).length === 0;
+  const isSorted = order.length === 0 && node.FuncCall.agg_distinct === true && args.length === 1;
+  if (isOrderedByItself || (isSorted && name !== "string_agg")) {
+    for (const each of isSorted ? args : order)
+      assertIdentity(each, types, "which of two equal values comes first would show");
     return;
+  }
   refuse(
     "ordered aggregate",
     excerpt(node),
@@ -147,6 +148,18 @@ function assertWindow(
 
 export function sortExpressions(nodes: Node[] | undefined): Node[] {
   return (nodes ?? []).map((node) => ("SortBy" in node ? (node.SortBy.node ?? node) : node));
+}
+
+/**
+ * Whether no two rows of the result can share the key, whatever the tables hold.
+ * @param relied gets the unique keys by which that is so.
+ */
+export function isUnique(query: Query, key: string[], relied: ReliedKeys): boolean {
+  if (query.kind === "set") return false;
+  const expressions = query.targets
+    .filter(({ name }) => key.includes(name))
+    .map(({ expression }) => expression);
+  return isDetermined(query, expressions, relied);
 }
 
 /** Whether the expressions together tell every row that the block's windows and DISTINCT see from every other. */

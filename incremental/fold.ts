@@ -38,6 +38,8 @@ export interface KeyedTable {
   columns: Column[];
   uniqueKey: string[];
   hasSeveralUniqueIndexes: boolean;
+  /** Whether the query can have no two rows of one key. Where it can, a refresh would fail, and so must a fold. */
+  isKeyUnique: boolean;
   shape: Shape;
   /** The leaves that its query reads. */
   leaves: Leaf[];
@@ -73,6 +75,9 @@ export function foldFunctions(input: FoldInput): string {
   return [changesFunction(input), entryFunction(input)].join(";\n");
 }
 
+/** A full run is needed, and not allowed. */
+const FULL_RUN_REFUSED = "MRREF";
+
 const RESULT =
   "OUT kind text, OUT reason text, OUT changes bigint, OUT changed_rows bigint, OUT drift bigint";
 
@@ -107,9 +112,15 @@ BEGIN
     kind := 'incremental';
     RETURN;
   END IF;
-  SELECT f.* INTO kind, reason, changes, changed_rows, drift
-    FROM ${inSchema(names.changes)}(reason, allow_full OR force_full OR reason = 'scheduled', seen.has_shape,
-                                         seen.has_shape AND (seen.has_content OR seen.was_broken), seen.broken IS NULL, seen.content) f;
+  BEGIN
+    SELECT f.* INTO kind, reason, changes, changed_rows, drift
+      FROM ${inSchema(names.changes)}(reason, allow_full OR force_full OR reason = 'scheduled', seen.has_shape,
+                                           seen.has_shape AND (seen.has_content OR seen.was_broken), seen.broken IS NULL, seen.content) f;
+  EXCEPTION WHEN SQLSTATE '${FULL_RUN_REFUSED}' THEN
+    -- Found to be needed after changes were taken, which are in their logs again.
+    kind := 'refused';
+    reason := SQLERRM;
+  END;
 END`;
   return (
     `CREATE OR REPLACE FUNCTION ${inSchema(names.fold)}(force_full boolean, full_every interval, allow_full boolean,\n  ${RESULT})\n` +
@@ -139,6 +150,7 @@ function changesFunction(input: FoldInput): string {
     "entries record",
     "partition record",
     "taken bigint",
+    "doubled bigint",
     "found_drift bigint",
     "is_full boolean",
     "keeps_states boolean := is_foldable",
@@ -167,6 +179,9 @@ ${indent([...logs.map(takeLog), ...foldSteps(input)].join("\n"), 4)}
 ${indent(logs.map(discardLog).join("\n"), 4)}
   END IF;
   IF is_full THEN
+    IF NOT coalesce(allow_full, false) THEN
+      RAISE EXCEPTION USING ERRCODE = '${FULL_RUN_REFUSED}', MESSAGE = reason;
+    END IF;
     kind := 'full';
 ${indent(fullRun(input), 4)}
   ELSE
@@ -336,7 +351,7 @@ function imagesOf(scan: Scan, leaves: Leaf[], logs: Log[]): string | undefined {
 /** Fills the variables of the keys whose rows may have changed. */
 function affectedKeys(keyed: KeyedTable, { logs }: FoldInput): string {
   const { shape } = keyed;
-  const queries = scansOf(shape.query).flatMap((scan) => keyQuery(scan, keyed, logs) ?? []);
+  const queries = scansOf(shape.query).flatMap((scan) => keyQueries(scan, keyed, logs));
   const names = shape.key.map((_, index) => `k_${index + 1}`);
   const isNull = names.map((name) => `k.${name} IS NULL`).join(" OR ");
   const arrays = names.map(
@@ -350,25 +365,30 @@ ${indent(queries.join("\nUNION\n"), 4)}
   ) AS k (${names.join(", ")});`;
 }
 
-/** The keys that changed rows of one scan belong to; none where nothing is logged of it or every change concerns all. */
-function keyQuery(scan: Scan, { shape, leaves }: KeyedTable, logs: Log[]): string | undefined {
+/**
+ * The keys that changed rows of one scan belong to, a query for each way to them; none where nothing is logged of it or
+ * every change concerns all.
+ */
+function keyQueries(scan: Scan, { shape, leaves }: KeyedTable, logs: Log[]): string[] {
   const images = imagesOf(scan, leaves, logs);
-  if (images === undefined || shape.unbound.includes(scan)) return undefined;
-  const from = [images];
-  const conditions: string[] = [];
-  let at = scan;
-  for (;;) {
+  if (images === undefined || shape.unbound.includes(scan)) return [];
+  const go = (at: Scan, from: string[], conditions: string[]): string[] => {
     const expressions = shape.reached.get(at) ?? [];
     if (expressions.length === shape.key.length && expressions.every((each) => each !== undefined)) {
       const where = conditions.length > 0 ? `\n WHERE ${conditions.join(" AND ")}` : "";
-      return `SELECT ${expressions.map((each) => toSql(each)).join(", ")}\n  FROM ${from.join(", ")}${where}`;
+      return [
+        `SELECT ${expressions.map((each) => toSql(each)).join(", ")}\n  FROM ${from.join(", ")}${where}`,
+      ];
     }
-    const step = shape.paths.get(at);
-    if (step === undefined) return undefined;
-    from.push(fromScan(step.to));
-    conditions.push(...step.conditions.map((condition) => `(${toSql(condition)})`));
-    at = step.to;
-  }
+    return (shape.paths.get(at) ?? []).flatMap((step) =>
+      go(
+        step.to,
+        [...from, fromScan(step.to)],
+        [...conditions, ...step.conditions.map((condition) => `(${toSql(condition)})`)],
+      ),
+    );
+  };
+  return go(scan, [images], []);
 }
 
 /** The query, every scan that the key reaches restricted to the affected keys. */
@@ -396,7 +416,7 @@ function restrictedQuery(shape: Shape): string {
  * @param counter the variable to which the number of changed rows is added.
  */
 function publish(
-  { table: name, columns, uniqueKey, hasSeveralUniqueIndexes }: KeyedTable,
+  { table: name, columns, uniqueKey, hasSeveralUniqueIndexes, isKeyUnique }: KeyedTable,
   query: string,
   where: string | undefined,
   counter: string,
@@ -410,6 +430,16 @@ function publish(
   );
   const isTold = uniqueKey.map((name) => `${quoted(name)} IS NOT NULL`).join(" AND ");
   const told = nullable.length === 0 ? "true" : isTold;
+  const keys = `SELECT ${uniqueKey.map(quoted).join(", ")} FROM r WHERE ${isTold}`;
+  const doubled = isKeyUnique
+    ? "0"
+    : `(SELECT pg_catalog.count(*) FROM (${keys}) AS k) - (SELECT pg_catalog.count(*) FROM (${keys.replace("SELECT", "SELECT DISTINCT")}) AS k)`;
+  const refusal = isKeyUnique
+    ? ""
+    : `
+IF doubled > 0 THEN
+  RAISE unique_violation USING MESSAGE = 'the query has several rows of one key (${uniqueKey.map((each) => each.replaceAll("'", "''")).join(", ")})';
+END IF;`;
   const rows = `WITH r (${names.join(", ")}) AS MATERIALIZED (\n${indent(query, 2)}\n)`;
   const among = where === undefined ? "" : `${where} AND `;
   const table = qualified(name);
@@ -429,7 +459,7 @@ function publish(
 ), i AS (
   ${insertion}
 )
-SELECT ${counted(count("d", true), count("i", true))} + (SELECT pg_catalog.count(*) FROM u)${untold} INTO taken;
+SELECT ${counted(count("d", true), count("i", true))} + (SELECT pg_catalog.count(*) FROM u)${untold}, ${doubled} INTO taken, doubled;${refusal}
 ${counter} := coalesce(${counter}, 0) + taken;`;
   }
   // With a second unique index a value may move from one row to another, which no single statement could do.
@@ -437,7 +467,7 @@ ${counter} := coalesce(${counter}, 0) + taken;`;
   return `${rows}, d AS (
   ${deletion(isIdentical)}
 )
-SELECT pg_catalog.count(*) INTO taken FROM d;
+SELECT pg_catalog.count(*), ${doubled} INTO taken, doubled FROM d;${refusal}
 ${rows}, i AS (
   ${insertion}
 )

@@ -7,6 +7,7 @@
  * it reads the clock (age(timestamp), a time with time zone, text that may say `now`), the catalog (enum_range, reg*
  * types) or a setting that is not pinned (to_tsvector(text), money, xml).
  */
+import { EXACT_AGGREGATES, FLOAT_AGGREGATES, ORDERED_AGGREGATES } from "./aggregates";
 import { escapeIdentifier } from "pg";
 import { qualifiedName, quotedName } from "../handler/names";
 import type { QualifiedName } from "../handler/settings";
@@ -60,23 +61,6 @@ const CLOCK_SIGNATURES = new Set([
 /** What reads text that may say `now`. */
 const TIMES_FROM_TEXT = new Set(["date_in", "time_in", "timetz_in", "timestamp_in", "timestamptz_in"]);
 
-/** Aggregates whose result does not depend on the order of rows, whatever their type but float. */
-const EXACT_AGGREGATES = new Set([
-  ...["count", "sum", "avg", "bool_and", "bool_or", "every", "bit_and", "bit_or", "bit_xor"],
-  ...["variance", "var_pop", "var_samp", "stddev", "stddev_pop", "stddev_samp", "regr_count"],
-]);
-const FLOAT_AGGREGATES = new Set([
-  ...["sum", "avg", "variance", "var_pop", "var_samp", "stddev", "stddev_pop", "stddev_samp"],
-  ...["corr", "covar_pop", "covar_samp", "regr_avgx", "regr_avgy", "regr_intercept", "regr_r2", "regr_slope"],
-  ...["regr_sxx", "regr_sxy", "regr_syy"],
-]);
-/** Judged by their ORDER BY, which the compiler knows. */
-const ORDERED_AGGREGATES = new Set([
-  ...["array_agg", "string_agg", "xmlagg", "json_agg", "json_agg_strict", "jsonb_agg", "jsonb_agg_strict"],
-  ...["json_object_agg", "json_object_agg_strict", "json_object_agg_unique", "json_object_agg_unique_strict"],
-  ...["jsonb_object_agg", "jsonb_object_agg_strict", "jsonb_object_agg_unique"],
-  "jsonb_object_agg_unique_strict",
-]);
 const FLOATS = new Set(["real", "double precision"]);
 /** Types of which equal values are the same, whatever their modifier. */
 const IDENTITY_NAMES = new Set([

@@ -1,10 +1,11 @@
 /** What is maintained in a database, and how it goes; and the pause of a view. */
 import type { Session } from "../handler/connect";
 import type { QualifiedName } from "../handler/settings";
+import { revertCommand } from "./install/hindrances";
 import { maintainedState } from "./install/maintainedState";
 import { catalogRows } from "./install/relation";
 import { runStep, type Patience } from "./install/runner";
-import { inSchema, readStatus, type Status } from "./install/state";
+import { inSchema, isQueryGone, QUERY_GONE, readState, readStatus, type Status } from "./install/state";
 
 /** One view, as its status table has it. */
 export interface Listed {
@@ -12,6 +13,8 @@ export interface Listed {
   status: Status;
   /** Changes logged and not folded yet. */
   pending: number;
+  /** Why it cannot be folded any more, and what to do. */
+  trouble: { reason: string; remedy: string } | undefined;
 }
 
 /** Every view of which there is anything, a half-done apply included, that this session may read. */
@@ -33,9 +36,18 @@ export async function listViews(session: Session): Promise<Listed[]> {
   for (const { name, logs } of tables) {
     const status = await readStatus(session, name);
     if (status === undefined) continue;
-    listed.push({ view: status.original.view, status, pending: await countRows(session, logs) });
+    const { view } = status.original;
+    const trouble = await troubleOf(session, view);
+    listed.push({ view, status, pending: await countRows(session, logs), trouble });
   }
   return listed;
+}
+
+async function troubleOf(session: Session, view: QualifiedName): Promise<Listed["trouble"]> {
+  const state = await readState(session, view);
+  const trouble = (reason: string): Listed["trouble"] => ({ reason, remedy: revertCommand(view) });
+  if (state.relation === undefined) return trouble("its table is gone");
+  return isQueryGone(state) ? trouble(QUERY_GONE) : undefined;
 }
 
 async function countRows(session: Session, tables: string[]): Promise<number> {

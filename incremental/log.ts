@@ -64,7 +64,14 @@ export function makeLog(
 
 /** Log tables have no index and no constraint: a writer must never wait for another, or fail, because of them. */
 function createImages(name: string, relation: Relation, columns: Column[]): string {
-  const list = [`0::pg_catalog.int2 AS ${OPERATION}`, ...columns.map((column) => quoted(column.name))];
+  const list = [
+    `0::pg_catalog.int2 AS ${OPERATION}`,
+    ...columns.map(({ name: column, type }) =>
+      type.baseName === undefined
+        ? quoted(column)
+        : `${quoted(column)}::${type.baseName} AS ${quoted(column)}`,
+    ),
+  ];
   return `CREATE TABLE ${inSchema(name)} AS SELECT ${list.join(", ")} FROM ${qualified(relation)} WITH NO DATA`;
 }
 

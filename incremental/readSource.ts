@@ -256,6 +256,7 @@ const TYPE_FACTS = `
   )
   SELECT json_build_object('oid', base.oid::int8, 'modifier', base.modifier, 'isEnum', t.typtype = 'e',
                            'name', format_type(a.atttypid, a.atttypmod),
+                           'baseName', format_type(base.oid, base.modifier),
                            'isDeterministic', coalesce(k.collisdeterministic, true),
                            'collation', CASE WHEN a.attcollation <> named.typcollation
                                              THEN quote_ident(kn.nspname) || '.' || quote_ident(k.collname) END)
@@ -332,6 +333,7 @@ interface RawType {
   modifier: number;
   isEnum: boolean;
   name: string;
+  baseName: string;
   isDeterministic: boolean;
   collation: string | null;
 }
@@ -400,7 +402,15 @@ const IDENTITY_TYPES = new Set([
   2950, // uuid
 ]);
 
-function columnType({ oid, modifier, isEnum, name, isDeterministic, collation }: RawType): ColumnType {
+function columnType({
+  oid,
+  modifier,
+  isEnum,
+  name,
+  baseName,
+  isDeterministic,
+  collation,
+}: RawType): ColumnType {
   const needsModifier = oid === NUMERIC || oid === BLANK_PADDED;
   const isIdentity =
     isDeterministic && (isEnum || (IDENTITY_TYPES.has(oid) && !(needsModifier && modifier < 0)));
@@ -411,6 +421,7 @@ function columnType({ oid, modifier, isEnum, name, isDeterministic, collation }:
     isBuiltIn: oid < FIRST_OWN_OID,
     isIdentity,
     family: family === "numeric" && modifier >= 0 ? "scaled numeric" : family,
+    ...(baseName !== name && { baseName }),
     ...(collation !== null && { collation }),
   };
 }
@@ -467,7 +478,7 @@ WITH RECURSIVE named (oid, "argumentTypes") AS (
 )
 SELECT DISTINCT p.oid::int8::float8 AS oid, n.nspname AS schema, p.proname AS name,
        CASE p.prokind WHEN 'a' THEN 'aggregate' WHEN 'w' THEN 'window' ELSE 'function' END AS kind,
-       CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END AS volatility,
+       p.proretset AS "returnsSet", CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END AS volatility,
        p.oid < ${FIRST_OWN_OID} AS "isBuiltIn",
        ARRAY(SELECT format_type(given.type::oid, NULL)
                FROM unnest(CASE WHEN p.prokind = 'a' AND called."argumentTypes" IS NOT NULL

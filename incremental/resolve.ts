@@ -12,7 +12,17 @@ import type {
   SelectStmt,
 } from "@pgsql/types";
 import { loadModule, parseSync } from "libpg-query";
-import { columnRef, conjuncts, excerpt, substitute, toSql, walk, withoutLocations } from "./expression";
+import { AGGREGATES } from "./aggregates";
+import {
+  columnRef,
+  conjuncts,
+  excerpt,
+  substitute,
+  toSql,
+  walk,
+  withoutLocations,
+  hasSubquery,
+} from "./expression";
 import { refuse } from "./refusal";
 import type { Relation } from "./source";
 import { columnNames, type Block, type Condition, type Item, type Query } from "./tree";
@@ -107,6 +117,7 @@ class Resolver {
       if (ctequery === undefined || !("SelectStmt" in ctequery))
         return refuse("WITH", ctename, "it is not a SELECT");
       const inner = ctequery.SelectStmt;
+      if (inner.valuesLists !== undefined) refuseQueriesIn(inner);
       const before: WithQueries = new Map(all);
       all.set(ctename, () => {
         const query = this.query(inner, outer, before, "from");
@@ -228,6 +239,7 @@ class Resolver {
     if (subquery === undefined || !("SelectStmt" in subquery))
       return refuse("FROM", name, "it is not a SELECT");
     if (subquery.SelectStmt.valuesLists !== undefined) {
+      refuseQueriesIn(subquery.SelectStmt);
       const width = listOf(subquery.SelectStmt.valuesLists[0]).length;
       const columns = Array.from({ length: width }, (_, index) => `column${index + 1}`);
       return this.opaque(
@@ -421,6 +433,11 @@ class Resolver {
   }
 }
 
+function refuseQueriesIn(values: SelectStmt): void {
+  if (hasSubquery(values.valuesLists))
+    refuse("VALUES", excerpt({ SelectStmt: values }), "a subquery in it", "write the subquery into FROM");
+}
+
 /** Columns of an item as references, by the names that the query has for them. */
 function visible(item: Item, own: string[], names: string[]): Map<string, Node> {
   return new Map(
@@ -472,31 +489,6 @@ function describeBlock(
   });
   return { kind: "block", select, items, conditions, targets, partitions, isGrouped, subqueries, place };
 }
-
-/** Aggregates known by the parser alone are few; the rest are found by name where the block is grouped anyway. */
-const AGGREGATES = new Set([
-  ...["count", "sum", "avg", "min", "max", "bool_and", "bool_or", "every", "bit_and", "bit_or", "bit_xor"],
-  ...[
-    "array_agg",
-    "string_agg",
-    "json_agg",
-    "jsonb_agg",
-    "json_object_agg",
-    "jsonb_object_agg",
-    "xmlagg",
-    "any_value",
-  ],
-  ...[
-    "stddev",
-    "stddev_pop",
-    "stddev_samp",
-    "variance",
-    "var_pop",
-    "var_samp",
-    "range_agg",
-    "range_intersect_agg",
-  ],
-]);
 
 /** Whether the expression has an aggregate of its own block. User-defined ones are refused before they get here. */
 export function isAggregated(expression: Node): boolean {

@@ -1,40 +1,113 @@
 /** Brings the materialized view back as it was, from whatever state an apply or a revert was left in. */
 import { escapeLiteral } from "pg";
 import type { Session } from "../handler/connect";
+import { FOLD_COMMENT, MAINTENANCE_SCHEMA } from "../handler/maintained";
 import { qualifiedName, quotedName } from "../handler/names";
 import { IncrementalFailure } from "./failure";
 import { readDependents, type Dependent, type Obstacle } from "./install/dependents";
 import { beforeRead, createAs, grantsOf, lockDown, temporaryNames } from "./install/dress";
 import { foldSettings, keyIndexName } from "./install/fill";
+import { ofReplication, throwAll } from "./install/hindrances";
 import { historyRow, readHistory, type HistoryFacts } from "./install/historyRow";
 import { catalogRows, describeRelation, type Described } from "./install/relation";
 import { removeSteps } from "./install/remove";
 import { runStep, runSteps, type Patience } from "./install/runner";
-import { inSchema, isPublished, ours, readState, type Status, type ViewState } from "./install/state";
+import {
+  actAs,
+  inSchema,
+  isPublished,
+  isQueryGone,
+  ours,
+  readState,
+  type Status,
+  type ViewState,
+} from "./install/state";
 import type { Step } from "./install/step";
-import { locksOfSwap, refreshLock, swapStatements, type Swap } from "./install/swap";
+import { locksOfSwap, swapStatements, type Swap } from "./install/swap";
 import { readTriggers } from "./install/triggers";
 import type { QualifiedName } from "../handler/settings";
 
-/** `untouched`: nothing of incremental maintenance was there. */
-export type Reverted = "reverted" | "untouched";
+/**
+ * `untouched`: nothing of incremental maintenance was there. `kept`: the query is gone, and the table stays as an
+ * ordinary one. `gone`: there was neither view nor table, and all else was taken away.
+ */
+export type Reverted = "reverted" | "untouched" | "kept" | "gone";
 
-/** @throws IncrementalFailure, with nothing changed, where something hangs on the table that cannot be moved. */
+/** What {@link revert} comes to from that state. */
+export function endOfRevert(state: ViewState): Reverted {
+  if (state.objects.length === 0) return "untouched";
+  const kind = state.relation?.kind ?? "";
+  if (!["m", "r"].includes(kind)) return "gone";
+  return kind === "r" && isQueryGone(state) ? "kept" : "reverted";
+}
+
+/**
+ * Where the query is gone, the published table stays with its rows and everything else goes.
+ * @throws IncrementalFailure, with nothing changed, where something hangs on the table that cannot be moved.
+ */
 export async function revert(session: Session, view: QualifiedName, patience: Patience): Promise<Reverted> {
   const state = await readState(session, view);
   if (state.objects.length === 0) return "untouched";
   if (!state.mayAct) {
     throw new IncrementalFailure(
       `${qualifiedName(view)} is maintained by ${state.maintainer}, and ${state.currentUser} may not act as that role`,
+      actAs(state.maintainer, state.isMaintainerSuperuser, state.currentUser),
     );
   }
+  await assertRevertible(session, state);
   for (const step of await bringBackSteps(session, state)) await runStep(session, step, patience);
   const left = await readState(session, view);
   await runSteps(session, removeSteps(left, await readTriggers(session, left)), patience);
-  return "reverted";
+  return endOfRevert(state);
 }
 
-/** The steps that put the materialized view in the table's place; none where it is there, or nothing is. */
+/** @throws IncrementalFailure, with nothing changed, within a blue/green switch, or where another maintained view reads it. */
+export async function assertRevertible(session: Session, state: ViewState): Promise<void> {
+  throwAll(await ofReplication(session));
+  if (state.relation?.kind !== "r") return;
+  const readers = await readersOf(session, state.relation.oid, state.names.base);
+  if (readers.length === 0) return;
+  const [first] = readers;
+  throw new IncrementalFailure(
+    `${qualifiedName(state.view)} is read by ${readers.join(", ")}, which its triggers tell what changed: revert ${first} first`,
+    `npm run incremental -- revert --view ${asShellWord(first)}`,
+  );
+}
+
+const asShellWord = (name = ""): string =>
+  /^[\w.]+$/.test(name) ? name : `'${name.replaceAll("'", String.raw`'\''`)}'`;
+
+/**
+ * Names of other maintained views that log this one's changes or read it, as their folds' comments have them. One that
+ * is half made has no comment, and is named by its objects.
+ */
+async function readersOf(session: Session, oid: number, base: string): Promise<string[]> {
+  const rows = await catalogRows<{ name: string }>(
+    session,
+    `WITH ours AS (SELECT oid FROM pg_namespace WHERE nspname = '${MAINTENANCE_SCHEMA}'),
+     bases AS (
+       SELECT regexp_replace(p.proname, '__log_[0-9]+_write$', '') AS base
+         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN ours ON ours.oid = p.pronamespace
+        WHERE t.tgrelid = ${oid}
+       UNION
+       SELECT regexp_replace(v.relname, '__query$', '')
+         FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+         JOIN pg_class v ON v.oid = r.ev_class JOIN ours ON ours.oid = v.relnamespace
+        WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ${oid} AND v.relname ~ '__query$'
+          AND v.relname !~ '__(leaf|layer)_[0-9]+_query$'
+     )
+     SELECT coalesce((SELECT substr(obj_description(p.oid, 'pg_proc'), ${FOLD_COMMENT.length + 1})
+                        FROM pg_proc p JOIN ours ON ours.oid = p.pronamespace WHERE p.proname = base || '__fold'),
+                     base) AS "name"
+       FROM bases WHERE base <> ${escapeLiteral(base)} ORDER BY 1`,
+  );
+  return rows.map(({ name }) => name);
+}
+
+/**
+ * The steps that put the materialized view in the table's place; none where it is there, or nothing is. Where the query
+ * is gone, the one that lets no fold run any more.
+ */
 export async function bringBackSteps(session: Session, state: ViewState): Promise<Step[]> {
   const { relation, status, view } = state;
   if (relation?.kind !== "r" || status === undefined) return [];
@@ -44,6 +117,7 @@ export async function bringBackSteps(session: Session, state: ViewState): Promis
       `ALTER TABLE ${quotedName(view)} RENAME TO …;  -- then run this command again`,
     );
   }
+  if (isQueryGone(state)) return [pauseStep(state)];
   const table = (await describeRelation(session, view)) as Described;
   const { dependents, obstacles } = await readDependents(session, relation.oid);
   refuse(view, dependents, obstacles);
@@ -144,7 +218,7 @@ function swapBackStep(
   return {
     title: `putting the materialized view in the place of the table ${qualifiedName(view)}`,
     role: maintainer,
-    advisoryLock: refreshLock(table.oid),
+    refreshLockOf: { schema: view.schema, name: view.name, oid: table.oid },
     lockFirst: [`LOCK TABLE ${inSchema(names.lock)} IN EXCLUSIVE MODE`],
     statements: [
       ...swapStatements(swap, maintainer),

@@ -5,10 +5,10 @@ import { textOf } from "./resolve";
 import type { Relation } from "./source";
 
 const COMPARISONS = new Set(["=", "<>", "<", ">", "<=", ">="]);
-/** Casts that every value of the source's family survives. */
+/** Casts that every value of the source's family survives. Not so a date as a timestamp: there are later dates. */
 const SAFE_CASTS: Record<string, (family: string) => boolean> = {
-  date: (family) => family === "time",
-  timestamp: (family) => family === "time",
+  date: (family) => family === "moment",
+  timestamp: (family) => family === "moment",
   int8: (family) => family === "integer",
   numeric: (family) => family === "integer" || family.includes("numeric"),
   text: (family) => family === "text",
@@ -20,7 +20,8 @@ export function isSafe(expression: unknown, relation: Relation): boolean {
   const typeOf = (node: Node | undefined): string | undefined => {
     const name = node && columnOf(node)?.column;
     const type = relation.columns.find((column) => column.name === name)?.type;
-    return type?.isBuiltIn === true ? type.family : undefined;
+    if (type?.isBuiltIn !== true) return undefined;
+    return /^timestamp\b/.test(type.name) ? "moment" : type.family;
   };
   return !contains(expression, (node) => {
     if ("ColumnRef" in node) return typeOf(node) === undefined;
@@ -51,7 +52,7 @@ export function isSafe(expression: unknown, relation: Relation): boolean {
         functionName(node) !== "date_trunc" ||
         unit === undefined ||
         !isConstant(unit) ||
-        typeOf(time) !== "time"
+        typeOf(time) !== "moment"
       );
     }
     return ![

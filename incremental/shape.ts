@@ -6,7 +6,7 @@ import { columnOf, excerpt, isSame } from "./expression";
 import type { Finding } from "./maintenance";
 import { refuse } from "./refusal";
 import type { Column } from "./source";
-import { edgesOf, pathsTo, traceColumn, type Edge, type Paths } from "./trace";
+import { edgesOf, forksOf, pathsTo, traceColumn, type Edge, type Paths } from "./trace";
 import { blocksOf, scansOf, type Query, type Scan } from "./tree";
 
 /** What a query is refused for that has none. */
@@ -117,11 +117,12 @@ function candidatesOf(
     }));
     const isViewKey =
       viewKey.length > 0 && viewKey.every((name) => chosen.some(({ column }) => column.name === name));
-    return { key, roots, rank: [isViewKey, rowKey.length > 0, key.length === 1] };
+    // The more of what tells rows apart, the fewer rows belong to one key.
+    const selectivity =
+      (isViewKey ? 4 : 0) + (rowKey.length > 0 ? 2 : 0) + inViewKey.length / (viewKey.length + 1);
+    return { key, roots, selectivity };
   });
-  const weight = ({ rank }: (typeof candidates)[number]): number =>
-    rank.reduce((sum, is) => sum * 2 + (is ? 1 : 0), 0);
-  return candidates.sort((one, other) => weight(other) - weight(one));
+  return candidates.sort((one, other) => other.selectivity - one.selectivity);
 }
 
 /** The columns that tell the rows of the one table apart that they come from, if some do. */
@@ -147,27 +148,45 @@ function isNotNull(scan: Scan, expression: Node | undefined): boolean {
   return scan.relation.columns.some(({ name, isNotNull: never }) => name === column && never);
 }
 
-/** The restriction is handed on along equalities: of a table that is joined by P's column, only rows with it matter. */
+/**
+ * The restriction is handed on along equalities: of a table that is joined by P's column, only rows with it matter.
+ * Where a scan is joined to a set operation, the column must be P's in all branches. The types must be one: a key that
+ * is found in a bigint may be none of an integer's.
+ */
 function reachedFrom(roots: Shape["roots"], edges: Edge[]): Shape["reached"] {
   const reached: Shape["reached"] = new Map(roots.map(({ scan, expressions }) => [scan, [...expressions]]));
-  for (const [scan, expressions] of reached) {
-    for (const { from, to, equality } of edges) {
-      if (to !== scan || equality === undefined || roots.some((root) => root.scan === from)) continue;
-      const known = reached.get(from) ?? expressions.map(() => undefined);
-      let isNew = !reached.has(from);
-      expressions.forEach((expression, index) => {
-        if (expression === undefined || known[index] !== undefined || !isSame(expression, equality.to))
-          return;
+  const width = roots[0]?.expressions.length ?? 0;
+  const forks = forksOf(edges).filter((fork) => !roots.some(({ scan }) => scan === fork[0]?.from));
+  for (let isNew = true; isNew;) {
+    isNew = false;
+    for (const fork of forks) {
+      const [{ from, equality } = {}] = fork;
+      if (from === undefined || equality === undefined) continue;
+      const known = reached.get(from) ?? Array.from({ length: width }, () => undefined);
+      for (let index = 0; index < width; index += 1) {
+        const isKeys = ({ to, equality: each }: Edge): boolean => {
+          const expression = reached.get(to)?.[index];
+          return each !== undefined && expression !== undefined && isSame(expression, each.to);
+        };
+        if (known[index] !== undefined || !fork.every((edge) => isKeys(edge) && isOfOneType(edge))) continue;
         known[index] = equality.from;
+        reached.set(from, known);
         isNew = true;
-      });
-      if (!known.some((each) => each !== undefined) || !isNew) continue;
-      // A map goes on with what is put in behind the place where it is read.
-      reached.delete(from);
-      reached.set(from, known);
+      }
     }
   }
   return reached;
+}
+
+function isOfOneType({ from, to, equality }: Edge): boolean {
+  const [one, other] = [typeIn(from, equality?.from), typeIn(to, equality?.to)];
+  if (one === undefined || other === undefined) return false;
+  return (one.oid === other.oid && one.oid !== 0) || (one.family === "text" && other.family === "text");
+}
+
+function typeIn({ relation }: Scan, expression: Node | undefined): Column["type"] | undefined {
+  const name = expression && columnOf(expression)?.column;
+  return relation.columns.find((column) => column.name === name)?.type;
 }
 
 /**

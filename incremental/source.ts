@@ -9,6 +9,8 @@ export interface ColumnType {
   name: string;
   /** Whether the type, or the domain's base type, is one of PostgreSQL's own. */
   isBuiltIn: boolean;
+  /** Of a domain the type under it, as `name` is written: a log takes NULL where the domain may not. */
+  baseName?: string;
   /**
    * Whether equal values are identical, so that rows can be told by them. Not so for float, for numeric without a
    * declared scale, interval, jsonb, citext, and text under a nondeterministic collation.
@@ -73,6 +75,8 @@ export interface CalledFunction {
   kind: "function" | "aggregate" | "window";
   volatility: "immutable" | "stable" | "volatile";
   isBuiltIn: boolean;
+  /** Whether it returns rows. */
+  returnsSet?: boolean;
   /** Types of its arguments, as format_type writes them. */
   argumentTypes: string[];
 }

@@ -41,7 +41,8 @@ function traceTarget(block: Block, expression: Node, mayBeNull: boolean): ScanEx
   if (!block.partitions.every((keys) => isMadeOf(expression, keys))) return undefined;
   const sides = fullJoinSides(block, expression);
   if (sides !== undefined) {
-    const traced = sides.map((side) => traceExpression(block, side, true));
+    // The side itself is there or not; what is below it may not be missing in a row that is there.
+    const traced = sides.map((side) => traceSide(block, side));
     return traced.every((each) => each !== undefined) ? traced.flat() : undefined;
   }
   return traceExpression(block, expression, mayBeNull);
@@ -53,6 +54,13 @@ function isMadeOf(expression: Node, keys: Node[]): boolean {
     keys.some((key) => isSame(key, node)) ? ({ A_Const: { isnull: true } } satisfies Node) : undefined,
   );
   return columnsIn(rest).length === 0;
+}
+
+function traceSide(block: Block, side: Node): ScanExpression[] | undefined {
+  const [alias] = aliasesIn(side);
+  const item = block.items.find((each) => each.alias === alias);
+  if (item?.kind === "scan") return [{ scan: item, expression: side }];
+  return item && traceInItem({ ...item, isNullable: false }, side, false);
 }
 
 /** The two sides of `coalesce(a.k, b.k)` where a full join on `a.k = b.k` joins all that the block reads. */
@@ -149,6 +157,8 @@ export interface Edge {
   condition: Node;
   /** Where the condition is `from's expression = to's expression`. */
   equality: { from: Node; to: Node } | undefined;
+  /** The same for the edges to all branches of a set operation: a row may matter by way of any of them. */
+  fork: symbol;
 }
 
 /** Every edge of the query, in both directions where it holds in both. */
@@ -238,8 +248,9 @@ function edgesBetween(from: Item, to: Item, expression: Node): Edge[] {
       : [];
   };
   const [fromScans, toScans] = [places(fromColumns), places(toColumns)];
-  return fromScans.flatMap((fromScan, fromIndex) =>
-    toScans.map((toScan, toIndex) => {
+  return fromScans.flatMap((fromScan, fromIndex) => {
+    const fork = Symbol("fork");
+    return toScans.map((toScan, toIndex) => {
       const resolve = <T>(tree: T): T =>
         substitute(tree, (node) => {
           const column = columnOf(node);
@@ -253,9 +264,10 @@ function edgesBetween(from: Item, to: Item, expression: Node): Edge[] {
         to: toScan,
         condition: resolve(expression),
         equality: sides && { from: resolve(sides.from), to: resolve(sides.to) },
+        fork,
       };
-    }),
-  );
+    });
+  });
 }
 
 function equalSides(expression: Node, from: string, to: string): { from: Node; to: Node } | undefined {
@@ -290,24 +302,44 @@ export function isStrict(expression: Node): boolean {
   });
 }
 
-/** For every scan that leads to a root: the next scan on its way, and the conditions between the two. */
-export type Paths = Map<Scan, { to: Scan; conditions: Node[] }>;
+/** Edges by their fork: all of one lead from the same scan. */
+export function forksOf(edges: Edge[]): Edge[][] {
+  const forks = new Map<symbol, Edge[]>();
+  for (const edge of edges) forks.set(edge.fork, [...(forks.get(edge.fork) ?? []), edge]);
+  return [...forks.values()];
+}
+
+/** One step of a way: the next scan, and the conditions between the two. */
+export interface Step {
+  to: Scan;
+  conditions: Node[];
+}
+
+/** For every scan that leads to a root: its steps, of which there are several where a set operation has branches. */
+export type Paths = Map<Scan, Step[]>;
 
 /**
- * The shortest way of each scan to one of the roots, all ways together a tree. A scan that is in none of them matters
- * to every row.
+ * The shortest way of each scan to the roots, all ways together a tree. A scan that is in none of them matters to every
+ * row.
  */
 export function pathsTo(roots: Scan[], edges: Edge[]): Paths {
   const paths: Paths = new Map();
-  const reached = [...roots];
-  for (const scan of reached) {
-    for (const { from } of edges.filter((edge) => edge.to === scan)) {
-      if (reached.includes(from)) continue;
-      const conditions = edges
-        .filter((edge) => edge.from === from && edge.to === scan)
-        .map(({ condition }) => condition);
-      paths.set(from, { to: scan, conditions });
-      reached.push(from);
+  const reached = new Set(roots);
+  const forks = forksOf(edges);
+  for (let before = -1; before !== reached.size;) {
+    before = reached.size;
+    const there = new Set(reached);
+    for (const fork of forks) {
+      const from = fork[0]?.from;
+      if (from === undefined || reached.has(from) || !fork.every(({ to }) => there.has(to))) continue;
+      const steps = fork.map(({ to }) => ({
+        to,
+        conditions: edges
+          .filter((edge) => edge.from === from && edge.to === to)
+          .map(({ condition }) => condition),
+      }));
+      paths.set(from, steps);
+      reached.add(from);
     }
   }
   return paths;

@@ -5,7 +5,7 @@ import { isAggregate, textOf } from "./resolve";
 import type { ColumnType } from "./source";
 import { blocksOf, type Item, type Query } from "./tree";
 
-type Known = Pick<ColumnType, "isIdentity" | "family" | "isBuiltIn">;
+type Known = Pick<ColumnType, "isIdentity" | "family" | "isBuiltIn"> & { name?: string };
 
 const known = (family: Known["family"], isIdentity: boolean): Known => ({
   family,
@@ -122,10 +122,10 @@ export class Types {
     const operator = operatorOf(expression);
     if (operator !== undefined && "A_Expr" in expression) {
       if (COMPARISONS.has(operator)) return BOOLEAN;
-      if (operator === "||") return TEXT;
       const sides = [expression.A_Expr.lexpr, expression.A_Expr.rexpr]
         .filter((each) => each !== undefined)
         .map((each) => this.of(each));
+      if (operator === "||") return sides.every((side) => side?.family === "text") ? TEXT : undefined;
       if (sides.every((side) => side?.family === "integer") && /^[-+*/%]$/.test(operator)) return INTEGER;
       if (
         sides.every(
@@ -136,7 +136,10 @@ export class Types {
         return NUMERIC;
       return undefined;
     }
-    if ("A_Expr" in expression) return BOOLEAN;
+    if ("A_Expr" in expression) {
+      const { kind, lexpr } = expression.A_Expr;
+      return kind === "AEXPR_NULLIF" ? lexpr && this.of(lexpr) : BOOLEAN;
+    }
     const name = functionName(expression);
     if (name === undefined || !("FuncCall" in expression)) return undefined;
     const [argument] = expression.FuncCall.args ?? [];
@@ -145,7 +148,11 @@ export class Types {
       if (name === "min" || name === "max" || type?.family === "float") return type;
       return name === "sum" && type?.family === "integer" ? INTEGER : NUMERIC;
     }
-    return BY_FUNCTION[name];
+    const result = BY_FUNCTION[name];
+    if (result === undefined || !OF_THEIR_ARGUMENT.has(name)) return result;
+    // Functions of these names exist for ranges, bytea and interval as well.
+    const given = (expression.FuncCall.args ?? []).map((each) => this.of(each));
+    return given.some((type) => type?.family === result.family && type.isIdentity) ? result : undefined;
   }
 
   private ofColumn(item: Item | undefined, column: string): Known | undefined {
@@ -162,20 +169,32 @@ export class Types {
       return target === undefined ? undefined : this.of(target.expression);
     }
     const [one, other] = query.branches.map((branch) => this.ofTarget(branch, index));
-    return one !== undefined && other !== undefined && one.family === other.family && other.isIdentity
-      ? one
-      : undefined;
+    return one !== undefined && other !== undefined && isSameType(one, other) ? one : undefined;
   }
 
   private common(expressions: Node[]): Known | undefined {
     const types = expressions.filter((each) => !isNull(each)).map((each) => this.of(each));
     const [first] = types;
     if (first === undefined || types.some((type) => type === undefined)) return undefined;
-    if (types.every((type) => type?.family === first.family))
+    if (types.every((type) => type !== undefined && isSameType(type, first))) return first;
+    // In one integers and text are alike; numerics of different scales are not.
+    if (types.every((type) => type?.family === first.family && /integer|text/.test(first.family)))
       return types.find((type) => type?.isIdentity === false) ?? first;
     const areNumbers = types.every((type) => /integer|numeric/.test(type?.family ?? ""));
     return areNumbers ? NUMERIC : undefined;
   }
+}
+
+/** Functions whose result is of the family that one of their arguments is of. */
+const OF_THEIR_ARGUMENT = new Set([
+  ...["lower", "upper", "btrim", "ltrim", "rtrim", "substr", "substring", "left", "right", "replace"],
+  ...["date_trunc", "date"],
+]);
+
+/** Whether values of both are the same where they are equal: numerics must have one scale. */
+function isSameType(one: Known, other: Known): boolean {
+  if (one.family !== other.family || !one.isIdentity || !other.isIdentity) return false;
+  return one.family !== "scaled numeric" || (one.name !== undefined && one.name === other.name);
 }
 
 const isNull = (node: Node): boolean =>
@@ -187,7 +206,12 @@ function ofTypeName(type: TypeName | undefined): Known | undefined {
   const names = (type.names ?? []).map(textOf);
   const name = names.at(-1) ?? "";
   if (names.length > 1 && names[0] !== "pg_catalog") return undefined;
-  if (name === "numeric") return (type.typmods?.length ?? 0) > 0 ? known("scaled numeric", true) : NUMERIC;
+  if (name === "numeric" && (type.typmods?.length ?? 0) > 0)
+    return {
+      ...known("scaled numeric", true),
+      name: `numeric(${(type.typmods ?? []).map((each) => toSql(each)).join(",")})`,
+    };
+  if (name === "numeric") return NUMERIC;
   if (name === "bpchar") return (type.typmods?.length ?? 0) > 0 ? TEXT : undefined;
   return BY_TYPE_NAME[name];
 }

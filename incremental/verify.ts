@@ -2,11 +2,13 @@
 import { escapeIdentifier } from "pg";
 import { USABLE_INDEX } from "../handler/catalog";
 import type { Session } from "../handler/connect";
-import { quotedName } from "../handler/names";
+import { qualifiedName, quotedName } from "../handler/names";
 import type { QualifiedName } from "../handler/settings";
+import { IncrementalFailure } from "./failure";
 import { foldLocks, foldSettings } from "./install/fill";
+import { revertCommand } from "./install/hindrances";
 import { describeRelation, catalogRows } from "./install/relation";
-import { inSchema } from "./install/state";
+import { inSchema, isQueryGone, QUERY_GONE } from "./install/state";
 import { maintainedState } from "./install/maintainedState";
 import { transactionOf } from "./install/step";
 
@@ -37,7 +39,10 @@ export async function verify(
   view: QualifiedName,
   { mostExamples, lockTimeoutMs }: { mostExamples: number; lockTimeoutMs: number },
 ): Promise<Verification> {
-  const { names, maintainer, relation } = await maintainedState(session, view);
+  const state = await maintainedState(session, view);
+  const { names, maintainer, relation } = state;
+  if (isQueryGone(state))
+    throw new IncrementalFailure(`${qualifiedName(view)}: ${QUERY_GONE}`, revertCommand(view));
   const described = await describeRelation(session, view);
   const columns = (described?.columns ?? []).map(({ name }) => name);
   const key = (await uniqueKey(session, relation.oid)) ?? columns;

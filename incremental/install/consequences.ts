@@ -1,7 +1,7 @@
 /** What maintaining a view will meet in this database: loads that no trigger sees, limits of writers, the longest run. */
-import { escapeLiteral } from "pg";
+import { escapeIdentifier, escapeLiteral } from "pg";
 import type { Session } from "../../handler/connect";
-import { qualifiedName, quotedName } from "../../handler/names";
+import { qualifiedName, quotedName, shellName } from "../../handler/names";
 import type { Finding, TableLog } from "../maintenance";
 import { catalogRows } from "./relation";
 import type { ViewState } from "./state";
@@ -10,6 +10,7 @@ import type { ViewState } from "./state";
 export async function consequences(session: Session, state: ViewState, logs: TableLog[]): Promise<Finding[]> {
   return [
     ...(await ofSubscriptions(session, logs)),
+    ...(await ofLoaders(session, logs)),
     ...(await ofWriterLimits(session)),
     ...(await ofFullRun(session, state)),
   ];
@@ -42,6 +43,29 @@ async function ofSubscriptions(session: Session, logs: TableLog[]): Promise<Find
   );
 }
 
+/** Roles that always log in as loaders do: triggers are made to fire for none of what they write. */
+async function ofLoaders(session: Session, logs: TableLog[]): Promise<Finding[]> {
+  const [trigger] = logs.flatMap(({ triggers }) => triggers);
+  if (trigger === undefined) return [];
+  const rows = await catalogRows<{ role: string | null }>(
+    session,
+    `SELECT DISTINCT r.rolname AS "role"
+       FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) AS setting
+      WHERE setting = 'session_replication_role=replica'
+        AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+      ORDER BY 1`,
+  );
+  const name = escapeIdentifier(trigger.name);
+  return rows.map(({ role }) =>
+    note(
+      "logged writes",
+      role === null ? "every role in this database" : `role ${role}`,
+      "its setting session_replication_role = replica keeps triggers from firing: what it writes is not logged, and full runs alone find it, as drift",
+      `a short fullEvery; or, after apply, ALTER TABLE ${quotedName(trigger.relation)} ENABLE ALWAYS TRIGGER ${name}; for each of our triggers of each table: they then fire for replicated writes too`,
+    ),
+  );
+}
+
 /** Transition tables are kept in memory, and beyond work_mem in temporary files, which count for the writer. */
 async function ofWriterLimits(session: Session): Promise<Finding[]> {
   const [row] = await catalogRows<{ limit: string }>(
@@ -68,6 +92,11 @@ async function ofWriterLimits(session: Session): Promise<Finding[]> {
 /** No history table, or one that this role may not read. */
 const UNREADABLE = new Set(["42P01", "42501"]);
 
+/** A full run took so many times what a concurrent refresh took: docs/incremental-operate.md. */
+const LONGEST_FULL_RUN = 4;
+/** A function has more time than what is quicker takes, whatever its settings. */
+const QUICK_SECONDS = 1;
+
 /** A full run reads what a refresh reads, and a function that is cut off in it begins it again at every tick. */
 async function ofFullRun(session: Session, { view, relation }: ViewState): Promise<Finding[]> {
   if (relation === undefined) return [];
@@ -89,16 +118,17 @@ async function ofFullRun(session: Session, { view, relation }: ViewState): Promi
         "full run",
         place,
         "how long one takes is not known: no refresh of it is recorded",
-        `npm run refresh -- --view ${place}`,
+        `npm run refresh -- --view ${shellName(view)}`,
       ),
     ];
-  const timeoutSeconds = Math.max(30, Math.ceil((row.seconds * 3) / 10) * 10);
+  if (row.seconds <= QUICK_SECONDS) return [];
+  const timeoutSeconds = Math.max(30, Math.ceil((row.seconds * LONGEST_FULL_RUN + 1) / 10) * 10);
   return [
     note(
       "full run",
       place,
-      `the longest of its last ${row.n} refreshes took ${row.seconds.toFixed(2)} s, and a full run takes about as long: the function's timeout must be above it`,
-      `timeoutSeconds of ${timeoutSeconds} or more; by hand: npm run refresh -- --view ${place} --full --timeout 3600`,
+      `the longest of its last ${row.n} refreshes took ${row.seconds.toFixed(1)} s, and a full run takes 1 to ${LONGEST_FULL_RUN} times as long: the function's timeout must be above it`,
+      `timeoutSeconds of ${timeoutSeconds} or more; by hand: npm run refresh -- --view ${shellName(view)} --full --timeout 3600`,
     ),
   ];
 }

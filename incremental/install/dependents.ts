@@ -11,6 +11,7 @@ import { withoutEnd, type Statement } from "./step";
 export interface Dependent extends QualifiedName {
   kind: "view" | "function";
   owner: string;
+  isOwnerSuperuser: boolean;
   /** pg_get_viewdef, or pg_get_functiondef whole. */
   definition: string;
   options: string[];
@@ -48,6 +49,7 @@ SELECT pg_describe_object(u.classid, u.objid, CASE WHEN r.oid IS NULL THEN u.obj
        r.rulename = '_RETURN' AS "isReturnRule",
        n.nspname AS "schema", coalesce(v.relname, p.proname) AS "name",
        pg_get_userbyid(coalesce(v.relowner, p.proowner)) AS "owner",
+       (SELECT rolsuper FROM pg_roles o WHERE o.oid = coalesce(v.relowner, p.proowner)) AS "isOwnerSuperuser",
        CASE WHEN v.oid IS NOT NULL THEN pg_get_viewdef(v.oid)
             WHEN p.prokind IN ('f', 'p') THEN pg_get_functiondef(p.oid) END AS "definition",
        to_json(coalesce(v.reloptions, '{}')) AS "options",
@@ -76,8 +78,11 @@ export async function readDependents(
   oid: number,
 ): Promise<{ dependents: Dependent[]; obstacles: Obstacle[] }> {
   const rows = await catalogRows<Row>(session, dependentsQuery(oid));
-  const dependents = rows.flatMap(({ kind, schema, name, owner, definition, options, mayBeReplaced }) =>
-    kind === null ? [] : [{ kind, schema, name, owner, definition, options, mayBeReplaced }],
+  const dependents = rows.flatMap(
+    ({ kind, schema, name, owner, isOwnerSuperuser, definition, options, mayBeReplaced }) =>
+      kind === null
+        ? []
+        : [{ kind, schema, name, owner, isOwnerSuperuser, definition, options, mayBeReplaced }],
   );
   const obstacles = rows.flatMap(({ kind, rule, relation, isReturnRule, usesRowType }) =>
     kind === null ? [{ what: isReturnRule && relation !== null ? relation : rule, usesRowType }] : [],

@@ -1,6 +1,7 @@
 /** SQL of the steps that bring rows: the fill, the fold before the swap, the swap, and what revert builds. */
 import { escapeIdentifier, escapeLiteral } from "pg";
-import { qualifiedName } from "../../handler/names";
+import { qualifiedName, quotedName } from "../../handler/names";
+import type { QualifiedName } from "../../handler/settings";
 import type { Maintenance } from "../maintenance";
 import type { Dependent } from "./dependents";
 import { beforeRead, createAs, grantsOf, lockDown, replicaIdentity, temporaryNames } from "./dress";
@@ -9,7 +10,7 @@ import { announce, newTable } from "./objects";
 import type { Described } from "./relation";
 import { inSchema, type Original, type ViewState } from "./state";
 import type { Step } from "./step";
-import { locksOfSwap, refreshLock, swapStatements, type Swap } from "./swap";
+import { locksOfSwap, swapStatements, type Swap } from "./swap";
 
 /** SQLSTATE with which the swap says that what is left takes more than a fold. */
 export const MORE_THAN_A_FOLD = "MRFUL";
@@ -92,14 +93,42 @@ END $fold$`;
 }
 
 /** The index by which the fold finds what it has to change, where no index of the view's own will do. */
-function keyIndex({ restrictionKey, names }: Maintenance, { indexes }: Described): string[] {
-  const isLed = ({ leading }: Described["indexes"][number]): boolean =>
-    leading.length >= restrictionKey.length &&
-    leading.slice(0, restrictionKey.length).every((column) => restrictionKey.includes(column));
-  if (restrictionKey.length === 0 || indexes.some(isLed)) return [];
+function keyIndex(maintenance: Maintenance, { indexes }: Described): string[] {
+  return hasKeyIndex(maintenance, indexes) ? [] : [createKeyIndex(maintenance, newTable(maintenance))];
+}
+
+function hasKeyIndex({ restrictionKey }: Maintenance, indexes: Described["indexes"]): boolean {
+  return (
+    restrictionKey.length === 0 ||
+    indexes.some(
+      ({ leading }) =>
+        leading.length >= restrictionKey.length &&
+        leading.slice(0, restrictionKey.length).every((column) => restrictionKey.includes(column)),
+    )
+  );
+}
+
+function createKeyIndex({ restrictionKey, names }: Maintenance, table: QualifiedName): string {
   const columns = restrictionKey.map(escapeIdentifier).join(", ");
+  return `CREATE INDEX ${escapeIdentifier(keyIndexName(names))} ON ${quotedName(table)} (${columns})`;
+}
+
+/** The index of another restriction key than before, on the published table; none where one is there that will do. */
+export function keyIndexSteps(maintenance: Maintenance, state: ViewState, published: Described): Step[] {
+  const { view, names } = maintenance;
+  if (hasKeyIndex(maintenance, published.indexes)) return [];
+  const name = keyIndexName(names);
+  const isThere = published.indexes.some((index) => index.name === name);
   return [
-    `CREATE INDEX ${escapeIdentifier(keyIndexName(names))} ON ${inSchema(newTable({ names }).name)} (${columns})`,
+    {
+      title: `making the index of the restriction key of ${qualifiedName(view)}`,
+      role: state.maintainer,
+      statements: [
+        ...(isThere ? [`DROP INDEX ${quotedName({ schema: view.schema, name })}`] : []),
+        createKeyIndex(maintenance, view),
+      ],
+      locks: [{ relation: view, mode: isThere ? "AccessExclusiveLock" : "ShareRowExclusiveLock" }],
+    },
   ];
 }
 
@@ -130,7 +159,7 @@ export function swapStep(
     title: `putting the table in the place of ${qualifiedName(view)}`,
     role: state.maintainer,
     hasOneSnapshot: true,
-    advisoryLock: refreshLock(described.oid),
+    refreshLockOf: { schema: view.schema, name: view.name, oid: described.oid },
     lockFirst: foldLocks(maintenance),
     statements: [
       mustFold(maintenance),

@@ -1,13 +1,13 @@
 /** What keeps a view from being swapped though its query could be maintained, found before anything is touched. */
 import type { Session } from "../../handler/connect";
 import { MAINTENANCE_SCHEMA } from "../../handler/maintained";
-import { qualifiedName, quotedName } from "../../handler/names";
+import { qualifiedName, quotedName, shellName } from "../../handler/names";
 import { IncrementalFailure } from "../failure";
 import type { Finding } from "../maintenance";
 import { readDependents, type Dependent, type Obstacle } from "./dependents";
 import { canFold, readHistory, type HistoryFacts } from "./historyRow";
 import { catalogRows } from "./relation";
-import { isPublished, readState, type ViewState } from "./state";
+import { actAs, isPublished, isQueryGone, QUERY_GONE, readState, REFRESHER, type ViewState } from "./state";
 import { escapeIdentifier } from "pg";
 
 /** All that has to be known before a swap. */
@@ -26,6 +26,7 @@ export async function readCircumstances(session: Session, state: ViewState): Pro
     relation === undefined ? { dependents: [], obstacles: [] } : await readDependents(session, relation.oid);
   const history = await readHistory(session, view, maintainer);
   const findings = [
+    ...ofQuery(state),
     ...ofRoles(state),
     ...ofDependents(state, dependents, obstacles),
     ...ofHistory(state, history),
@@ -42,6 +43,15 @@ const no = (capability: string, place: string, reason: string, remedy?: string):
   ...(remedy === undefined ? {} : { remedy }),
 });
 
+function ofQuery(state: ViewState): Finding[] {
+  if (!isPublished(state) || !isQueryGone(state)) return [];
+  return [no("query", qualifiedName(state.view), QUERY_GONE, revertCommand(state.view))];
+}
+
+/** What takes away the rest, and says what to do with the table. */
+export const revertCommand = (view: ViewState["view"]): string =>
+  `npm run incremental -- revert --view ${shellName(view)}`;
+
 function ofRoles(state: ViewState): Finding[] {
   const { view, relation, maintainer, currentUser, mayAct, schema, database } = state;
   const findings: Finding[] = [];
@@ -50,13 +60,16 @@ function ofRoles(state: ViewState): Finding[] {
     findings.push(no("materialized view", place, "it is no materialized view"));
   }
   if (!mayAct || !state.mayReplace) {
-    const owner = mayAct ? (relation?.owner ?? maintainer) : maintainer;
+    const [owner, isSuperuser] =
+      mayAct && relation !== undefined
+        ? [relation.owner, relation.isOwnerSuperuser]
+        : [maintainer, state.isMaintainerSuperuser];
     findings.push(
       no(
         "ownership",
         place,
         `it belongs to ${owner}, and ${currentUser} may not act as that role`,
-        `GRANT ${escapeIdentifier(owner)} TO ${escapeIdentifier(currentUser)};`,
+        actAs(owner, isSuperuser, currentUser),
       ),
     );
   }
@@ -79,6 +92,17 @@ function ofRoles(state: ViewState): Finding[] {
         `GRANT USAGE, CREATE ON SCHEMA ${MAINTENANCE_SCHEMA} TO ${escapeIdentifier(maintainer)};`,
       ),
     );
+  }
+  if (schema.exists && state.hasRefresher && !schema.refresherMayUse && !schema.mayGrant) {
+    findings.push({
+      ...no(
+        "schema",
+        MAINTENANCE_SCHEMA,
+        `it belongs to ${schema.owner}, and members of ${REFRESHER} may not use it: a function that logs in as one cannot fold`,
+        `As ${schema.owner}: GRANT USAGE ON SCHEMA ${MAINTENANCE_SCHEMA} TO ${REFRESHER};`,
+      ),
+      possible: "note",
+    });
   }
   if (!state.maintainerMayCreateInViewSchema) {
     findings.push(
@@ -107,13 +131,15 @@ function ofDependents(state: ViewState, dependents: Dependent[], obstacles: Obst
     ),
     ...dependents
       .filter(({ mayBeReplaced }) => !mayBeReplaced)
-      .map(({ kind, owner, ...name }) =>
+      .map(({ kind, owner, isOwnerSuperuser, ...name }) =>
         no(
           "dependent object",
           `${kind} ${qualifiedName(name)}`,
           `it has to be replaced as ${owner}, which needs that role and its right to create in ${name.schema}`,
-          `GRANT ${escapeIdentifier(owner)} TO ${escapeIdentifier(state.currentUser)}; ` +
-            `GRANT CREATE ON SCHEMA ${escapeIdentifier(name.schema)} TO ${escapeIdentifier(owner)};`,
+          isOwnerSuperuser
+            ? actAs(owner, true, state.currentUser)
+            : `${actAs(owner, false, state.currentUser)} ` +
+                `GRANT CREATE ON SCHEMA ${escapeIdentifier(name.schema)} TO ${escapeIdentifier(owner)};`,
         ),
       ),
   ];
@@ -137,7 +163,7 @@ function ofHistory(state: ViewState, { exists, isCurrent, lastVersion }: History
  * A blue/green deployment with logical replication carries no DDL over. All that the database shows of it are slots and
  * publications that the platform has made; one that it makes with another name is not seen.
  */
-async function ofReplication(session: Session): Promise<Finding[]> {
+export async function ofReplication(session: Session): Promise<Finding[]> {
   const rows = await catalogRows<{ what: string; isSwitch: boolean }>(
     session,
     `SELECT 'replication slot ' || slot_name AS "what", true AS "isSwitch" FROM pg_replication_slots
@@ -168,15 +194,31 @@ export async function judge(session: Session, view: ViewState["view"]): Promise<
   return readCircumstances(session, await readState(session, view));
 }
 
+/** @throws IncrementalFailure where nothing has the view's name, with what takes away what is left of it. */
+export function assertThere({ relation, objects, view }: ViewState): void {
+  if (relation !== undefined) return;
+  const name = qualifiedName(view);
+  if (objects.length === 0) throw new IncrementalFailure(`there is no materialized view ${name}`);
+  throw new IncrementalFailure(
+    `there is no materialized view ${name}: its table is gone, and what maintained it is left`,
+    revertCommand(view),
+  );
+}
+
 /** @throws IncrementalFailure with everything that hinders. */
 export function assertPossible({ findings, state }: Circumstances): void {
-  const faults = findings.filter(({ possible }) => possible === "no");
-  if (state.relation === undefined) {
-    throw new IncrementalFailure(`there is no materialized view ${qualifiedName(state.view)}`);
-  }
-  if (state.relation.kind === "r" && !isPublished(state)) {
+  assertThere(state);
+  // Whose objects these are cannot be read by who may not act as their owner.
+  if (!state.mayAct && state.objects.length > 0) throwAll(findings);
+  if (state.relation?.kind === "r" && !isPublished(state)) {
     throw new IncrementalFailure(`${qualifiedName(state.view)} is a table, and not one that is maintained`);
   }
+  throwAll(findings);
+}
+
+/** @throws IncrementalFailure with each `no`. */
+export function throwAll(findings: Finding[]): void {
+  const faults = findings.filter(({ possible }) => possible === "no");
   if (faults.length === 0) return;
   throw new IncrementalFailure(
     faults

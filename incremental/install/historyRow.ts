@@ -16,7 +16,7 @@ export interface HistoryFacts {
   exists: boolean;
   /** Whether it has the columns of incremental maintenance. */
   isCurrent: boolean;
-  /** The role that may write a row: the session's own, or the maintaining one. */
+  /** The role that may write a row: the maintaining one, or else the session's own. */
   writer: string | undefined;
   /** Whether that role may read it too. */
   mayRead: boolean;
@@ -34,11 +34,12 @@ export async function readHistory(
     `SELECT h.oid IS NOT NULL AS "exists",
             coalesce((SELECT bool_or(a.attname = 'handler_version') FROM pg_attribute a
                        WHERE a.attrelid = h.oid AND NOT a.attisdropped), false) AS "isCurrent",
-            CASE WHEN has_table_privilege(h.oid, 'INSERT') THEN current_user
-                 WHEN has_table_privilege(${escapeLiteral(maintainer)}, h.oid, 'INSERT') THEN ${escapeLiteral(maintainer)}
+            CASE WHEN has_table_privilege(${escapeLiteral(maintainer)}, h.oid, 'INSERT') THEN ${escapeLiteral(maintainer)}
+                 WHEN has_table_privilege(h.oid, 'INSERT') THEN current_user
             END AS "writer",
-            coalesce(CASE WHEN has_table_privilege(h.oid, 'INSERT') THEN has_table_privilege(h.oid, 'SELECT')
-                          ELSE has_table_privilege(${escapeLiteral(maintainer)}, h.oid, 'SELECT') END, false) AS "mayRead"
+            coalesce(CASE WHEN has_table_privilege(${escapeLiteral(maintainer)}, h.oid, 'INSERT')
+                          THEN has_table_privilege(${escapeLiteral(maintainer)}, h.oid, 'SELECT')
+                          ELSE has_table_privilege(h.oid, 'SELECT') END, false) AS "mayRead"
        FROM (SELECT) AS one LEFT JOIN (${HISTORY_OID}) h ON true`,
   );
   const facts = row as Omit<HistoryFacts, "lastVersion">;

@@ -3,7 +3,7 @@ import type { Session } from "../../handler/connect";
 import { qualifiedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
 import { IncrementalFailure } from "../failure";
-import { isPublished, readState, type Status, type ViewState } from "./state";
+import { actAs, isPublished, readState, type Status, type ViewState } from "./state";
 
 export type MaintainedState = ViewState & {
   status: Status;
@@ -14,15 +14,16 @@ export type MaintainedState = ViewState & {
 export async function maintainedState(session: Session, view: QualifiedName): Promise<MaintainedState> {
   const state = await readState(session, view);
   const { status, relation, maintainer, currentUser } = state;
+  if (!state.mayAct && state.objects.length > 0) {
+    throw new IncrementalFailure(
+      `${qualifiedName(view)} is maintained by ${maintainer}, and ${currentUser} may not act as that role`,
+      actAs(maintainer, state.isMaintainerSuperuser, currentUser),
+    );
+  }
   if (status === undefined || relation === undefined || !isPublished(state)) {
     throw new IncrementalFailure(
       `${qualifiedName(view)} is not maintained`,
       `npm run incremental -- apply --view ${qualifiedName(view)}`,
-    );
-  }
-  if (!state.mayAct) {
-    throw new IncrementalFailure(
-      `${qualifiedName(view)} is maintained by ${maintainer}, and ${currentUser} may not act as that role`,
     );
   }
   return { ...state, status, relation };

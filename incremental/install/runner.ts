@@ -5,6 +5,7 @@ import { endBlocker, findBlockers, heldBy, refreshInFront, type Blocker } from "
 import type { Session } from "../../handler/connect";
 import { IncrementalFailure } from "../failure";
 import { transactionOf, type LockWanted, type Step } from "./step";
+import { refreshLock } from "./swap";
 
 /** How long the commands wait for others. */
 export interface Patience {
@@ -35,12 +36,14 @@ export async function runStep(session: Session, step: Step, patience: Patience):
     lastSaid = message;
   };
   const attempt = async (): Promise<void> => {
-    if (step.advisoryLock === undefined) return tryStep(session, step, lockTimeoutMs);
-    await takeAdvisoryLock(session, step.advisoryLock, Math.max(1, endsAtMs - performance.now()), say);
+    if (step.refreshLockOf === undefined) return tryStep(session, step, lockTimeoutMs);
+    // By the oid: the name is another relation's once the step is done.
+    const key = refreshLock(String(step.refreshLockOf.oid));
+    await takeAdvisoryLock(session, key, Math.max(1, endsAtMs - performance.now()), say);
     try {
       await tryStep(session, step, lockTimeoutMs);
     } finally {
-      if (!session.lost) await session.query(`SELECT pg_catalog.pg_advisory_unlock(${step.advisoryLock})`);
+      if (!session.lost) await session.query(`SELECT pg_catalog.pg_advisory_unlock(${key})`);
     }
   };
   await pRetry(attempt, {
@@ -54,7 +57,7 @@ export async function runStep(session: Session, step: Step, patience: Patience):
     },
   }).catch((error: unknown) => {
     if (!(error instanceof InTheWay)) throw error;
-    throw new IncrementalFailure(`${step.title}: gave up, ${error.message}`, error.remedy);
+    throw new IncrementalFailure(`${step.title}: gave up waiting for ${error.message}`, error.remedy);
   });
 }
 
@@ -63,7 +66,7 @@ export async function runStep(session: Session, step: Step, patience: Patience):
  * before the search for deadlocks begins.
  */
 async function lockTimeoutOf(session: Session, step: Step, { lockTimeoutMs }: Patience): Promise<number> {
-  if (step.advisoryLock === undefined) return lockTimeoutMs;
+  if (step.refreshLockOf === undefined) return lockTimeoutMs;
   const [row] = await session.query<{ ms: number }>(
     `SELECT setting::int AS "ms" FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'`,
   );
@@ -112,7 +115,7 @@ async function takeAdvisoryLock(
   );
   if (row?.locked === true) return;
   const blockers = await refreshInFront(session, ASKING_LIMIT_MS, row?.oid ?? 0);
-  const who = new InTheWay(`another refresh of the view is running${heldBy(blockers)}`, endBlocker(blockers));
+  const who = new InTheWay(`another refresh of the view${heldBy(blockers)}`, endBlocker(blockers));
   say(who);
   try {
     await session.query(
@@ -128,7 +131,7 @@ async function takeAdvisoryLock(
 
 function inTheWay(error: Error, blockers: Blocker[]): InTheWay {
   const [first] = blockers;
-  if (first === undefined) return new InTheWay(error.message, undefined);
+  if (first === undefined) return new InTheWay(`others (${error.message})`, undefined);
   // One that does its daily round is cancelled by the server for whoever waits; this one is not.
   const why = first.user === "autovacuum worker" ? ": it prevents wraparound and has to end first" : "";
   return new InTheWay(`a lock on ${first.relation}${heldBy(blockers)}${why}`, endBlocker(blockers));

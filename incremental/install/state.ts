@@ -1,5 +1,6 @@
 /** How far a view has come on its way to be maintained, and who is who. */
-import { escapeLiteral } from "pg";
+import { isDeepStrictEqual } from "node:util";
+import { escapeIdentifier, escapeLiteral } from "pg";
 import type { Session } from "../../handler/connect";
 import { maintainedNames, MAINTENANCE_SCHEMA, type MaintainedNames } from "../../handler/maintained";
 import type { QualifiedName } from "../../handler/settings";
@@ -48,11 +49,21 @@ export interface ViewState {
   view: QualifiedName;
   names: MaintainedNames;
   /** Undefined where nothing has that name. A table with other columns than the query is somebody's own. */
-  relation: { oid: number; kind: string; owner: string; hasQueryColumns: boolean } | undefined;
+  relation:
+    | {
+        oid: number;
+        kind: string;
+        owner: string;
+        isOwnerSuperuser: boolean;
+        hasQueryColumns: boolean;
+        columns: string[];
+      }
+    | undefined;
   database: string;
   currentUser: string;
   /** Who owns, or will own, all that maintains the view. */
   maintainer: string;
+  isMaintainerSuperuser: boolean;
   /** Whether the session may act as that role. */
   mayAct: boolean;
   /** Whether the maintaining role has the rights of the relation's owner. */
@@ -61,6 +72,7 @@ export interface ViewState {
   hasRefresher: boolean;
   schema: {
     exists: boolean;
+    owner: string | null;
     mayCreateSchema: boolean;
     maintainerMayCreate: boolean;
     refresherMayUse: boolean;
@@ -87,7 +99,10 @@ function stateQuery({ schema, name }: QualifiedName, { base, status, query }: Ma
 WITH ours AS (SELECT oid, nspowner FROM pg_namespace WHERE nspname = '${MAINTENANCE_SCHEMA}'),
 relation AS (
   SELECT c.oid, c.relkind::text AS kind, pg_get_userbyid(c.relowner) AS owner,
-         coalesce(${COLUMNS_OF("c.oid")} = ${COLUMNS_OF(queryOid)}, false) AS "hasQueryColumns"
+         (SELECT rolsuper FROM pg_roles r WHERE r.oid = c.relowner) AS "isOwnerSuperuser",
+         coalesce(${COLUMNS_OF("c.oid")} = ${COLUMNS_OF(queryOid)}, false) AS "hasQueryColumns",
+         ARRAY(SELECT a.attname FROM pg_attribute a
+                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS columns
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
    WHERE n.nspname = ${escapeLiteral(schema)} AND c.relname = ${escapeLiteral(name)}
      AND c.relkind IN ('r', 'm', 'v', 'p', 'f')
@@ -107,12 +122,13 @@ objects AS (
 )
 SELECT (SELECT to_json(relation) FROM relation) AS "relation",
        current_database() AS "database", current_user AS "currentUser", m.name AS "maintainer",
+       (SELECT rolsuper FROM pg_roles WHERE rolname = m.name) AS "isMaintainerSuperuser",
        pg_has_role(m.name, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)
          AS "mayAct",
        coalesce((SELECT pg_has_role(m.name, owner, 'USAGE') FROM relation), true) AS "mayReplace",
        EXISTS (SELECT FROM pg_roles WHERE rolname = '${REFRESHER}') AS "hasRefresher",
        json_build_object(
-         'exists', EXISTS (SELECT FROM ours),
+         'exists', EXISTS (SELECT FROM ours), 'owner', (SELECT pg_get_userbyid(nspowner) FROM ours),
          'mayCreateSchema', has_database_privilege(current_database(), 'CREATE'),
          'maintainerMayCreate', coalesce((SELECT has_schema_privilege(m.name, oid, 'CREATE') AND has_schema_privilege(m.name, oid, 'USAGE') FROM ours), false),
          'refresherMayUse', coalesce((SELECT has_schema_privilege(r.oid, ours.oid, 'USAGE') FROM ours, pg_roles r WHERE r.rolname = '${REFRESHER}'), false),
@@ -139,8 +155,16 @@ export async function readState(session: Session, view: QualifiedName): Promise<
     relation: state.relation ?? undefined,
     view,
     names,
-    status: hasStatus ? await readStatus(session, names.status) : undefined,
+    status: hasStatus ? await readStatusOf(session, names.status, state.mayAct) : undefined,
   };
+}
+
+/** Undefined too where it is another role's: who may not act as that is told so, and does nothing else. */
+async function readStatusOf(session: Session, table: string, mayAct: boolean): Promise<Status | undefined> {
+  return readStatus(session, table).catch((error: unknown) => {
+    if (mayAct || (error as { code?: string }).code !== "42501") throw error;
+    return undefined;
+  });
 }
 
 /** The row of a status table; undefined where it has none. */
@@ -161,9 +185,28 @@ export function inSchema(name: string): string {
 }
 
 /** Whether what has the view's name is the table that a fold writes, or the one that a revert has not replaced yet. */
-export function isPublished({ relation, status }: ViewState): boolean {
+export function isPublished(state: ViewState): boolean {
+  const { relation, status, maintainer } = state;
   const isSwapped = status?.phase === "maintained" || status?.phase === "reverting";
-  return relation?.kind === "r" && relation.hasQueryColumns && isSwapped;
+  if (relation?.kind !== "r" || !isSwapped) return false;
+  if (!isQueryGone(state)) return relation.hasQueryColumns;
+  const before = status.original.described.columns.map(({ name }) => name);
+  return relation.owner === maintainer && isDeepStrictEqual(relation.columns, before);
+}
+
+/** Whether the query's view was dropped, which nothing of ours does while there is a status. */
+export function isQueryGone({ status, objects, names }: ViewState): boolean {
+  return status !== undefined && !objects.some(({ name }) => name === names.query);
+}
+
+/** Said of a view of which that is so. */
+export const QUERY_GONE = "its query is gone: a column or table that it read was dropped with CASCADE";
+
+/** What lets the session act as a role: a superuser's rights are not to be granted. */
+export function actAs(role: string, isSuperuser: boolean, currentUser: string): string {
+  return isSuperuser
+    ? `run this command as ${role}, which is a superuser`
+    : `GRANT ${escapeIdentifier(role)} TO ${escapeIdentifier(currentUser)};`;
 }
 
 /** A name in the schema of everything that maintains views. */

@@ -25,8 +25,8 @@ export interface Step {
   lockFirst?: string[];
   statements: (string | Statement)[];
   locks: LockWanted[];
-  /** A key of an advisory lock, as SQL, that is held around the transaction. */
-  advisoryLock?: string;
+  /** The relation whose refreshes must not run meanwhile: their advisory lock is held around the transaction. */
+  refreshLockOf?: QualifiedName & { oid: number };
 }
 
 /** Settings every step runs with. A server's or a role's own statement_timeout is not meant for a fill. */

@@ -77,7 +77,10 @@ END
 $give$`;
 }
 
-/** The lock that a refresh of the relation holds: one refresh at a time, and no swap within one. */
-export function refreshLock(oid: number): string {
+/**
+ * The key of the advisory lock that a refresh of the relation holds: one refresh at a time, and no swap within one.
+ * @param oid as SQL.
+ */
+export function refreshLock(oid: string): string {
   return `(${LOCK_NAMESPACE}::bigint << 32) | ${oid}::bigint`;
 }

@@ -110,25 +110,83 @@ export function triggerRoles(
     rights.find((each) => isSame(each, relation))?.maintainerMay === false ? currentUser : maintainer;
 }
 
-/** What the owners of the tables have to know. */
-export function triggerNotes(rights: TriggerRights[], { maintainer }: ViewState): Finding[] {
-  return rights
-    .filter(({ owner }) => owner !== maintainer)
-    .map((relation) => ({
+/** What the owners of the tables have to know. Where they make the triggers themselves, nobody else needs a right. */
+export function triggerNotes(
+  rights: TriggerRights[],
+  { maintainer }: ViewState,
+  ownersMakeTriggers: boolean,
+): Finding[] {
+  const ofOthers = rights.filter(({ owner }) => owner !== maintainer);
+  if (ownersMakeTriggers) {
+    return ofOthers.map((relation) => ({
       capability: "triggers",
       possible: "note",
       place: qualifiedName(relation),
-      reason:
-        `It belongs to ${relation.owner}. TRIGGER on it is needed while apply runs and no longer; ` +
-        "whoever has it can run code as any writer of the table.",
-      remedy: `After apply: REVOKE TRIGGER ON ${quotedName(relation)} FROM ${escapeIdentifier(maintainer)};`,
+      reason: `It belongs to ${relation.owner}, who makes its triggers with a file of his own.`,
     }));
+  }
+  return ofOthers.map((relation) => ({
+    capability: "triggers",
+    possible: "note",
+    place: qualifiedName(relation),
+    reason:
+      `It belongs to ${relation.owner}. TRIGGER on it is needed while apply runs and no longer; ` +
+      "whoever has it can run code as any writer of the table.",
+    remedy: `After apply: REVOKE TRIGGER ON ${quotedName(relation)} FROM ${escapeIdentifier(maintainer)};`,
+  }));
+}
+
+/**
+ * Triggers on what is not logged any more, as a partition that was detached or a table that left the query, and those
+ * that write to the log of another table. Where only the owner could drop them, the function goes, and with it all of
+ * its triggers: they are missing then, and made anew.
+ */
+export function dropStaleSteps(there: Triggered[], logs: TableLog[], state: ViewState): Step[] {
+  const stale = there.filter(
+    (each) =>
+      !logs.some(
+        (log) => log.function === each.function && log.relations.some((relation) => isSame(relation, each)),
+      ),
+  );
+  const stuck = new Set(stale.filter(({ dropper }) => dropper === null).map((each) => each.function));
+  const byFunction = [...stuck].map((name) =>
+    dropFunctionStep(
+      name,
+      there.filter((each) => each.function === name),
+      state,
+    ),
+  );
+  return [...byFunction, ...dropByNameSteps(stale.filter((each) => !stuck.has(each.function)))];
 }
 
 /** By the name of each where that is allowed, one table at a time; then the functions, and with them what is left. */
 export function dropTriggerSteps(there: Triggered[], state: ViewState): Step[] {
   const functions = state.objects.filter(({ kind }) => kind === "trigger function");
-  const byName = there.flatMap(({ schema, name, triggers, dropper }): Step[] => {
+  const withFunction = functions.map(({ name }) =>
+    dropFunctionStep(
+      name,
+      there.filter((each) => each.function === name && each.dropper === null),
+      state,
+    ),
+  );
+  return [...dropByNameSteps(there), ...withFunction];
+}
+
+/** A trigger goes with its function, whoever owns the table. */
+function dropFunctionStep(name: string, triggered: Triggered[], { maintainer }: ViewState): Step {
+  return {
+    title: `dropping ${name}`,
+    role: maintainer,
+    statements: [`DROP FUNCTION ${inSchema(name)} CASCADE`],
+    locks: triggered.map((each) => ({
+      relation: { schema: each.schema, name: each.name },
+      mode: "AccessExclusiveLock",
+    })),
+  };
+}
+
+function dropByNameSteps(there: Triggered[]): Step[] {
+  return there.flatMap(({ schema, name, triggers, dropper }): Step[] => {
     if (dropper === null) return [];
     const relation = { schema, name };
     return [
@@ -142,14 +200,4 @@ export function dropTriggerSteps(there: Triggered[], state: ViewState): Step[] {
       },
     ];
   });
-  const withFunction = functions.map(({ name }): Step => ({
-    title: `dropping ${name}`,
-    role: state.maintainer,
-    // A trigger goes with its function, whoever owns the table.
-    statements: [`DROP FUNCTION ${inSchema(name)} CASCADE`],
-    locks: there
-      .filter((each) => each.function === name && each.dropper === null)
-      .map((each) => ({ relation: { schema: each.schema, name: each.name }, mode: "AccessExclusiveLock" })),
-  }));
-  return [...byName, ...withFunction];
 }

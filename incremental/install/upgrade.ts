@@ -4,13 +4,14 @@ import type { Session } from "../../handler/connect";
 import { qualifiedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
 import { IncrementalFailure } from "../failure";
-import type { Maintenance } from "../maintenance";
-import { foldLocks } from "./fill";
+import type { Maintenance, TableLog } from "../maintenance";
+import { foldLocks, keyIndexSteps } from "./fill";
 import { announce, createLog, createState, generatedBy, protect } from "./objects";
+import { describeRelation } from "./relation";
 import { runStep, runSteps, type Patience } from "./runner";
 import { inSchema, readState, type Generated, type Status, type ViewState } from "./state";
 import type { Step } from "./step";
-import { readTriggers, triggerSteps } from "./triggers";
+import { dropStaleSteps, readTriggers, triggerSteps } from "./triggers";
 
 /** Also brings back a view whose revert was broken off before the materialized view was in place. */
 export async function upgrade(
@@ -21,9 +22,21 @@ export async function upgrade(
 ): Promise<void> {
   const { status } = state;
   if (status === undefined) throw new IncrementalFailure(`${qualifiedName(state.view)} is not maintained`);
-  await runStep(session, regenerateStep(maintenance, state, status), patience);
+  // Before the functions are replaced: one that writes another table's log would take each write for one that it cannot
+  // log. From here on a trigger is missing, and folds run in full.
+  await runSteps(
+    session,
+    dropStaleSteps(await readTriggers(session, state), maintenance.logs, state),
+    patience,
+  );
+  const now = await readState(session, state.view);
+  await runStep(session, regenerateStep(maintenance, now, status), patience);
   const there = await readTriggers(session, await readState(session, state.view));
   await runSteps(session, triggerSteps(maintenance.logs, there, roleOf), patience);
+  const published = await describeRelation(session, state.view);
+  if (published !== undefined) {
+    await runSteps(session, keyIndexSteps(maintenance, state, published), patience);
+  }
   await runStep(session, fullRunStep(maintenance, state, status), patience);
 }
 
@@ -49,6 +62,7 @@ function regenerateStep(maintenance: Maintenance, state: ViewState, status: Stat
           : [log.createFunction],
       ),
       ...replaceStates(maintenance, state, before, after),
+      ...dropFormerLogs(maintenance, state),
       ...dropFunctions(state),
       maintenance.createFingerprint,
       maintenance.createFold,
@@ -60,6 +74,20 @@ function regenerateStep(maintenance: Maintenance, state: ViewState, status: Stat
     ],
     locks: [...logs.map(({ table }) => ({ relation: table, mode: "AccessShareLock" }) as const)],
   };
+}
+
+/** Of tables that left the query. Their triggers are gone. */
+function dropFormerLogs({ logs }: Maintenance, { objects, names }: ViewState): string[] {
+  const isFormer = (name: string, isOfNow: (log: TableLog) => boolean): boolean =>
+    name.startsWith(`${names.base}__log_`) && !logs.some(isOfNow);
+  return objects.flatMap(({ name, kind }) => {
+    if (kind === "trigger function" && isFormer(name, (log) => log.function === name)) {
+      return [`DROP FUNCTION ${inSchema(name)}`];
+    }
+    if (kind === "table" && isFormer(name, (log) => log.name === name))
+      return [`DROP TABLE ${inSchema(name)}`];
+    return [];
+  });
 }
 
 /** A function of another version may have other arguments, and then would stay beside the new one. */

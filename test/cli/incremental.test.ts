@@ -92,6 +92,55 @@ describe("the incremental command", () => {
     assert.match((await incremental("revert", "--view", "job_progress", "--yes")).out, /nothing to do/);
   }).timeout(90_000);
 
+  it("says with 1 that a query or a view is gone, and what to do", async () => {
+    await client.query(
+      "CREATE TABLE prices (id int PRIMARY KEY, price int, note text); INSERT INTO prices VALUES (1, 2)",
+    );
+    const create = async (columns: string): Promise<void> => {
+      await client.query(
+        `CREATE MATERIALIZED VIEW priced AS SELECT ${columns} FROM prices; CREATE UNIQUE INDEX ON priced (id)`,
+      );
+      const applied = await incremental("apply", "--view", "priced", "--yes");
+      assert.equal(applied.exitCode, 0, applied.out + applied.error);
+    };
+    await create("id, price");
+    await client.query("ALTER TABLE prices DROP COLUMN price CASCADE");
+    const gone = /its query is gone: a column or table that it read was dropped with CASCADE/;
+    for (const command of ["plan", "apply"]) {
+      const { exitCode, out } = await incremental(
+        command,
+        "--view",
+        "priced",
+        ...(command === "apply" ? ["--yes"] : []),
+      );
+      assert.equal(exitCode, 1);
+      assert.match(out, gone);
+      assert.match(out, /incremental -- revert --view public\.priced/);
+    }
+    const listed = await incremental("list");
+    assert.match(listed.out, gone);
+    const kept = await incremental("revert", "--view", "priced", "--yes");
+    assert.equal(kept.exitCode, 1);
+    assert.match(
+      kept.out,
+      /public\.priced is an ordinary table now[^]*RENAME TO "priced_old"[^]*CREATE MATERIALIZED VIEW "public"\."priced"/,
+    );
+    assert.deepEqual(await leftovers(client), []);
+
+    await client.query("ALTER TABLE priced RENAME TO priced_old");
+    await create("id, note");
+    await client.query("DROP TABLE priced");
+    assert.match((await incremental("list")).out, /public\.priced: its table is gone/);
+    const planned = await incremental("plan", "--view", "priced");
+    assert.equal(planned.exitCode, 1);
+    assert.match(planned.error, /its table is gone[^]*revert --view public\.priced/);
+    const reverted = await incremental("revert", "--view", "priced", "--yes", "--json");
+    assert.equal(reverted.exitCode, 1);
+    assert.deepEqual(JSON.parse(reverted.out), { success: false, view: "public.priced", reverted: "gone" });
+    assert.match(reverted.error, /public\.priced itself was gone/);
+    assert.deepEqual(await leftovers(client), []);
+  }).timeout(90_000);
+
   it("refuses with 1, and changes nothing, what cannot be maintained; wrong options are 2", async () => {
     await client.query(
       "CREATE MATERIALIZED VIEW by_time AS SELECT job_id, now() AS at FROM jobs; CREATE UNIQUE INDEX ON by_time (job_id)",

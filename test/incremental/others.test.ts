@@ -43,7 +43,7 @@ describe("incremental maintenance and others who use the database", () => {
     const said = await refusal(applyNow(400));
     assert.match(
       said,
-      /making the triggers of public\.orders: gave up, a lock on public\.orders, held by pid/,
+      /making the triggers of public\.orders: gave up waiting for a lock on public\.orders, held by pid/,
     );
     assert.ok(said.includes(`pg_terminate_backend(${pid})`), said);
     const patience = shortPatience();
@@ -72,13 +72,16 @@ describe("incremental maintenance and others who use the database", () => {
     const said = await refusal(applyNow(400));
     assert.match(
       said,
-      /putting the table in the place of public\.totals: gave up, a lock on public\.totals, held by/,
+      /putting the table in the place of public\.totals: gave up waiting for a lock on public\.totals, held by/,
     );
     await other.query("COMMIT");
     await other.query(
       "SELECT pg_advisory_lock((1836479078::bigint << 32) | 'totals'::regclass::oid::bigint)",
     );
-    assert.match(await refusal(applyNow(400)), /another refresh of the view is running, held by pid/);
+    assert.match(
+      await refusal(applyNow(400)),
+      /gave up waiting for another refresh of the view, held by pid/,
+    );
     await other.query("SELECT pg_advisory_unlock_all()");
     await revert(session, view, shortPatience());
   });

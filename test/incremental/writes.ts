@@ -73,6 +73,9 @@ const statement: Text = either(
   sql`MERGE INTO orders o USING (SELECT i AS id FROM generate_series(${order}, ${order}) i) s ON o.id = s.id
       WHEN MATCHED AND o.status = 'new' THEN DELETE WHEN MATCHED THEN UPDATE SET amount = ${amount}, customer = ${code}
       WHEN NOT MATCHED THEN INSERT VALUES (s.id, ${code}, ${status}, 1, ${when}, NULL, NULL)`,
+  // Greater and less than all others, and gone again before the next fold.
+  sql`INSERT INTO orders VALUES (70, ${code}, 'new', 990.00, timestamptz '2027-06-01 00:00+00', NULL, 99); DELETE FROM orders WHERE id = 70`,
+  sql`INSERT INTO orders VALUES (71, ${code}, 'new', -5.00, timestamptz '2025-06-01 00:00+00', NULL, -1); DELETE FROM orders WHERE id = 71`,
   // A transfer between keys.
   sql`UPDATE orders SET amount = amount + CASE id WHEN ${order} THEN 5 ELSE -5 END WHERE id IN (${order}, ${order})`,
   sql`WITH gone AS (DELETE FROM orders WHERE id = ${order} RETURNING *) INSERT INTO orders SELECT id + 50, customer, status, amount, created, note, parent FROM gone`,

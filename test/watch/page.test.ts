@@ -265,6 +265,8 @@ describeInBrowser("the page", (executable) => {
       await connection().getByText(`: ${reason}`).waitFor();
       assert.equal(await rows().count(), 5);
       await page.getByRole("button", { name: "Refresh now" }).waitFor();
+      await page.getByRole("button", { name: "Outage of 30 s" }).press("Enter");
+      assert.deepEqual(server.posts, []);
       assert.deepEqual(await violations(), []);
       server.event = usual;
       await isLive();

@@ -1,5 +1,6 @@
-import type { Snapshot } from "../../contract";
+import type { Control, Snapshot } from "../../contract";
 import { ask, busy, said } from "../state/control";
+import { snapshot } from "../state/store";
 
 /** What one can do to a run on this machine. */
 export function Controls({
@@ -9,7 +10,10 @@ export function Controls({
   controls: NonNullable<Snapshot["controls"]>;
   isLive: boolean;
 }) {
-  const has = (name: (typeof controls.available)[number]) => controls.available.includes(name);
+  const has = (name: Control) => controls.available.includes(name);
+  // Not to be had while one is on; its place is kept.
+  const hadOutage = has("outage") || snapshot.value?.controls?.available.includes("outage") === true;
+  const canOutage = has("outage") && isLive && busy.value === null;
   const answer = said.value;
   return (
     <section class="controls" aria-labelledby="controls">
@@ -45,12 +49,8 @@ export function Controls({
             </select>
           </label>
         )}
-        {has("outage") && (
-          <button
-            type="button"
-            onClick={() => void ask("outage")}
-            aria-disabled={busy.value !== null || !isLive}
-          >
+        {hadOutage && (
+          <button type="button" onClick={() => void (canOutage && ask("outage"))} aria-disabled={!canOutage}>
             Outage of 30 s
           </button>
         )}

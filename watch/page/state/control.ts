@@ -1,9 +1,10 @@
 /** What a local run lets the page do, asked for with the token that came with the snapshot. */
 import { signal } from "@preact/signals";
 import { TOKEN_HEADER, type Control, type ControlAnswer, type ControlRequest } from "../../contract";
-import { controls } from "./store";
+import { formatTime } from "../text/format";
+import { controls, serverNowMs } from "./store";
 
-/** The last control that was pressed: its answer, or what kept it from one. */
+/** The last control that was pressed: its answer, or what kept it from one, with the server's time. */
 export const said = signal<{ text: string; isError: boolean } | null>(null);
 export const busy = signal<Control | null>(null);
 
@@ -12,7 +13,8 @@ export async function ask(control: Control, request: ControlRequest = {}): Promi
   if (busy.value !== null) return;
   busy.value = control;
   try {
-    said.value = await answerTo(control, request);
+    const { text, isError } = await answerTo(control, request);
+    said.value = { text: `${formatTime(serverNowMs.value)} ${text}`, isError };
   } catch {
     said.value = { text: "The server of this page did not answer.", isError: true };
   } finally {
