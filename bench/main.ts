@@ -4,6 +4,7 @@ import { alarms } from "./alarms";
 import { bloat, type BloatOptions } from "./bloat";
 import { incremental, type IncrementalOptions } from "./incremental";
 import { overhead, type OverheadOptions } from "./overhead";
+import { watch, type WatchOptions } from "./watch";
 import { readers, type ReadersOptions } from "./readers";
 import { writers, type WritersOptions } from "./writers";
 
@@ -62,6 +63,13 @@ program
   .command("alarms")
   .description("how soon the alarms of a schedule go off, replayed; no server is needed")
   .action(() => alarms(print));
+
+program
+  .command("watch")
+  .description("what the page asks of a database with a long history (about 2 minutes)")
+  .option("--rows <n>", "rows of history", readNumber, 1_000_000)
+  .option("--views <n>", "views that they are of", readNumber, 23)
+  .action((options: WatchOptions) => watch(options, print));
 
 program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);

@@ -26,7 +26,10 @@ export class Reader {
   private last: Promise<unknown> = Promise.resolve();
   private isClosed = false;
 
-  constructor(private readonly connector: Connector) {}
+  constructor(
+    private readonly connector: Connector,
+    private readonly onStatement: (tookMs: number) => void = () => {},
+  ) {}
 
   /** `host:port/database`. */
   get address(): string {
@@ -40,7 +43,12 @@ export class Reader {
   async rows<Row>(sql: string, limitMs = LONGEST_QUESTION_MS): Promise<Row[]> {
     // Compiling takes longer than any of these queries should.
     const text = `SET LOCAL jit = off; ${sql}`;
-    return this.use(async (session) => (await session.resultWithin(limitMs, text)).rows as Row[], limitMs);
+    return this.use(async (session) => {
+      const startedMs = performance.now();
+      const { rows } = await session.resultWithin(limitMs, text);
+      this.onStatement(performance.now() - startedMs);
+      return rows as Row[];
+    }, limitMs);
   }
 
   /** Lends the session, to one at a time. `limitMs` is what its statements are bounded by. */

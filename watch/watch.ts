@@ -16,6 +16,8 @@ export interface WatchOptions extends Promised {
   controls?: Controls | undefined;
   /** Between two polls. */
   pollMs?: number;
+  /** Told how long each statement took. */
+  onStatement?: ((tookMs: number) => void) | undefined;
 }
 
 type Listener = (event: StreamEvent) => void;
@@ -58,7 +60,7 @@ export class Watch {
   private disconnectedSinceMs: number | undefined;
 
   constructor(private readonly options: WatchOptions) {
-    this.reader = new Reader(options.connector);
+    this.reader = new Reader(options.connector, options.onStatement);
     this.facts = new FactReader(this.reader, options);
   }
 

@@ -6,6 +6,6 @@ ALTER TABLE public.matview_refresh_history
   ADD COLUMN IF NOT EXISTS blockers text[];
 
 COMMENT ON COLUMN public.matview_refresh_history.remedy IS
-  'Failures: a command or SQL that puts it right, as the run''s own message had it; null before 0.3.0.';
+  'Failures: a command or SQL that puts it right, as the run''s own message had it; null before 0.2.0.';
 COMMENT ON COLUMN public.matview_refresh_history.blockers IS
   'Failures that waited for a lock: who held it, or waited for it in front, when the wait was given up; one line each.';

@@ -13,13 +13,17 @@ export interface HistoryState {
   knowsRemedies: boolean;
 }
 
+/** As the compiler names it; it is nothing that this page may import. */
+export const SUMMED = "__images";
+
 /** What there is of a maintained view beside it, as SQL names. */
 export interface MaintainedParts {
   status: string;
   mayReadStatus: boolean;
   queryOid: number;
   lockOid: number;
-  logs: { name: string; mayRead: boolean }[];
+  /** In a log that is summed up, a row stands for as many changes as its column {@link SUMMED} says. */
+  logs: { name: string; mayRead: boolean; isSummed: boolean }[];
 }
 
 /** A materialized or maintained view that is there. */
@@ -90,7 +94,9 @@ SELECT pg_catalog.current_setting('server_version') AS "version", pg_catalog.cur
                              'queryOid', r.query::bigint, 'lockOid', r.lock::bigint,
                              'logs', (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
                                          'name', '${MAINTENANCE_SCHEMA}.' || pg_catalog.quote_ident(l.relname),
-                                         'mayRead', pg_catalog.has_table_privilege(l.oid, 'SELECT'))), '[]')
+                                         'mayRead', pg_catalog.has_table_privilege(l.oid, 'SELECT'),
+                                         'isSummed', EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                                                              WHERE a.attrelid = l.oid AND a.attname = '${SUMMED}'))), '[]')
                                         FROM beside l
                                        WHERE l.view = r.oid
                                          AND pg_catalog.substr(l.relname, pg_catalog.length(r.base) + 1) ~ '^log_[0-9]+$'))

@@ -1,6 +1,6 @@
 /** Maintained views: how far they have come, and what waits to be folded. */
 import type { Reader } from "../reader";
-import type { CatalogView, MaintainedParts } from "./catalog";
+import { SUMMED, type CatalogView, type MaintainedParts } from "./catalog";
 import { epochMs } from "./now";
 
 export interface MaintenanceStatus {
@@ -12,7 +12,7 @@ export interface MaintenanceStatus {
   pendingIsAtLeast: boolean;
 }
 
-/** Changes of one table are counted up to this. */
+/** Entries of one table's log are counted up to this. */
 export const MOST_PENDING = 10_000;
 const LONGEST_STATUS_MS = 500;
 
@@ -42,15 +42,19 @@ async function readStatus(
   notes: string[],
 ): Promise<MaintenanceStatus | null> {
   const unread = logs.filter(({ mayRead }) => !mayRead).map(({ name }) => name);
-  const counts = logs.map(({ name }) => count(name));
-  const pending = unread.length > 0 || counts.length === 0 ? "NULL::int[]" : `ARRAY[${counts.join(", ")}]`;
+  const counts = logs.map(countOf);
+  const pending = unread.length > 0 || counts.length === 0 ? "NULL::float8[]" : `ARRAY[${counts.join(", ")}]`;
   if (unread.length > 0) {
     notes.push(
       `Changes of ${sqlName} that wait are not counted: GRANT SELECT ON ${unread.join(", ")} is missing.`,
     );
   }
   try {
-    const [row] = await reader.rows<Omit<MaintenanceStatus, "pendingChanges"> & { counts: number[] | null }>(
+    const [row] = await reader.rows<
+      Omit<MaintenanceStatus, "pendingChanges"> & {
+        counts: [rows: number, changes: number][] | null;
+      }
+    >(
       `SELECT paused AS "isPaused", ${epochMs("last_full_at")} AS "lastFullAtMs", last_full_reason AS "lastFullReason",
               coalesce(drift, 0)::double precision AS "drift", ${pending} AS "counts"
          FROM ${status}`,
@@ -60,8 +64,8 @@ async function readStatus(
     const { counts: found, ...rest } = row;
     return {
       ...rest,
-      pendingChanges: found === null ? null : found.reduce((sum, one) => sum + one, 0),
-      pendingIsAtLeast: found?.some((one) => one >= MOST_PENDING) ?? false,
+      pendingChanges: found === null ? null : found.reduce((sum, [, changes]) => sum + changes, 0),
+      pendingIsAtLeast: found?.some(([rows]) => rows >= MOST_PENDING) ?? false,
     };
   } catch (error) {
     if ((error as { code?: string }).code === undefined) throw error;
@@ -70,5 +74,10 @@ async function readStatus(
   }
 }
 
-const count = (log: string): string =>
-  `(SELECT pg_catalog.count(*)::int FROM (SELECT FROM ${log} LIMIT ${MOST_PENDING}) AS counted)`;
+/** Rows of a log, and the changes that they stand for. */
+const countOf = ({ name, isSummed }: Parts["logs"][number]): string => {
+  const changes = isSummed
+    ? `coalesce(pg_catalog.sum(coalesce(counted.${SUMMED}, 1)), 0)`
+    : "pg_catalog.count(*)";
+  return `(SELECT ARRAY[pg_catalog.count(*), ${changes}]::float8[] FROM (SELECT * FROM ${name} LIMIT ${MOST_PENDING}) AS counted)`;
+};

@@ -53,7 +53,7 @@ export interface AlarmRow {
   drift: number | null;
 }
 
-const MOST_ALARM_ROWS = 50_000;
+const ALARM_ROWS_AT_ONCE = 10_000;
 
 /** Rows after an id that ended before a moment, in order. */
 export async function readAlarmRows(
@@ -62,20 +62,24 @@ export async function readAlarmRows(
   history: HistoryState,
   { afterId, beforeSeconds }: { afterId: number; beforeSeconds: number },
 ): Promise<AlarmRow[]> {
-  if (views.length === 0) return [];
-  return reader.rows(
-    `SELECT h.id::double precision AS "id", v.n AS "view", coalesce(h.run_id, h.id::text) AS "runId", h.outcome AS "outcome",
-            CASE WHEN h.refresh_type IN ('incremental', 'full') THEN h.refresh_type = 'full' END AS "isFull",
-            pg_catalog.date_part('epoch', h.started_at) AS "started",
-            pg_catalog.date_part('epoch', h.finished_at) AS "finished",
-            ${history.knowsFolds ? "h.drift::double precision" : "NULL"} AS "drift"
-       FROM ${HISTORY_TABLE} h
-       JOIN (VALUES ${viewRows(views)}) AS v (n, schema, name, oid)
-         ON v.schema = h.view_schema AND v.name = h.view_name
-      WHERE h.id > ${afterId} AND h.finished_at < pg_catalog.to_timestamp(${beforeSeconds})
-      ORDER BY h.id LIMIT ${MOST_ALARM_ROWS}`,
-    4_000,
-  );
+  const found: AlarmRow[] = [];
+  if (views.length === 0) return found;
+  for (;;) {
+    const rows = await reader.rows<AlarmRow>(
+      `SELECT h.id::double precision AS "id", v.n AS "view", coalesce(h.run_id, h.id::text) AS "runId", h.outcome AS "outcome",
+              CASE WHEN h.refresh_type IN ('incremental', 'full') THEN h.refresh_type = 'full' END AS "isFull",
+              pg_catalog.date_part('epoch', h.started_at) AS "started",
+              pg_catalog.date_part('epoch', h.finished_at) AS "finished",
+              ${history.knowsFolds ? "h.drift::double precision" : "NULL"} AS "drift"
+         FROM ${HISTORY_TABLE} h
+         JOIN (VALUES ${viewRows(views)}) AS v (n, schema, name, oid)
+           ON v.schema = h.view_schema AND v.name = h.view_name
+        WHERE h.id > ${found.at(-1)?.id ?? afterId} AND h.finished_at < pg_catalog.to_timestamp(${beforeSeconds})
+        ORDER BY h.id LIMIT ${ALARM_ROWS_AT_ONCE}`,
+    );
+    found.push(...rows);
+    if (rows.length < ALARM_ROWS_AT_ONCE) return found;
+  }
 }
 
 /** Whether there is history before a row. */
