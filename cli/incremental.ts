@@ -82,13 +82,13 @@ export function incrementalCommand(): Command {
         "--timeout <seconds>",
         "give up on each step after this time of waiting for others",
         parseSeconds,
-        600,
+        DEFAULTS.timeoutSeconds,
       )
       .option(
         "--lock-timeout <seconds>",
         "how long writers may be kept behind one try to lock",
         parseSeconds,
-        2,
+        DEFAULTS.lockTimeoutSeconds,
       );
 
   add(

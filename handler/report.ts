@@ -105,7 +105,7 @@ function sayDrift(
   const problem =
     `${shownNumber(drift)} row${drift === 1 ? "" : "s"} differed from its query after folding, and are put right. ` +
     "Some change was not logged: written with session_replication_role = replica, by logical replication, or " +
-    "while triggers were disabled";
+    "while triggers were disabled. Where none of that was done, the fold is at fault: please report it with the view's query";
   say({ drift, problem, remedy: `npm run incremental -- verify --view ${shellName(view)}` });
 }
 

@@ -32,7 +32,7 @@ const TIE_BREAKING_WINDOWS = new Set([
 ]);
 
 /** Unique keys by which an order tells all rows apart, by table. */
-export type ReliedKeys = Map<Relation, string[][]>;
+type ReliedKeys = Map<Relation, string[][]>;
 
 /**
  * @returns the unique keys without which the answer would depend on the order of rows.
@@ -146,7 +146,7 @@ function assertWindow(
     );
 }
 
-export function sortExpressions(nodes: Node[] | undefined): Node[] {
+function sortExpressions(nodes: Node[] | undefined): Node[] {
   return (nodes ?? []).map((node) => ("SortBy" in node ? (node.SortBy.node ?? node) : node));
 }
 

@@ -5,7 +5,7 @@ import { Deparser } from "pgsql-deparser";
 import { refuse } from "./refusal";
 
 /** A column of an item: what every column reference is after names are resolved. */
-export interface ColumnName {
+interface ColumnName {
   alias: string;
   column: string;
 }
@@ -163,15 +163,24 @@ export function toSql(node: Node): string {
 
 const written = (node: Node): string => new Writer(node, { pretty: false }).deparseQuery();
 
+/** The expression that a text is. */
+export function parsed(sql: string): Node {
+  const [target] = selectOf(`SELECT ${sql}`).targetList ?? [];
+  if (target === undefined || !("ResTarget" in target) || target.ResTarget.val === undefined)
+    throw new Error(`no expression: ${sql}`);
+  return withoutLocations(target.ResTarget.val);
+}
+
+function selectOf(sql: string): SelectStmt {
+  const [only] = parseSync(sql).stmts ?? [];
+  return only?.stmt !== undefined && "SelectStmt" in only.stmt ? only.stmt.SelectStmt : {};
+}
+
 /** What the parser makes of the text, as a node of the same kind. */
 function reread(node: Node, text: string): Node | undefined {
-  const statement = (sql: string): SelectStmt => {
-    const [parsed] = parseSync(sql).stmts ?? [];
-    return parsed?.stmt !== undefined && "SelectStmt" in parsed.stmt ? parsed.stmt.SelectStmt : {};
-  };
-  if ("SelectStmt" in node) return { SelectStmt: statement(text) };
-  if ("RangeVar" in node) return statement(`SELECT FROM ${text}`).fromClause?.[0];
-  const [target] = statement(`SELECT ${text}`).targetList ?? [];
+  if ("SelectStmt" in node) return { SelectStmt: selectOf(text) };
+  if ("RangeVar" in node) return selectOf(`SELECT FROM ${text}`).fromClause?.[0];
+  const [target] = selectOf(`SELECT ${text}`).targetList ?? [];
   return target !== undefined && "ResTarget" in target ? target.ResTarget.val : undefined;
 }
 

@@ -10,6 +10,7 @@ import { escapeIdentifier, escapeLiteral } from "pg";
 import { MAINTENANCE_SCHEMA, type MaintainedNames } from "../handler/maintained";
 import { qualifiedName, quotedName } from "../handler/names";
 import type { QualifiedName } from "../handler/settings";
+import { dollarQuoted } from "./print";
 import type { Relation } from "./source";
 
 /** A table whose changes are logged, with what the generated SQL takes for granted of it. */
@@ -201,11 +202,4 @@ function times(count: number, write: (place: number) => string): string {
 
 function nameArray(names: string[]): string {
   return `ARRAY[${names.map((name) => escapeLiteral(name)).join(", ")}]::name[]`;
-}
-
-/** A body between dollar quotes whose tag does not occur in it. */
-function dollarQuoted(body: string): string {
-  let tag = "$fingerprint$";
-  for (let more = 1; body.includes(tag); more++) tag = `$fingerprint${more}$`;
-  return `${tag}${body}\n${tag}`;
 }

@@ -50,7 +50,7 @@ export interface KeyedLayer extends KeyedTable {
   layer: Layer;
 }
 
-export interface FoldInput {
+interface FoldInput {
   names: MaintainedNames;
   published: KeyedTable;
   layers: KeyedLayer[];

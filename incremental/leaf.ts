@@ -3,8 +3,8 @@
  * what went, without reading the group. Its state becomes a table, and the block a plain query of that table.
  */
 import type { Node } from "@pgsql/types";
-import { parseSync } from "libpg-query";
 import {
+  parsed,
   aliasesIn,
   columnOf,
   columnRef,
@@ -14,7 +14,6 @@ import {
   isSame,
   substitute,
   toSql,
-  walk,
 } from "./expression";
 import { MAINTENANCE_SCHEMA } from "../handler/maintained";
 import { qualifiedName } from "../handler/names";
@@ -361,25 +360,6 @@ const both = (one: Node | undefined, other: Node | undefined): Node | undefined 
     : { BoolExpr: { boolop: "AND_EXPR", args: [one, other] } };
 
 const test = (argument: Node, condition: string): Node => parsed(`(${toSql(argument)}) ${condition}`);
-
-/** The expression that a text is. */
-export function parsed(sql: string): Node {
-  let found: Node | undefined;
-  walk(parseSync(`SELECT ${sql}`), (node) => {
-    if (!("ResTarget" in node)) return found === undefined;
-    found ??= node.ResTarget.val;
-    return false;
-  });
-  if (found === undefined) throw new Error(`no expression: ${sql}`);
-  return stripped(found);
-}
-
-const stripped = (node: Node): Node =>
-  JSON.parse(
-    JSON.stringify(node, (key, value: unknown) =>
-      /location$|^rexpr_list_(start|end)$|^list_(start|end)$/.test(key) ? undefined : value,
-    ),
-  ) as Node;
 
 const filtered = (aggregate: string, ...conditions: (string | undefined)[]): string => {
   const all = conditions.filter((each) => each !== undefined);

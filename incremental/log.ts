@@ -87,7 +87,7 @@ function createDeltas(name: string, relation: Relation, leaf: Leaf): string {
 const EVENTS = ["insert", "update", "delete", "truncate"] as const;
 
 /** The name of the trigger of one view on any table. */
-export const triggerName = (names: MaintainedNames, event: (typeof EVENTS)[number]): string =>
+const triggerName = (names: MaintainedNames, event: (typeof EVENTS)[number]): string =>
   `matview_refresh_${createHash("sha256").update(names.base).digest("hex").slice(0, 8)}_${event}`;
 
 function triggersOf(names: MaintainedNames, writer: string, relation: QualifiedName): TableLog["triggers"] {

@@ -3,8 +3,7 @@ import type { Node, SelectStmt } from "@pgsql/types";
 import { escapeIdentifier } from "pg";
 import { MAINTENANCE_SCHEMA } from "../handler/maintained";
 import type { QualifiedName } from "../handler/settings";
-import { substitute, toSql } from "./expression";
-import { parsed } from "./leaf";
+import { parsed, substitute, toSql } from "./expression";
 import type { Shape } from "./shape";
 import type { Scan } from "./tree";
 

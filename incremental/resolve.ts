@@ -491,7 +491,7 @@ function describeBlock(
 }
 
 /** Whether the expression has an aggregate of its own block. User-defined ones are refused before they get here. */
-export function isAggregated(expression: Node): boolean {
+function isAggregated(expression: Node): boolean {
   let found = false;
   walk(expression, (node) => {
     if ("SubLink" in node) return false;

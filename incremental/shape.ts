@@ -13,7 +13,7 @@ import { blocksOf, scansOf, type Query, type Scan } from "./tree";
 export const RESTRICTION_KEY = "restriction key";
 
 /** A column of the restriction key. */
-export interface KeyColumn {
+interface KeyColumn {
   column: Column;
   mayBeNull: boolean;
   /** The fold's variable that holds the affected values, an array. */

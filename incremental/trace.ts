@@ -19,7 +19,7 @@ import { isAggregate } from "./resolve";
 import { blocksOf, targetsOf, type Block, type Condition, type Item, type Query, type Scan } from "./tree";
 
 /** An expression over the columns of one scan. */
-export interface ScanExpression {
+interface ScanExpression {
   scan: Scan;
   expression: Node;
 }
@@ -114,7 +114,7 @@ function traceExpression(block: Block, expression: Node, mayBeNull: boolean): Sc
 }
 
 /** An expression over the columns of one item, as expressions over scans. */
-export function traceInItem(item: Item, expression: Node, mayBeNull: boolean): ScanExpression[] | undefined {
+function traceInItem(item: Item, expression: Node, mayBeNull: boolean): ScanExpression[] | undefined {
   if (item.isNullable && !mayBeNull) return undefined;
   // Beside no row it has to be NULL itself: coalesce(b.k, 0) is not.
   if (item.isNullable && !isStrict(expression)) return undefined;

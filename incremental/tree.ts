@@ -26,7 +26,7 @@ export interface Derived {
 }
 
 /** A function or VALUES in FROM: rows of its own, in which no table is seen. */
-export interface Opaque {
+interface Opaque {
   kind: "opaque";
   alias: string;
   columns: string[];

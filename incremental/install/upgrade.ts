@@ -9,7 +9,7 @@ import { foldLocks, keyIndexSteps } from "./fill";
 import { announce, createLog, createState, generatedBy, protect } from "./objects";
 import { describeRelation } from "./relation";
 import { runStep, runSteps, type Patience } from "./runner";
-import { inSchema, readState, type Generated, type Status, type ViewState } from "./state";
+import { inSchema, ours, readState, type Generated, type Status, type ViewState } from "./state";
 import type { Step } from "./step";
 import { dropStaleSteps, readTriggers, triggerSteps } from "./triggers";
 
@@ -72,7 +72,12 @@ function regenerateStep(maintenance: Maintenance, state: ViewState, status: Stat
    SET generator_version = ${maintenance.generatorVersion}, phase = 'maintained', shape = '',
        original = ${escapeLiteral(JSON.stringify(original))}`,
     ],
-    locks: [...logs.map(({ table }) => ({ relation: table, mode: "AccessShareLock" }) as const)],
+    locks: [
+      ...logs.map(({ table }) => ({ relation: table, mode: "AccessShareLock" }) as const),
+      ...logs
+        .filter(({ name }) => isNew(name) && name in before.logs)
+        .map(({ name }) => ({ relation: ours(name), mode: "AccessExclusiveLock" }) as const),
+    ],
   };
 }
 
