@@ -120,6 +120,11 @@ BEGIN
     -- Found to be needed after changes were taken, which are in their logs again.
     kind := 'refused';
     reason := SQLERRM;
+  WHEN data_exception THEN
+    -- A row that came and went may have no result (a date that is no timestamp); the rows that are there have one.
+    SELECT f.* INTO kind, reason, changes, changed_rows, drift
+      FROM ${inSchema(names.changes)}(format('a changed row has no result (%s)', SQLSTATE), allow_full OR force_full,
+                                      seen.has_shape, false, seen.broken IS NULL, seen.content) f;
   END;
 END`;
   return (
@@ -164,6 +169,8 @@ BEGIN
   reason := full_reason;
 ${logs.map(countLog).join("\n")}
   is_full := reason IS NOT NULL;
+  -- What folding would leave is not counted then, so that it need not be folded.
+  is_foldable := is_foldable AND (counts_drift OR NOT is_full);
   IF is_full AND NOT coalesce(allow_full, false) THEN
     kind := 'refused';
     -- What was written meanwhile stays unknown when the triggers are there again.

@@ -58,7 +58,7 @@ for (const majorVersion of [18, 15] as const) {
     beforeEach(async function () {
       this.timeout(60_000);
       await client.query(`RESET ALL; DROP SCHEMA IF EXISTS matview_refresh CASCADE;
-        DROP TABLE IF EXISTS totals, days, named, orders, customers, parts, detached, other_orders, orders_old CASCADE;
+        DROP TABLE IF EXISTS totals, days, named, shares, orders, customers, parts, detached, other_orders, orders_old CASCADE;
         DROP VIEW IF EXISTS clients; DROP FUNCTION IF EXISTS shop_label; DELETE FROM matview_refresh_history`);
       await client.query(SCENERY);
       made = new Map();
@@ -354,6 +354,27 @@ for (const majorVersion of [18, 15] as const) {
         await isFolded(named);
         const { rows } = await client.query("SELECT FROM matview_refresh.public__named__log_1");
         assert.equal(rows.length, 0);
+      });
+
+      it("a changed row that came and went and has no result is no end of folding", async () => {
+        const shares = { schema: "public", name: "shares" };
+        await client.query("DROP TABLE IF EXISTS shares");
+        await createView(
+          client,
+          shares,
+          "SELECT 100 / customer AS share, count(*) AS n FROM orders GROUP BY 1",
+          "share",
+        );
+        const { maintenance } = await judgeView(client, shares);
+        assert.ok(maintenance);
+        await apply(session, maintenance, shortPatience());
+        made.set(shares.name, maintenance);
+        await client.query(`BEGIN; INSERT INTO orders (id, customer) VALUES (200, 0), (201, 50);
+          DELETE FROM orders WHERE id = 200; COMMIT`);
+        await refuses(shares, /a changed row has no result \(22012\)/);
+        await isFull(shares, /a changed row has no result \(22012\)/);
+        await client.query("INSERT INTO orders (id, customer) VALUES (202, 50)");
+        await isFolded(shares);
       });
 
       it("a publication FOR ALL TABLES lets no fold fail", async () => {
