@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
 import { exec } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Client } from "pg";
 import { useDatabase } from "../database";
-import { root, startRun, writeStack, type Started } from "./startRun";
+import { root, useRuns, writeStack, type Started } from "./startRun";
 
 const MAINTAINED = `
   SELECT c.relkind::text AS kind FROM pg_class c WHERE c.oid = 'public.job_progress'::regclass`;
@@ -23,15 +22,14 @@ describe("npm start -- --incremental", function () {
   const untouched = useDatabase({ template: "empty" });
   const blocked = useDatabase({ template: "empty", majorVersion: 15 });
   const unfit = useDatabase({ template: "empty" });
-  let folder: string;
-  const all: Started[] = [];
+  const runs = useRuns("incremental");
+  const { start } = runs;
   // Ticks are 12 seconds apart at the least, so the long runs go on beside each other.
   let newcomer: Started;
   let existing: Started;
   let unseen: Promise<unknown>;
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "matview-refresh-incremental-"));
-    await writeStack(folder, "local", { refreshRate: "rate(12 seconds)" });
+    await writeStack(runs.folder, "local", { refreshRate: "rate(12 seconds)" });
     newcomer = start("newcomer", ["--incremental", "--for", "25s", "--objects", "20000", "--load", "heavy"]);
     existing = start(
       "none",
@@ -48,22 +46,6 @@ describe("npm start -- --incremental", function () {
     // The test that waits for it comes later.
     unseen.catch(() => undefined);
   });
-  after(async () => {
-    await Promise.all(
-      all.map(async ({ child, ended }) => {
-        child.kill("SIGTERM");
-        await ended;
-      }),
-    );
-    await rm(folder, { recursive: true, force: true });
-  });
-
-  function start(data: string, options: string[], env: Record<string, string> = {}): Started {
-    const started = startRun(folder, data, options, env);
-    all.push(started);
-    return started;
-  }
-
   it("says what it would do to a server that is not ours, and does nothing without a yes", async () => {
     const run = start("none", ["--incremental"], { DATABASE_URL: untouched.url });
     assert.equal(await run.ended, 2);
@@ -84,7 +66,7 @@ describe("npm start -- --incremental", function () {
   });
 
   it("is refused for a stack that refreshes other views", async () => {
-    await writeStack(folder, "sales", { views: ["reporting.sales"], refreshRate: "rate(1 hour)" });
+    await writeStack(runs.folder, "sales", { views: ["reporting.sales"], refreshRate: "rate(1 hour)" });
     const run = start("none", ["--incremental", "--stack", "sales"]);
     assert.equal(await run.ended, 2);
     assert.match(run.output(), /^error: .*npm run incremental -- plan --view reporting\.sales$/m);
@@ -180,7 +162,7 @@ describe("npm start -- --incremental", function () {
     const second = start("newcomer", ["--load", "off"]);
     const [, port] = await second.prints(/PostgreSQL 18\.\d+ at 127\.0\.0\.1:(\d+)/);
     const [, command] = await second.prints(/incremental since an earlier run[^\n]*\n[^\n]*\n +(PGHOST=.*)/);
-    const password = (await readFile(join(folder, "newcomer", "password"), "utf8")).trim();
+    const password = (await readFile(join(runs.folder, "newcomer", "password"), "utf8")).trim();
     assert.ok(!second.output().includes(password));
     await second.prints(/✓ Refresh completed in \d\.\d{3}s \(incremental, /);
     const client = new Client({
@@ -193,7 +175,7 @@ describe("npm start -- --incremental", function () {
       const { rows } = await client.query<{ total_jobs: string }>("TABLE public.job_progress_statistics");
       assert.ok(Number(rows[0]?.total_jobs) >= 150, "the statistics read the table");
       const revert = String(command).replace("npm run", `npm --prefix '${root}' run`);
-      await promisify(exec)(`${revert} --yes`, { cwd: folder });
+      await promisify(exec)(`${revert} --yes`, { cwd: runs.folder });
       assert.deepEqual((await client.query(MAINTAINED)).rows, [{ kind: "m" }]);
     } finally {
       await client.end();

@@ -1,31 +1,21 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TOKEN_HEADER, type ControlAnswer, type Snapshot, type StreamEvent } from "../../watch/contract";
-import { startRun, writeStack, type Started } from "./startRun";
+import { useRuns, writeStack, type Started } from "./startRun";
 
 describe("the page of npm start", function () {
   this.timeout(60_000);
-  let folder: string;
+  const runs = useRuns("page");
   let run: Started;
   let url: string;
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "matview-refresh-page-"));
     // No tick comes by itself while the test lasts.
-    await writeStack(folder, "local", { refreshRate: "rate(1 day)", timeoutSeconds: 10 });
-    run = startRun(folder, "server", ["--objects", "150", "--load", "off"]);
+    await writeStack(runs.folder, "local", { refreshRate: "rate(1 day)", timeoutSeconds: 10 });
+    run = runs.start("server", ["--objects", "150", "--load", "off"]);
     [, url = ""] = await run.prints(/Page: (http:\/\/127\.0\.0\.1:\d+\/)/);
     await run.prints(/Ctrl-C stops/);
   });
-  after(async () => {
-    run.child.kill("SIGTERM");
-    await run.ended;
-    await rm(folder, { recursive: true, force: true });
-  });
-
   const look = async (): Promise<Snapshot> =>
     (await (await fetch(`${url}snapshot?range=5m`)).json()) as Snapshot;
 

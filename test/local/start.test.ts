@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Client } from "pg";
 import { useDatabase } from "../database";
-import { processesMentioning, startRun, writeStack, type Started } from "./startRun";
+import { processesMentioning, useRuns, writeStack, type Started } from "./startRun";
 
 describe("npm start", function () {
   this.timeout(60_000);
@@ -12,8 +11,8 @@ describe("npm start", function () {
   const untouched = useDatabase({ template: "empty" });
   const migrated = useDatabase({ template: "migrated" });
   const own = useDatabase({ template: "empty" });
-  let folder: string;
-  const all: Started[] = [];
+  const runs = useRuns("start");
+  const { start } = runs;
   // Ticks are 12 seconds apart at the least, so the long runs go on beside each other, each on a server of its own.
   let newcomer: Started;
   let outage: Started;
@@ -21,7 +20,6 @@ describe("npm start", function () {
   let killed: Promise<void>;
   let foreign: Started;
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), "matview-refresh-start-"));
     await stack("local", { refreshRate: "rate(12 seconds)" });
     await stack("short", { refreshRate: "rate(12 seconds)", timeoutSeconds: 3 });
     newcomer = start("newcomer", ["--for", "25s", "--objects", "20000", "--load", "heavy"], {
@@ -39,7 +37,7 @@ describe("npm start", function () {
     ]);
     dying = start("dying", ["--for", "13s", "--objects", "1000"]);
     killed = dying.prints(/First tick at/).then(async () => {
-      const pidFile = await readFile(join(folder, "dying", "cluster", "postmaster.pid"), "utf8");
+      const pidFile = await readFile(join(runs.folder, "dying", "cluster", "postmaster.pid"), "utf8");
       process.kill(Number(pidFile.split("\n")[0]), "SIGKILL");
     });
     // The test that waits for it comes later.
@@ -55,24 +53,8 @@ describe("npm start", function () {
       INSERT INTO public.job_objects VALUES (1, 1, 'pending', now());`);
     foreign = start("none", ["--yes", "--for", "13s"], { DATABASE_URL: database.url });
   });
-  after(async () => {
-    await Promise.all(
-      all.map(async ({ child, ended }) => {
-        child.kill("SIGTERM");
-        await ended;
-      }),
-    );
-    await rm(folder, { recursive: true, force: true });
-  });
-
   const stack = (name: string, settings: Record<string, unknown>): Promise<void> =>
-    writeStack(folder, name, settings);
-
-  function start(data: string, options: string[], env: Record<string, string> = {}): Started {
-    const started = startRun(folder, data, options, env);
-    all.push(started);
-    return started;
-  }
+    writeStack(runs.folder, name, settings);
 
   it("lists every fault of the settings and exits with 2", async () => {
     await stack("broken", { refreshRate: "rate(7 seconds)", memoryMb: 1, timeoutSeconds: 0, typo: true });
@@ -227,7 +209,7 @@ describe("npm start", function () {
       assert.doesNotMatch(output, /\x1b/);
       assert.doesNotMatch(output, /not-passed-on/);
       await assert.rejects(connectTo(Number(port)), /ECONNREFUSED/);
-      assert.equal(processesMentioning(join(folder, "newcomer")), "");
+      assert.equal(processesMentioning(join(runs.folder, "newcomer")), "");
     });
 
     it("keeps its data, refuses a second start, and stops on SIGTERM", async () => {
@@ -240,7 +222,7 @@ describe("npm start", function () {
       run.child.kill("SIGTERM");
       assert.equal(await run.ended, 0, run.output());
       assert.match(run.output(), /Stopping \(SIGTERM\)[\s\S]*Worst staleness since the start/);
-      assert.equal(processesMentioning(join(folder, "newcomer")), "");
+      assert.equal(processesMentioning(join(runs.folder, "newcomer")), "");
     });
 
     it("shows the errors of an outage, then recovers without a restart", async () => {

@@ -1,7 +1,8 @@
 /** `npm start` in a process of its own, as a user sees it. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 export const root = resolve(__dirname, "..", "..");
@@ -32,7 +33,7 @@ export async function writeStack(
  * Runs the command that `npm start` runs, in a folder of stack files, with a pipe for output.
  * @param data folder of the embedded server, inside that folder.
  */
-export function startRun(
+function startRun(
   folder: string,
   data: string,
   options: string[],
@@ -72,6 +73,36 @@ export function startRun(
       }),
   };
 }
+
+/** A folder of stack files and the runs that are started in it, until the end of the surrounding `describe`. */
+export function useRuns(name: string): { readonly folder: string; start: StartIn } {
+  let folder = "";
+  const all: Started[] = [];
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), `matview-refresh-${name}-`));
+  });
+  after(async () => {
+    await Promise.all(
+      all.map(async ({ child, ended }) => {
+        child.kill("SIGTERM");
+        await ended;
+      }),
+    );
+    await rm(folder, { recursive: true, force: true });
+  });
+  return {
+    get folder() {
+      return folder;
+    },
+    start(data, options, env) {
+      const started = startRun(folder, data, options, env);
+      all.push(started);
+      return started;
+    },
+  };
+}
+
+type StartIn = (data: string, options: string[], env?: Record<string, string>) => Started;
 
 /** Lines of `ps` that name the folder: our servers do, by their data folder. */
 export function processesMentioning(text: string): string {
