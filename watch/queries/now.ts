@@ -51,14 +51,11 @@ export const rowJson = (row: string, { knowsFolds, knowsRemedies }: HistoryState
     'id', ${row}.id, 'outcome', ${row}.outcome, 'kind', ${row}.refresh_type,
     'asOfMs', ${epochMs(`${row}.as_of`)}, 'startedMs', ${epochMs(`${row}.started_at`)},
     'finishedMs', ${epochMs(`${row}.finished_at`)}, 'seconds', ${row}.duration_seconds, 'sqlstate', ${row}.sqlstate,
-    'reason', ${row}.reason, ${["changes", "changed_rows", "drift"]
-      .map((column, index) => {
-        const key = ["changes", "changedRows", "drift"][index];
-        return `'${key}', ${knowsFolds ? `${row}.${column}` : "NULL"}`;
-      })
-      .join(", ")},
-    'remedy', ${knowsRemedies ? `${row}.remedy` : "NULL"},
-    'blockers', ${knowsRemedies ? `${row}.blockers` : "NULL"})`;
+    'reason', ${row}.reason, 'changes', ${orNull(knowsFolds, `${row}.changes`)},
+    'changedRows', ${orNull(knowsFolds, `${row}.changed_rows`)}, 'drift', ${orNull(knowsFolds, `${row}.drift`)},
+    'remedy', ${orNull(knowsRemedies, `${row}.remedy`)}, 'blockers', ${orNull(knowsRemedies, `${row}.blockers`)})`;
+
+const orNull = (isThere: boolean, column: string): string => (isThere ? column : "NULL");
 
 /**
  * Each by an index, whatever the length of the history. A view that was dropped and made anew does not inherit the age
