@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "pg";
+import { inSchema } from "../handler/maintained";
 import { renderTable } from "../cli/table";
-import { inFreshSession, fold, inSchema, makeIncremental, VIEW } from "./maintained";
+import { inFreshSession, fold, makeIncremental, VIEW } from "./maintained";
 import { withClient } from "../local/postgres/database";
 import { BackgroundLoad } from "../local/workload/load";
 import type { Maintenance } from "../incremental/maintenance";

@@ -1,8 +1,8 @@
 /** What the benches of incremental maintenance stand on: a maintained view, and beside it a twin that is refreshed. */
-import { type Client, type ClientConfig, escapeIdentifier } from "pg";
+import type { Client, ClientConfig } from "pg";
 import { Budget } from "../handler/budget";
 import { Session } from "../handler/connect";
-import { MAINTENANCE_SCHEMA } from "../handler/maintained";
+import { inSchema } from "../handler/maintained";
 import { apply } from "../incremental/apply";
 import { compile } from "../incremental/compile";
 import type { Maintenance } from "../incremental/maintenance";
@@ -71,8 +71,6 @@ export async function makeIncremental(connection: ClientConfig): Promise<Mainten
     await session.close();
   }
 }
-
-export const inSchema = (name: string): string => `${MAINTENANCE_SCHEMA}.${escapeIdentifier(name)}`;
 
 /** Opens a session of its own for one piece of work and times the work alone. */
 export async function inFreshSession(

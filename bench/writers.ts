@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "pg";
+import { inSchema } from "../handler/maintained";
 import { renderTable } from "../cli/table";
 import type { Maintenance } from "../incremental/maintenance";
 import { withClient } from "../local/postgres/database";
 import { describeMachine, makeBed, type Bed } from "./bed";
-import { BULK, Changes, fillEvenly, inSchema, makeIncremental, SINGLE } from "./maintained";
+import { BULK, Changes, fillEvenly, makeIncremental, SINGLE } from "./maintained";
 import { figuresOf } from "./statistics";
 
 /** What `writers` is asked to measure. */

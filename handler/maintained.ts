@@ -1,9 +1,16 @@
 /** Maintained views: materialized views whose published relation became a table that a stored function folds changes into. */
 import { createHash } from "node:crypto";
+import { quotedName } from "./names";
 import type { QualifiedName } from "./settings";
 
 /** The schema of everything that maintains views. */
 export const MAINTENANCE_SCHEMA = "matview_refresh";
+
+/** The group role of those who refresh, made by migration 007. */
+export const REFRESHER = "matview_refresher";
+
+/** One of its objects as SQL: `"matview_refresh"."public__job_progress__fold"`. */
+export const inSchema = (name: string): string => quotedName({ schema: MAINTENANCE_SCHEMA, name });
 
 /** How a fold's comment begins; the name of the table that it writes follows, quoted as SQL where it must be. */
 export const FOLD_COMMENT = "matview-refresh: folds ";

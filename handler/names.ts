@@ -28,7 +28,11 @@ export function shellName({ schema, name }: QualifiedName): string {
   const parts = [schema, name].map((part) =>
     /^[a-z_][a-z0-9_]*$/.test(part) ? part : escapeIdentifier(part),
   );
-  const text = parts.join(".");
+  return shellWord(parts.join("."));
+}
+
+/** A text that a shell takes as one word. */
+export function shellWord(text: string): string {
   return /^[\w.]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 

@@ -3,24 +3,26 @@
  * names and tree (resolve), refusals (functions, determinism), additive leaves, restriction key (shape), SQL (log, fold).
  */
 import type { Node } from "@pgsql/types";
-import { qualifiedName } from "../handler/names";
-import { MAINTENANCE_SCHEMA, maintainedNames, type MaintainedNames } from "../handler/maintained";
+import { qualifiedName, quotedName } from "../handler/names";
+import { MAINTENANCE_SCHEMA, maintainedNames, type MaintainedNames, inSchema } from "../handler/maintained";
 import { assertDeterministic, isUnique } from "./determinism";
 import { columnOf, columnsIn, contains, excerpt } from "./expression";
 import { fingerprintFunction, watchedTable } from "./fingerprint";
-import { foldFunctions, layerName, stateName, type KeyedLayer, type KeyedTable } from "./fold";
+import { foldFunctions, layerName } from "./fold";
+import type { KeyedTable } from "./keyed";
+import { stateName, type KeyedLayer } from "./leafFold";
 import { unsafeFunctions } from "./functions";
 import { extractLayers } from "./layer";
 import { createIndex, extractLeaves, indexKey, leafQuery, type Leaf } from "./leaf";
 import { makeLog, triggerNames, type Log } from "./log";
 import type { Compilation, Finding, Maintenance, StateTable } from "./maintenance";
-import { inSchema, qualified, quoted } from "./print";
+import { quoted } from "./print";
 import { Refusal, refuse } from "./refusal";
 import { loadParser, resolveQuery, textOf } from "./resolve";
 import { RESTRICTION_KEY, shapeFindings, shapeOf } from "./shape";
 import type { Column, Relation, ViewSource } from "./source";
 import { traceColumn } from "./trace";
-import { blocksOf, scansOf, type Query, type Scan } from "./tree";
+import { blocksOf, scansOf, type Query, type Scan, isNotNull } from "./tree";
 
 /** Counts up when the generated SQL changes: a view that an older one maintains is generated anew by `apply`. */
 export const GENERATOR_VERSION = 1;
@@ -146,7 +148,7 @@ function generateWith(
       functions: source.functions
         .filter(({ isBuiltIn }) => !isBuiltIn)
         .map(
-          ({ schema, name, argumentTypes }) => `${qualified({ schema, name })}(${argumentTypes.join(",")})`,
+          ({ schema, name, argumentTypes }) => `${quotedName({ schema, name })}(${argumentTypes.join(",")})`,
         ),
     }),
     createFold: foldFunctions({
@@ -195,15 +197,10 @@ function refuseRowSets({ functions }: ViewSource, query: Query): void {
 function withNotNull(query: Query, columns: Column[]): Column[] {
   return columns.map((column, index) => {
     const traced = traceColumn(query, index, false) ?? [];
-    const isNotNull =
-      traced.length > 0 && traced.every(({ scan, expression }) => isColumnNotNull(scan, expression));
-    return { ...column, isNotNull: column.isNotNull || isNotNull };
+    const isNeverNull =
+      traced.length > 0 && traced.every(({ scan, expression }) => isNotNull(expression, scan.relation));
+    return { ...column, isNotNull: column.isNotNull || isNeverNull };
   });
-}
-
-function isColumnNotNull(scan: Scan, expression: Node): boolean {
-  const name = columnOf(expression)?.column;
-  return scan.relation.columns.some((column) => column.name === name && column.isNotNull);
 }
 
 /** The key by which the fold finds a published row again: of several the one with the fewest columns that may be NULL. */

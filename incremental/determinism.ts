@@ -14,7 +14,7 @@ import {
   substitute,
   walk,
 } from "./expression";
-import { isAggregate, textOf } from "./resolve";
+import { isAggregate, textOf, isDistinctOn } from "./resolve";
 import { refuse } from "./refusal";
 import type { Relation } from "./source";
 import { blocksOf, columnNames, type Block, type Item, type Query, type SetOperation } from "./tree";
@@ -50,8 +50,8 @@ function assertBlock(block: Block, types: Types, relied: ReliedKeys): void {
   for (const keys of block.partitions)
     for (const key of keys) assertIdentity(key, types, "equal values make one group");
   const distinct = block.select.distinctClause ?? [];
-  const isDistinctOn = distinct.some((node) => Object.keys(node).length > 0);
-  if (distinct.length > 0 && !isDistinctOn)
+  const isChosen = isDistinctOn(block.select);
+  if (distinct.length > 0 && !isChosen)
     for (const { expression } of block.targets)
       assertIdentity(expression, types, "DISTINCT keeps one of equal values");
   const windows = new Map(
@@ -60,7 +60,7 @@ function assertBlock(block: Block, types: Types, relied: ReliedKeys): void {
     ),
   );
   const order = sortExpressions(block.select.sortClause);
-  if (isDistinctOn && !isDetermined(block, [...distinct, ...order], relied))
+  if (isChosen && !isDetermined(block, [...distinct, ...order], relied))
     refuse(
       "DISTINCT ON",
       distinct.map((node) => excerpt(node)).join(", "),

@@ -1,7 +1,7 @@
 /** The steps of apply and revert as files, to be reviewed and run by any migration tool. */
 import { escapeIdentifier, escapeLiteral } from "pg";
 import type { Session } from "../handler/connect";
-import { MAINTENANCE_SCHEMA } from "../handler/maintained";
+import { MAINTENANCE_SCHEMA, inSchema } from "../handler/maintained";
 import { qualifiedName, quotedName, shellName } from "../handler/names";
 import type { QualifiedName } from "../handler/settings";
 import { originalOf } from "./apply";
@@ -11,7 +11,7 @@ import { assertPossible, judge } from "./install/hindrances";
 import { loggingStep } from "./install/objects";
 import { catalogRows, describeRelation } from "./install/relation";
 import { removeSteps } from "./install/remove";
-import { inSchema, readState, type ViewState } from "./install/state";
+import { readState, type ViewState } from "./install/state";
 import { transactionOf, type Statement, type Step } from "./install/step";
 import { refreshLock } from "./install/swap";
 import { readTriggerRights, readTriggers, triggerSteps } from "./install/triggers";

@@ -2,27 +2,15 @@
  * The fold: the stored function that takes what was logged and brings the published table up to date, or recomputes
  * all of it. It is called in one REPEATABLE READ snapshot, after the locks.
  */
+import { escapeLiteral } from "pg";
+import { qualifiedName, quotedName } from "../handler/names";
+import { inSchema } from "../handler/maintained";
 import type { MaintainedNames } from "../handler/maintained";
-import type { QualifiedName } from "../handler/settings";
-import { toSql } from "./expression";
-import { came, deltaQuery, leafQuery, ROW_COUNT, summedDeltas, went, type Cell, type Leaf } from "./leaf";
-import { IMAGES, OPERATION, OPERATIONS, triggerTemplates, type Log } from "./log";
-import type { Layer } from "./layer";
-import {
-  differs,
-  dollarQuoted,
-  fromScan,
-  inSchema,
-  isAffected,
-  isReached,
-  literal,
-  qualified,
-  quoted,
-  withRestrictions,
-} from "./print";
-import type { Shape } from "./shape";
-import type { Column } from "./source";
-import { scansOf, type Scan } from "./tree";
+import { affectedKeys, hasKeys, publish, publishAffected, type KeyedTable } from "./keyed";
+import { groupsVariable } from "./leaf";
+import { applyDeltas, goneRows, newRows, stateName, type DeltaSources, type KeyedLayer } from "./leafFold";
+import { IMAGES, OPERATION, OPERATIONS, triggerNames, triggerTemplates, type Log } from "./log";
+import { dollarQuoted, indent, isAffected, quoted } from "./print";
 
 /** Above this share of a table's rows, or of the view's, recomputing all is cheaper than finding out what changed. */
 const FULL_ABOVE_SHARE = 0.08;
@@ -32,40 +20,14 @@ const ALWAYS_FOLDED_KEYS = 1_000;
 /** What is taken at once is held in memory. */
 const MOST_TAKEN = 2_000_000;
 
-/** A table that is kept equal to a query, by keys. */
-export interface KeyedTable {
-  table: QualifiedName;
-  columns: Column[];
-  uniqueKey: string[];
-  hasSeveralUniqueIndexes: boolean;
-  /** Whether the query can have no two rows of one key. Where it can, a refresh would fail, and so must a fold. */
-  isKeyUnique: boolean;
-  shape: Shape;
-  /** The leaves that its query reads. */
-  leaves: Leaf[];
-}
-
-/** The rows of a layer, and what reads them. */
-export interface KeyedLayer extends KeyedTable {
-  layer: Layer;
-}
-
-interface FoldInput {
-  names: MaintainedNames;
+interface FoldInput extends DeltaSources {
   published: KeyedTable;
-  layers: KeyedLayer[];
   /** Names of the fold's own tables, each after those that its query reads. */
   states: string[];
-  logs: Log[];
   timeZone: string;
 }
 
-export const stateName = (names: MaintainedNames, leaf: number): string => `${names.base}__leaf_${leaf}`;
 export const layerName = (names: MaintainedNames, layer: number): string => `${names.base}__layer_${layer}`;
-const goneRows = (layer: Layer): string => `matview_gone_${layer.number}`;
-const newRows = (layer: Layer): string => `matview_new_${layer.number}`;
-const groupsVariable = (leaf: Leaf): string => `matview_groups_${leaf.number}`;
-
 /**
  * CREATE OR REPLACE FUNCTION of the fold and of what it calls where there is something to do, without grants. They are
  * two, since a tick has a session of its own, in which a function is compiled when it is called for the first time: most
@@ -83,7 +45,7 @@ const RESULT =
 
 /** Looks whether there is something to do. */
 function entryFunction({ names, published, logs, timeZone }: FoldInput): string {
-  const name = sqlText(published.table);
+  const stale = `a table or a view under the query was changed, which takes: npm run incremental -- apply --view ${qualifiedName(published.table)}`;
   const body = `DECLARE
   seen record;
 BEGIN
@@ -101,7 +63,7 @@ BEGIN
     RETURN;
   END IF;
   reason := CASE
-    WHEN NOT seen.has_shape THEN 'a table or a view under the query was changed, which takes: npm run incremental -- apply --view ${name}'
+    WHEN NOT seen.has_shape THEN ${escapeLiteral(stale)}
     WHEN seen.broken IS NOT NULL THEN seen.broken
     WHEN force_full THEN 'asked for'
     WHEN seen.was_broken THEN 'a trigger was missing or disabled before'
@@ -130,7 +92,7 @@ END`;
   return (
     `CREATE OR REPLACE FUNCTION ${inSchema(names.fold)}(force_full boolean, full_every interval, allow_full boolean,\n  ${RESULT})\n` +
     `LANGUAGE plpgsql SECURITY DEFINER\n` +
-    `SET search_path = pg_catalog, pg_temp SET "TimeZone" = ${literal(timeZone)} SET "DateStyle" = 'ISO, MDY'\n` +
+    `SET search_path = pg_catalog, pg_temp SET "TimeZone" = ${escapeLiteral(timeZone)} SET "DateStyle" = 'ISO, MDY'\n` +
     `SET "IntervalStyle" = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'\n` +
     `SET jit = off SET plan_cache_mode = force_custom_plan AS ${dollarQuoted(body)}`
   );
@@ -150,7 +112,7 @@ function changesFunction(input: FoldInput): string {
       `${shape.nullKeys} boolean`,
     ]),
     ...layers.flatMap(({ layer, table }) =>
-      [goneRows(layer), newRows(layer)].map((name) => `${name} ${qualified(table)}[] := '{}'`),
+      [goneRows(layer), newRows(layer)].map((name) => `${name} ${quotedName(table)}[] := '{}'`),
     ),
     "entries record",
     "partition record",
@@ -202,18 +164,13 @@ END`;
   );
 }
 
-/** A view's name inside a string constant. */
-const sqlText = ({ schema, name }: QualifiedName): string => `${schema}.${name}`.replaceAll("'", "''");
-
-const indent = (text: string, spaces: number): string => text.replaceAll(/^(?=.)/gm, " ".repeat(spaces));
-
 /** Looks at a log without reading more of it than is folded at the most. */
 function countLog(log: Log): string {
   const marks = `${OPERATION} IN (${OPERATIONS.truncated}, ${OPERATIONS.unlogged})`;
   const names = log.relations
-    .map((relation) => `pg_catalog.to_regclass(${literal(qualified(relation))})`)
+    .map((relation) => `pg_catalog.to_regclass(${escapeLiteral(quotedName(relation))})`)
     .join(", ");
-  const table = sqlText(log.table);
+  const table = qualifiedName(log.table);
   const share = log.form === "deltas" ? 0.5 : FULL_ABOVE_SHARE;
   return `  SELECT pg_catalog.count(*) AS n, pg_catalog.bool_or(${OPERATION} = ${OPERATIONS.truncated}) AS truncated, pg_catalog.bool_or(${marks}) AS marked
     INTO entries FROM (SELECT ${OPERATION} FROM ${inSchema(log.name)} LIMIT ${MOST_TAKEN + 1}) AS logged;
@@ -222,9 +179,9 @@ function countLog(log: Log): string {
     is_foldable := false;
     counts_drift := false;
     reason := coalesce(reason, CASE
-      WHEN entries.truncated THEN '${table} was truncated'
-      WHEN entries.marked THEN 'changes of ${table} could not be logged'
-      ELSE 'so many rows of ${table} changed that it is cheaper' END);
+      WHEN entries.truncated THEN ${escapeLiteral(`${table} was truncated`)}
+      WHEN entries.marked THEN ${escapeLiteral(`changes of ${table} could not be logged`)}
+      ELSE ${escapeLiteral(`so many rows of ${table} changed that it is cheaper`)} END);
   END IF;`;
 }
 
@@ -249,18 +206,16 @@ changes := changes + taken;`;
  * over the new list of partitions.
  */
 function completeTriggers({ names, logs }: FoldInput): string {
+  const [any = ""] = triggerNames(names);
   const loops = logs
     .filter(({ relation }) => relation.kind === "p")
     .map((log) => {
-      const [any = ""] = triggerTemplates(names, log.function).map(
-        (each) => /CREATE TRIGGER "([^"]+)"/.exec(each)?.[1],
-      );
       const creations = triggerTemplates(names, log.function).map(
         (template) =>
-          `EXECUTE pg_catalog.format(${literal(template)}, partition.relid::pg_catalog.regclass);`,
+          `EXECUTE pg_catalog.format(${escapeLiteral(template)}, partition.relid::pg_catalog.regclass);`,
       );
-      return `FOR partition IN SELECT p.relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass(${literal(qualified(log.table))})) p
-           WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = p.relid AND t.tgname = ${literal(any)}) LOOP
+      return `FOR partition IN SELECT p.relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass(${escapeLiteral(quotedName(log.table))})) p
+           WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = p.relid AND t.tgname = ${escapeLiteral(any)}) LOOP
   ${creations.join("\n  ")}
 END LOOP;`;
     });
@@ -280,7 +235,7 @@ function foldSteps(input: FoldInput): string[] {
   return [
     ...layers.flatMap((layer) => foldLayer(layer, input)),
     ...published.leaves.map((leaf) => applyDeltas(leaf, input)),
-    affectedKeys(published, input),
+    affectedKeys(published, logs),
     ...[...layers, published].flatMap((keyed) => unboundChanges(keyed, logs)),
     ...(hasState ? [] : [tooManyKeys(published)]),
     `IF (NOT is_full OR counts_drift) AND (${hasKeys(published.shape)}) THEN
@@ -299,7 +254,7 @@ function unboundChanges({ shape, leaves }: KeyedTable, logs: Log[]): string[] {
     return `IF pg_catalog.cardinality(${changed}) > 0 THEN
   is_full := true;
   counts_drift := false;
-  reason := coalesce(reason, '${sqlText(relation)} changed, on which every row depends');
+  reason := coalesce(reason, ${escapeLiteral(`${qualifiedName(relation)} changed, on which every row depends`)});
 END IF;`;
   });
 }
@@ -314,172 +269,23 @@ function foldLayer(keyed: KeyedLayer, input: FoldInput): string[] {
   );
   return [
     ...leaves.map((leaf) => applyDeltas(leaf, input)),
-    affectedKeys(keyed, input),
+    affectedKeys(keyed, input.logs),
     `IF ${hasKeys(shape)} THEN
-  ${rows} ${goneRows(layer)} FROM ${qualified(table)} p WHERE ${affected};
+  ${rows} ${goneRows(layer)} FROM ${quotedName(table)} p WHERE ${affected};
 ${indent(publishAffected(keyed, "taken"), 2)}
-  ${rows} ${newRows(layer)} FROM ${qualified(table)} p WHERE ${affected};
+  ${rows} ${newRows(layer)} FROM ${quotedName(table)} p WHERE ${affected};
 END IF;`,
   ];
-}
-
-const hasKeys = ({ key, nullKeys }: Shape): string =>
-  `pg_catalog.cardinality(${key[0]?.variable}) > 0 OR ${nullKeys}`;
-
-function publishAffected(keyed: KeyedTable, counter = "changed_rows"): string {
-  const { shape } = keyed;
-  const affected = isAffected(
-    shape,
-    shape.key.map(({ column }) => `p.${quoted(column.name)}`),
-  );
-  return publish(keyed, restrictedQuery(shape), affected, counter);
 }
 
 function tooManyKeys({ table, shape }: KeyedTable): string {
   const count = `pg_catalog.cardinality(${shape.key[0]?.variable})`;
   return `IF ${count} > ${ALWAYS_FOLDED_KEYS} AND NOT is_full AND ${count} > ${FULL_ABOVE_SHARE} * (
-     SELECT pg_catalog.count(*) FROM (SELECT FROM ${qualified(table)} LIMIT ${Math.round(1 / FULL_ABOVE_SHARE)} * ${count}) AS sampled) THEN
+     SELECT pg_catalog.count(*) FROM (SELECT FROM ${quotedName(table)} LIMIT ${Math.round(1 / FULL_ABOVE_SHARE)} * ${count}) AS sampled) THEN
   is_full := true;
   counts_drift := false;
-  reason := 'so many keys (${shape.key.map(({ column }) => column.name.replaceAll("'", "''")).join(", ")}) changed that it is cheaper';
+  reason := ${escapeLiteral(`so many keys (${shape.key.map(({ column }) => column.name).join(", ")}) changed that it is cheaper`)};
 END IF;`;
-}
-
-/** The images of a scan's changed rows, as a FROM item with its alias. */
-function imagesOf(scan: Scan, leaves: Leaf[], logs: Log[]): string | undefined {
-  const leaf = leaves.find(({ state }) => state === scan);
-  const variable =
-    leaf === undefined
-      ? logs.find((log) => log.relation.oid === scan.relation.oid && log.form === "images")?.variable
-      : groupsVariable(leaf);
-  return variable && `pg_catalog.unnest(${variable}) AS ${quoted(scan.alias)}`;
-}
-
-/** Fills the variables of the keys whose rows may have changed. */
-function affectedKeys(keyed: KeyedTable, { logs }: FoldInput): string {
-  const { shape } = keyed;
-  const queries = scansOf(shape.query).flatMap((scan) => keyQueries(scan, keyed, logs));
-  const names = shape.key.map((_, index) => `k_${index + 1}`);
-  const isNull = names.map((name) => `k.${name} IS NULL`).join(" OR ");
-  const arrays = names.map(
-    (name) =>
-      `coalesce(pg_catalog.array_agg(k.${name})${names.length === 1 ? ` FILTER (WHERE k.${name} IS NOT NULL)` : ""}, '{}')`,
-  );
-  return `SELECT ${arrays.join(", ")}, coalesce(pg_catalog.bool_or(${isNull}), false)
-  INTO ${shape.key.map(({ variable }) => variable).join(", ")}, ${shape.nullKeys}
-  FROM (
-${indent(queries.join("\nUNION\n"), 4)}
-  ) AS k (${names.join(", ")});`;
-}
-
-/**
- * The keys that changed rows of one scan belong to, a query for each way to them; none where nothing is logged of it or
- * every change concerns all.
- */
-function keyQueries(scan: Scan, { shape, leaves }: KeyedTable, logs: Log[]): string[] {
-  const images = imagesOf(scan, leaves, logs);
-  if (images === undefined || shape.unbound.includes(scan)) return [];
-  const go = (at: Scan, from: string[], conditions: string[]): string[] => {
-    const expressions = shape.reached.get(at) ?? [];
-    if (expressions.length === shape.key.length && expressions.every((each) => each !== undefined)) {
-      const where = conditions.length > 0 ? `\n WHERE ${conditions.join(" AND ")}` : "";
-      return [
-        `SELECT ${expressions.map((each) => toSql(each)).join(", ")}\n  FROM ${from.join(", ")}${where}`,
-      ];
-    }
-    return (shape.paths.get(at) ?? []).flatMap((step) =>
-      go(
-        step.to,
-        [...from, fromScan(step.to)],
-        [...conditions, ...step.conditions.map((condition) => `(${toSql(condition)})`)],
-      ),
-    );
-  };
-  return go(scan, [images], []);
-}
-
-/** The query, every scan that the key reaches restricted to the affected keys. */
-function restrictedQuery(shape: Shape): string {
-  const conditions = new Map<string, string>();
-  for (const [scan, expressions] of shape.reached) {
-    const texts = expressions.map((each) => (each === undefined ? undefined : toSql(each)));
-    const isRoot = shape.roots.some((root) => root.scan === scan);
-    conditions.set(
-      scan.alias,
-      isRoot
-        ? isAffected(
-            shape,
-            texts.map((text) => text ?? "NULL"),
-          )
-        : isReached(shape, texts),
-    );
-  }
-  return withRestrictions(shape.query.select, conditions);
-}
-
-/**
- * Makes published rows equal to those of a query.
- * @param where which published rows the query may speak of, as a condition over `p`.
- * @param counter the variable to which the number of changed rows is added.
- */
-function publish(
-  { table: name, columns, uniqueKey, hasSeveralUniqueIndexes, isKeyUnique }: KeyedTable,
-  query: string,
-  where: string | undefined,
-  counter: string,
-): string {
-  const names = columns.map(({ name }) => quoted(name));
-  const of = (row: string): string[] => names.map((name) => `${row}.${name}`);
-  const isSameRow = uniqueKey.map((name) => `r.${quoted(name)} = p.${quoted(name)}`).join(" AND ");
-  // Where a key may be NULL, such a row equals none, itself included: it is put there anew, and is no drift by that.
-  const nullable = uniqueKey.filter(
-    (name) => columns.find((column) => column.name === name)?.isNotNull !== true,
-  );
-  const isTold = uniqueKey.map((name) => `${quoted(name)} IS NOT NULL`).join(" AND ");
-  const told = nullable.length === 0 ? "true" : isTold;
-  const keys = `SELECT ${uniqueKey.map(quoted).join(", ")} FROM r WHERE ${isTold}`;
-  const doubled = isKeyUnique
-    ? "0"
-    : `(SELECT pg_catalog.count(*) FROM (${keys}) AS k) - (SELECT pg_catalog.count(*) FROM (${keys.replace("SELECT", "SELECT DISTINCT")}) AS k)`;
-  const refusal = isKeyUnique
-    ? ""
-    : `
-IF doubled > 0 THEN
-  RAISE unique_violation USING MESSAGE = 'the query has several rows of one key (${uniqueKey.map((each) => each.replaceAll("'", "''")).join(", ")})';
-END IF;`;
-  const rows = `WITH r (${names.join(", ")}) AS MATERIALIZED (\n${indent(query, 2)}\n)`;
-  const among = where === undefined ? "" : `${where} AND `;
-  const table = qualified(name);
-  const deletion = (obsolete: string): string =>
-    `DELETE FROM ${table} p WHERE ${among}NOT EXISTS (SELECT FROM r WHERE ${obsolete}) RETURNING ${told} AS told`;
-  const insertion = `INSERT INTO ${table} (${names.join(", ")}) SELECT ${of("r").join(", ")} FROM r WHERE NOT EXISTS (SELECT FROM ${table} p WHERE ${isSameRow}) RETURNING ${told} AS told`;
-  const count = (rowsOf: string, isKeyTold: boolean): string =>
-    `(SELECT pg_catalog.count(*) FROM ${rowsOf} WHERE ${isKeyTold ? "" : "NOT "}told)`;
-  const counted = (deleted: string, inserted: string): string => `${deleted} + ${inserted}`;
-  if (!hasSeveralUniqueIndexes) {
-    const untold =
-      nullable.length === 0 ? "" : ` + pg_catalog.abs(${count("d", false)} - ${count("i", false)})`;
-    return `${rows}, d AS (
-  ${deletion(isSameRow)}
-), u AS (
-  UPDATE ${table} p SET ${names.map((name) => `${name} = r.${name}`).join(", ")} FROM r WHERE ${isSameRow} AND ${differs(of("p"), of("r"))} RETURNING 1
-), i AS (
-  ${insertion}
-)
-SELECT ${counted(count("d", true), count("i", true))} + (SELECT pg_catalog.count(*) FROM u)${untold}, ${doubled} INTO taken, doubled;${refusal}
-${counter} := coalesce(${counter}, 0) + taken;`;
-  }
-  // With a second unique index a value may move from one row to another, which no single statement could do.
-  const isIdentical = `${isSameRow} AND NOT (${differs(of("p"), of("r"))})`;
-  return `${rows}, d AS (
-  ${deletion(isIdentical)}
-)
-SELECT pg_catalog.count(*), ${doubled} INTO taken, doubled FROM d;${refusal}
-${rows}, i AS (
-  ${insertion}
-)
-SELECT GREATEST(taken, pg_catalog.count(*)) INTO taken FROM i;
-${counter} := coalesce(${counter}, 0) + taken;`;
 }
 
 /** Recomputes all from the view's own query, and the states with it. What a fold before it left is drift. */
@@ -502,129 +308,4 @@ ${states.length === 0 ? "" : `IF keeps_states THEN\n${indent(states.join("\n"), 
        content = CASE WHEN is_complete THEN content_now END,
        drift = coalesce(s.drift, 0) + coalesce(found_drift, 0),
        drift_at = CASE WHEN found_drift > 0 THEN pg_catalog.clock_timestamp() ELSE s.drift_at END;`;
-}
-
-/**
- * Adds what changed to the state of a leaf, and remembers the old and the new rows of the state: to the layers above it
- * is a table like any other. The statement reads the state as it was before it.
- */
-function applyDeltas(leaf: Leaf, input: FoldInput): string {
-  const table = inSchema(stateName(input.names, leaf.number));
-  const { deltas, hasSome } = deltasOf(leaf, input);
-  const groups = leaf.groups.map(({ name }) => name);
-  const columns = [...groups, ...leaf.cells.map(({ name }) => name)];
-  const isGroup = (one: string, other: string): string =>
-    leaf.groups
-      .map(
-        ({ name, mayBeNull }) =>
-          `(${one}.${name} = ${other}.${name}${mayBeNull ? ` OR ${one}.${name} IS NULL AND ${other}.${name} IS NULL` : ""})`,
-      )
-      .join(" AND ");
-  const lost = leaf.cells.flatMap((cell) => (cell.kind === "sum" ? [] : [isLost(cell)]));
-  const isStale = lost.length === 0 ? "false" : `(${lost.join(" OR ")})`;
-  const added = (cell: Cell): string =>
-    cell.kind === "sum"
-      ? `s.${cell.name} + d.${cell.name}`
-      : `${cell.kind === "max" ? "GREATEST" : "LEAST"}(s.${cell.name}, d.${came(cell)})`;
-  const first = (cell: Cell): string => (cell.kind === "sum" ? `d.${cell.name}` : `d.${came(cell)}`);
-  const images = (from: string): string =>
-    `SELECT ${columns.map((name) => `s.${name}`).join(", ")} FROM ${from}`;
-  const written = ["kept", "new", ...(lost.length === 0 ? [] : ["again", "first"])];
-  const recomputed =
-    lost.length === 0
-      ? ""
-      : `, matview_stale AS MATERIALIZED (
-  SELECT ${groups.map((name) => `d.${name}`).join(", ")} FROM d LEFT JOIN ${table} s ON ${isGroup("s", "d")} WHERE coalesce(s.${ROW_COUNT}, 0) + d.${ROW_COUNT} > 0 AND ${isStale}
-), fresh (${columns.join(", ")}) AS MATERIALIZED (
-${indent(leafQuery(leaf, isOneOf(leaf, "matview_stale")), 2)}
-), again AS (
-  UPDATE ${table} s SET ${leaf.cells.map(({ name }) => `${name} = fresh.${name}`).join(", ")} FROM fresh WHERE ${isGroup("s", "fresh")}
-  RETURNING s.*
-), first AS (
-  INSERT INTO ${table} (${columns.join(", ")}) SELECT ${columns.map((name) => `fresh.${name}`).join(", ")} FROM fresh
-   WHERE NOT EXISTS (SELECT FROM ${table} s WHERE ${isGroup("s", "fresh")})
-  RETURNING *
-)`;
-  const notStale =
-    lost.length === 0
-      ? ""
-      : ` AND NOT EXISTS (SELECT FROM matview_stale WHERE ${isGroup("matview_stale", "d")})`;
-  return `IF ${hasSome} THEN
-  WITH d AS MATERIALIZED (
-${indent(deltas, 4)}
-  )${indent(recomputed, 2).trimStart()}, emptied AS (
-    DELETE FROM ${table} s USING d WHERE ${isGroup("s", "d")} AND s.${ROW_COUNT} + d.${ROW_COUNT} <= 0
-  ), kept AS (
-    UPDATE ${table} s SET ${leaf.cells.map((cell) => `${cell.name} = ${added(cell)}`).join(", ")}
-      FROM d WHERE ${isGroup("s", "d")} AND s.${ROW_COUNT} + d.${ROW_COUNT} > 0${notStale}
-    RETURNING s.*
-  ), new AS (
-    INSERT INTO ${table} (${columns.join(", ")})
-    SELECT ${[...groups.map((name) => `d.${name}`), ...leaf.cells.map(first)].join(", ")} FROM d
-     WHERE d.${ROW_COUNT} > 0 AND NOT EXISTS (SELECT FROM ${table} s WHERE ${isGroup("s", "d")})${notStale}
-    RETURNING *
-  )
-  SELECT coalesce(pg_catalog.array_agg(ROW(${columns.map((name) => `s.${name}`).join(", ")})::${table}), '{}') INTO ${groupsVariable(leaf)} FROM (
-    ${[images(`${table} s WHERE EXISTS (SELECT FROM d WHERE ${isGroup("s", "d")})`), ...written.map((each) => images(`${each} s`))].join("\n    UNION ALL ")}
-  ) AS s;
-ELSE
-  ${groupsVariable(leaf)} := '{}';
-END IF;`;
-}
-
-/** The changes of a leaf's groups, from what its table's log or its layer has, and whether there are any. */
-function deltasOf(leaf: Leaf, { layers, logs }: FoldInput): { deltas: string; hasSome: string } {
-  const alias = quoted(leaf.source.alias);
-  const sign = `${alias}.${OPERATION}`;
-  const layer = layers.find((keyed) => keyed.layer.scan === leaf.source)?.layer;
-  if (layer !== undefined) {
-    const side = (operation: number, variable: string): string =>
-      `SELECT ${operation} AS ${OPERATION}, row_of.* FROM pg_catalog.unnest(${variable}) AS row_of`;
-    const images = `(${side(OPERATIONS.went, goneRows(layer))} UNION ALL ${side(OPERATIONS.came, newRows(layer))}) AS ${alias}`;
-    const hasSome = [goneRows(layer), newRows(layer)]
-      .map((variable) => `pg_catalog.cardinality(${variable}) > 0`)
-      .join(" OR ");
-    return { deltas: deltaQuery(leaf, images, sign, true), hasSome };
-  }
-  const log = logs.find(({ relation }) => relation.oid === leaf.source.relation.oid);
-  if (log === undefined) throw new Error(`no log of ${leaf.source.relation.name}`);
-  const taken = `pg_catalog.unnest(${log.variable})`;
-  return {
-    deltas:
-      log.form === "deltas"
-        ? summedDeltas(leaf, taken)
-        : deltaQuery(leaf, `${taken} AS ${alias}`, sign, false),
-    hasSome: `pg_catalog.cardinality(${log.variable}) > 0`,
-  };
-}
-
-/**
- * The best value may be gone: one as good went as the state has or as came. Comparing with the state alone would miss
- * a best value that came and went between two folds.
- */
-function isLost(cell: Cell): string {
-  const best = `${cell.kind === "max" ? "GREATEST" : "LEAST"}(s.${cell.name}, d.${came(cell)})`;
-  return `d.${went(cell)} IS NOT NULL AND (d.${went(cell)} ${cell.kind === "max" ? "<" : ">"} ${best}) IS NOT TRUE`;
-}
-
-/** The condition over the leaf's table that a row's group is among those of `list`. */
-function isOneOf(leaf: Leaf, list: string): string {
-  const expressions = leaf.groups.map(({ expression }) => `(${toSql(expression)})`);
-  const names = leaf.groups.map(({ name }) => `${list}.${name}`);
-  const [only, ...others] = expressions;
-  const mayBeNull = leaf.groups.some((group) => group.mayBeNull);
-  const isNullGroup = names.map((name) => `${name} IS NULL`).join(" OR ");
-  const hasNullGroup = `EXISTS (SELECT FROM ${list} WHERE ${isNullGroup})`;
-  // Where the list is empty the table is not read at all: the condition does not depend on its rows.
-  const hasSome = `EXISTS (SELECT FROM ${list})`;
-  if (only !== undefined && others.length === 0) {
-    const among = `${only} = ANY (ARRAY(SELECT ${names[0]} FROM ${list}))`;
-    return `${hasSome} AND (${among}${mayBeNull ? ` OR ${only} IS NULL AND ${hasNullGroup}` : ""})`;
-  }
-  const among = `(${expressions.join(", ")}) IN (SELECT ${names.join(", ")} FROM ${list})`;
-  if (!mayBeNull) return `${hasSome} AND ${among}`;
-  const isSame = names
-    .map((name, index) => `${name} IS NOT DISTINCT FROM ${expressions[index]}`)
-    .join(" AND ");
-  return `${hasSome} AND (${among} OR ${hasNullGroup} AND EXISTS (SELECT FROM ${list} WHERE (${isNullGroup}) AND ${isSame}))`;
 }

@@ -7,7 +7,7 @@ import { MAINTENANCE_SCHEMA } from "../handler/maintained";
 import { columnOf, isSame, toSql } from "./expression";
 import type { Column, ColumnType } from "./source";
 import { traceColumn } from "./trace";
-import { blocksOf, type Block, type Derived, type Query, type Scan } from "./tree";
+import { blocksOf, type Block, type Derived, type Query, type Scan, tableNode } from "./tree";
 import { Types } from "./types";
 
 export interface Layer {
@@ -108,17 +108,6 @@ function typeOf(query: Block, index: number, types: Types): ColumnType {
 }
 
 function readFrom(outer: Block, scan: Scan): void {
-  const { schema, name } = scan.relation;
-  outer.select.fromClause = [
-    {
-      RangeVar: {
-        schemaname: schema,
-        relname: name,
-        inh: true,
-        relpersistence: "p",
-        alias: { aliasname: scan.alias },
-      },
-    },
-  ];
+  outer.select.fromClause = [tableNode(scan)];
   outer.items = [scan];
 }

@@ -17,11 +17,12 @@ import {
 } from "./expression";
 import { MAINTENANCE_SCHEMA } from "../handler/maintained";
 import { qualifiedName } from "../handler/names";
+import { fromScan } from "./print";
 import type { Finding } from "./maintenance";
 import { isAggregate } from "./resolve";
 import { dependsOnTimeZone, isSafe } from "./safe";
 import type { Column, Relation } from "./source";
-import { blocksOf, type Block, type Query, type Scan } from "./tree";
+import { blocksOf, type Block, type Query, type Scan, isNotNull, tableNode } from "./tree";
 import { Types } from "./types";
 
 /** A column of the state that sums up: what one row counts for it. */
@@ -60,6 +61,9 @@ export interface Leaf {
 }
 
 export const ROW_COUNT = "n";
+
+/** The fold's variable that holds the old and the new rows of the leaf's state. */
+export const groupsVariable = ({ number }: Leaf): string => `matview_groups_${number}`;
 
 /**
  * Turns every block that is one into a query of its state, in the tree itself.
@@ -231,17 +235,7 @@ function becomeStateQuery(
 ): void {
   const { select } = block;
   select.targetList = targets.map(({ name, expression }) => ({ ResTarget: { name, val: expression } }));
-  select.fromClause = [
-    {
-      RangeVar: {
-        schemaname: state.relation.schema,
-        relname: state.relation.name,
-        inh: true,
-        relpersistence: "p",
-        alias: { aliasname: state.alias },
-      },
-    },
-  ];
+  select.fromClause = [tableNode(state)];
   delete select.whereClause;
   delete select.groupClause;
   delete select.havingClause;
@@ -348,12 +342,6 @@ class Cells {
   }
 }
 
-function isNotNull(expression: Node, relation: Relation): boolean {
-  if ("A_Const" in expression) return expression.A_Const.isnull !== true;
-  const column = columnOf(expression)?.column;
-  return relation.columns.some(({ name, isNotNull: never }) => name === column && never);
-}
-
 const both = (one: Node | undefined, other: Node | undefined): Node | undefined =>
   one === undefined || other === undefined
     ? (one ?? other)
@@ -371,23 +359,13 @@ const wrap = (node: Node | undefined): string | undefined => node && `(${toSql(n
 /** SELECT of the whole state from the table. `where` restricts it further. */
 export function leafQuery(leaf: Leaf, where?: string): string {
   const { source, groups, cells } = leaf;
-  const { schema, name } = source.relation;
-  const from = toSql({
-    RangeVar: {
-      schemaname: schema,
-      relname: name,
-      inh: true,
-      relpersistence: "p",
-      alias: { aliasname: source.alias },
-    },
-  });
   const conditions = [wrap(leaf.where), where].filter((each) => each !== undefined);
   return [
     `SELECT ${[
       ...groups.map((group) => `${toSql(group.expression)} AS ${group.name}`),
       ...cells.map((cell) => `${cellOf(cell)} AS ${cell.name}`),
     ].join(", ")}`,
-    `FROM ${from}`,
+    `FROM ${fromScan(source)}`,
     ...(conditions.length > 0 ? [`WHERE ${conditions.join(" AND ")}`] : []),
     `GROUP BY ${groups.map((_, index) => index + 1).join(", ")}`,
   ].join("\n");

@@ -1,11 +1,12 @@
 /** What is maintained in a database, and how it goes; and the pause of a view. */
+import { inSchema } from "../handler/maintained";
 import type { Session } from "../handler/connect";
 import type { QualifiedName } from "../handler/settings";
 import { revertCommand } from "./install/hindrances";
 import { maintainedState } from "./install/maintainedState";
 import { catalogRows } from "./install/relation";
 import { runStep, type Patience } from "./install/runner";
-import { inSchema, isQueryGone, QUERY_GONE, readState, readStatus, type Status } from "./install/state";
+import { isQueryGone, QUERY_GONE, readState, readStatus, type Status } from "./install/state";
 
 /** One view, as its status table has it. */
 export interface Listed {

@@ -1,10 +1,13 @@
 /** The log of a base table: its table, the function that its triggers call, and the triggers. */
 import { createHash } from "node:crypto";
+import { escapeLiteral } from "pg";
+import { quotedName } from "../handler/names";
+import { inSchema } from "../handler/maintained";
 import type { MaintainedNames } from "../handler/maintained";
 import type { QualifiedName } from "../handler/settings";
 import { deltaQuery, hasDelta, came, went, type Leaf } from "./leaf";
 import type { TableLog } from "./maintenance";
-import { differs, dollarQuoted, inSchema, literal, qualified, quoted } from "./print";
+import { differs, dollarQuoted, quoted } from "./print";
 import type { Column, Relation } from "./source";
 
 /** What a row of a log is, in its first column: a row that came or went, or that something else happened. */
@@ -72,11 +75,11 @@ function createImages(name: string, relation: Relation, columns: Column[]): stri
         : `${quoted(column)}::${type.baseName} AS ${quoted(column)}`,
     ),
   ];
-  return `CREATE TABLE ${inSchema(name)} AS SELECT ${list.join(", ")} FROM ${qualified(relation)} WITH NO DATA`;
+  return `CREATE TABLE ${inSchema(name)} AS SELECT ${list.join(", ")} FROM ${quotedName(relation)} WITH NO DATA`;
 }
 
 function createDeltas(name: string, relation: Relation, leaf: Leaf): string {
-  const images = `(SELECT 1 AS sign, row_of.* FROM ${qualified(relation)} AS row_of) AS ${quoted(leaf.source.alias)}`;
+  const images = `(SELECT 1 AS sign, row_of.* FROM ${quotedName(relation)} AS row_of) AS ${quoted(leaf.source.alias)}`;
   return (
     `CREATE TABLE ${inSchema(name)} AS\n` +
     `SELECT 1::pg_catalog.int2 AS ${OPERATION}, d.*\n` +
@@ -93,7 +96,7 @@ const triggerName = (names: MaintainedNames, event: (typeof EVENTS)[number]): st
 function triggersOf(names: MaintainedNames, writer: string, relation: QualifiedName): TableLog["triggers"] {
   return EVENTS.map((event) => {
     const name = triggerName(names, event);
-    return { relation, name, sql: createTrigger(name, event, qualified(relation), writer) };
+    return { relation, name, sql: createTrigger(name, event, quotedName(relation), writer) };
   });
 }
 
@@ -131,7 +134,7 @@ function createWriter(
   const mark = (operation: number): string => `INSERT INTO ${log} (${OPERATION}) VALUES (${operation});`;
   const expected = readColumns(relation, columns, leaf);
   const known = expected
-    .map((column) => `(${literal(column.name)}, ${literal(column.type.name)})`)
+    .map((column) => `(${escapeLiteral(column.name)}, ${escapeLiteral(column.type.name)})`)
     .join(", ");
   const insertion =
     leaf === undefined ? imagesInsertion(log, relation, columns) : deltasInsertion(log, columns, leaf);
@@ -141,7 +144,7 @@ ${relation.kind === "p" ? ignoreDetached(relation) : ""}  IF TG_OP = 'TRUNCATE' 
     RETURN NULL;
   END IF;
   IF (SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute a
-       WHERE a.attrelid = TG_RELID AND a.attname IN (${expected.map((column) => literal(column.name)).join(", ")})
+       WHERE a.attrelid = TG_RELID AND a.attname IN (${expected.map((column) => escapeLiteral(column.name)).join(", ")})
          AND (a.attname, ${SHORT_TYPE}) IN (${known})) <> ${expected.length} THEN
     ${mark(OPERATIONS.unlogged)}
     RETURN NULL;
@@ -157,7 +160,7 @@ ${relation.kind === "p" ? ignoreDetached(relation) : ""}  IF TG_OP = 'TRUNCATE' 
 END`;
   return (
     `CREATE OR REPLACE FUNCTION ${inSchema(writer)}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER\n` +
-    `SET search_path = pg_catalog, pg_temp${leaf?.timeZone === undefined ? "" : ` SET "TimeZone" = ${literal(leaf.timeZone)}`} AS ${dollarQuoted(body)}`
+    `SET search_path = pg_catalog, pg_temp${leaf?.timeZone === undefined ? "" : ` SET "TimeZone" = ${escapeLiteral(leaf.timeZone)}`} AS ${dollarQuoted(body)}`
   );
 }
 
@@ -165,7 +168,7 @@ END`;
 const ignoreDetached = (
   relation: Relation,
 ): string => `  IF NOT EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(TG_RELID) a
-                  WHERE a.relid = pg_catalog.to_regclass(${literal(qualified(relation))})) THEN
+                  WHERE a.relid = pg_catalog.to_regclass(${escapeLiteral(quotedName(relation))})) THEN
     RETURN NULL;
   END IF;
 `;

@@ -1,18 +1,12 @@
 /** Pieces of SQL: names, restrictions, and queries with other things in the place of their tables. */
 import type { Node, SelectStmt } from "@pgsql/types";
 import { escapeIdentifier } from "pg";
-import { MAINTENANCE_SCHEMA } from "../handler/maintained";
-import type { QualifiedName } from "../handler/settings";
+import { quotedName } from "../handler/names";
 import { parsed, substitute, toSql } from "./expression";
 import type { Shape } from "./shape";
 import type { Scan } from "./tree";
 
 export const quoted = escapeIdentifier;
-
-/** `matview_refresh."name"`. */
-export const inSchema = (name: string): string => `${MAINTENANCE_SCHEMA}.${quoted(name)}`;
-
-export const qualified = ({ schema, name }: QualifiedName): string => `${quoted(schema)}.${quoted(name)}`;
 
 /** The condition that a row is of one of the affected keys. `expressions` are SQL, one for each column of the key. */
 export function isAffected({ key, nullKeys }: Shape, expressions: string[]): string {
@@ -66,14 +60,11 @@ export function withRestrictions(select: SelectStmt, conditions: Map<string, str
 }
 
 /** `schema.table AS alias`. */
-export const fromScan = ({ relation, alias }: Scan): string => `${qualified(relation)} AS ${quoted(alias)}`;
+export const fromScan = ({ relation, alias }: Scan): string => `${quotedName(relation)} AS ${quoted(alias)}`;
 
 /** Whether two rows differ in any bit: `*<>` compares what is stored, and takes types that have no equality. */
 export const differs = (one: string[], other: string[]): string =>
   `ROW(${one.join(", ")})::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW(${other.join(", ")})::pg_catalog.record`;
-
-/** A string constant; its text may hold dollar signs. */
-export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 /** A function body between quotes that do not occur in it. */
 export function dollarQuoted(body: string): string {
@@ -81,3 +72,6 @@ export function dollarQuoted(body: string): string {
   for (let number = 1; body.includes(tag); number += 1) tag = `$body_${number}$`;
   return `${tag}\n${body}\n${tag}`;
 }
+
+export const indent = (text: string, spaces: number): string =>
+  text.replaceAll(/^(?=.)/gm, " ".repeat(spaces));

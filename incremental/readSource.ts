@@ -1,7 +1,7 @@
 /** Reads from the catalog what the compiler is told of a view. */
 import { hasSqlDetails, parse } from "libpg-query";
 import { USABLE_INDEX } from "../handler/catalog";
-import { MAINTENANCE_SCHEMA, maintainedNames } from "../handler/maintained";
+import { MAINTENANCE_SCHEMA, maintainedNames, REFRESHER } from "../handler/maintained";
 import { qualifiedName } from "../handler/names";
 import type { QualifiedName } from "../handler/settings";
 import { analyze, type Analyzed } from "./nodeTree";
@@ -19,7 +19,6 @@ export class SourceError extends Error {
 export const NAMELESS: QualifiedName = { schema: "public", name: "query" };
 
 /** The group role that migration 004 makes: on servers before 17 it owns views, and nothing that writes. */
-const REFRESHER = "matview_refresher";
 /** Objects of an oid below it came with the server (FirstNormalObjectId). */
 const FIRST_OWN_OID = 16384;
 const SAVEPOINT = "matview_refresh_source";

@@ -25,7 +25,7 @@ import {
 } from "./expression";
 import { refuse } from "./refusal";
 import type { Relation } from "./source";
-import { columnNames, type Block, type Condition, type Item, type Query } from "./tree";
+import { columnNames, type Block, type Condition, type Item, type Query, tableNode, type Scan } from "./tree";
 
 /** Must have been awaited once before anything is parsed. */
 export const loadParser = loadModule;
@@ -207,18 +207,9 @@ class Resolver {
     }
     const alias = this.uniqueAlias(name);
     const columns = relation.columns.map((column) => column.name);
-    const item: Item = { kind: "scan", alias, relation, isNullable: false };
+    const item: Scan = { kind: "scan", alias, relation, isNullable: false };
     // A list of column aliases would hide the names that the catalog has; references get those names instead.
     scope.items.set(name, { item, columns: renamed(columns, table.alias?.colnames) });
-    const node: Node = {
-      RangeVar: {
-        schemaname: relation.schema,
-        relname: relation.name,
-        inh: table.inh ?? true,
-        relpersistence: "p",
-        alias: { aliasname: alias },
-      },
-    };
     if (table.inh !== true)
       refuse(
         "ONLY",
@@ -226,7 +217,7 @@ class Resolver {
         "rows of the partitions are left out, and their triggers cannot tell",
       );
     return {
-      node,
+      node: tableNode(item),
       aliases: new Set([alias]),
       subqueries: [],
       columns: visible(item, columns, renamed(columns, table.alias?.colnames)),
@@ -445,7 +436,7 @@ function visible(item: Item, own: string[], names: string[]): Map<string, Node> 
   );
 }
 
-const isDistinctOn = (select: SelectStmt): boolean =>
+export const isDistinctOn = (select: SelectStmt): boolean =>
   (select.distinctClause ?? []).some((node) => Object.keys(node).length > 0);
 
 function describeBlock(

@@ -1,8 +1,8 @@
 /** Brings the materialized view back as it was, from whatever state an apply or a revert was left in. */
 import { escapeLiteral } from "pg";
 import type { Session } from "../handler/connect";
-import { FOLD_COMMENT, MAINTENANCE_SCHEMA } from "../handler/maintained";
-import { qualifiedName, quotedName } from "../handler/names";
+import { FOLD_COMMENT, MAINTENANCE_SCHEMA, inSchema } from "../handler/maintained";
+import { qualifiedName, quotedName, shellWord } from "../handler/names";
 import { IncrementalFailure } from "./failure";
 import { readDependents, type Dependent, type Obstacle } from "./install/dependents";
 import { beforeRead, createAs, grantsOf, lockDown, temporaryNames } from "./install/dress";
@@ -14,7 +14,6 @@ import { removeSteps } from "./install/remove";
 import { runStep, runSteps, type Patience } from "./install/runner";
 import {
   actAs,
-  inSchema,
   isPublished,
   isQueryGone,
   ours,
@@ -66,16 +65,13 @@ export async function assertRevertible(session: Session, state: ViewState): Prom
   throwAll(await ofReplication(session));
   if (state.relation?.kind !== "r") return;
   const readers = await readersOf(session, state.relation.oid, state.names.base);
-  if (readers.length === 0) return;
   const [first] = readers;
+  if (first === undefined) return;
   throw new IncrementalFailure(
     `${qualifiedName(state.view)} is read by ${readers.join(", ")}, which its triggers tell what changed: revert ${first} first`,
-    `npm run incremental -- revert --view ${asShellWord(first)}`,
+    `npm run incremental -- revert --view ${shellWord(first)}`,
   );
 }
-
-const asShellWord = (name = ""): string =>
-  /^[\w.]+$/.test(name) ? name : `'${name.replaceAll("'", String.raw`'\''`)}'`;
 
 /**
  * Names of other maintained views that log this one's changes or read it, as their folds' comments have them. One that

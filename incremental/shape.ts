@@ -7,7 +7,7 @@ import type { Finding } from "./maintenance";
 import { refuse } from "./refusal";
 import type { Column } from "./source";
 import { edgesOf, forksOf, pathsTo, traceColumn, type Edge, type Paths } from "./trace";
-import { blocksOf, scansOf, type Query, type Scan } from "./tree";
+import { blocksOf, scansOf, type Query, type Scan, isNotNull } from "./tree";
 
 /** What a query is refused for that has none. */
 export const RESTRICTION_KEY = "restriction key";
@@ -112,7 +112,9 @@ function candidatesOf(
     }));
     const key = chosen.map(({ column }, index) => ({
       column,
-      mayBeNull: !roots.every((root) => isNotNull(root.scan, root.expressions[index])),
+      mayBeNull: !roots.every(
+        ({ scan, expressions }) => expressions[index] && isNotNull(expressions[index], scan.relation),
+      ),
       variable: `${prefix}_keys_${index + 1}`,
     }));
     const isViewKey =
@@ -141,11 +143,6 @@ function rowKeyOf<Traced extends { expressions: { scan: Scan; expression: Node }
     if (found.every((each) => each !== undefined)) return found;
   }
   return [];
-}
-
-function isNotNull(scan: Scan, expression: Node | undefined): boolean {
-  const column = expression && columnOf(expression)?.column;
-  return scan.relation.columns.some(({ name, isNotNull: never }) => name === column && never);
 }
 
 /**

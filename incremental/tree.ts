@@ -4,6 +4,7 @@
  * is unique in the whole query, so that a piece may be moved to another place and means the same there.
  */
 import type { Node, SelectStmt } from "@pgsql/types";
+import { columnOf } from "./expression";
 import type { Relation } from "./source";
 
 /** A table, or a table of the fold's own, at one place of the query. */
@@ -75,6 +76,24 @@ export interface SetOperation {
 }
 
 export type Query = Block | SetOperation;
+
+/** A scan as it stands in FROM. */
+export const tableNode = ({ relation: { schema, name }, alias }: Pick<Scan, "relation" | "alias">): Node => ({
+  RangeVar: {
+    schemaname: schema,
+    relname: name,
+    inh: true,
+    relpersistence: "p",
+    alias: { aliasname: alias },
+  },
+});
+
+/** Whether an expression over one table is never NULL: a constant, or a column that the table has as NOT NULL. */
+export function isNotNull(expression: Node, { columns }: Pick<Relation, "columns">): boolean {
+  if ("A_Const" in expression) return expression.A_Const.isnull !== true;
+  const name = columnOf(expression)?.column;
+  return columns.some((column) => column.name === name && column.isNotNull);
+}
 
 /** Every block of a query, those in FROM and in expressions included, from the outside in. */
 export function blocksOf(query: Query): Block[] {

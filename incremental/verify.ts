@@ -1,5 +1,6 @@
 /** Compares a maintained view with its own query, after a fold, in the snapshot of that fold. */
 import { escapeIdentifier } from "pg";
+import { inSchema } from "../handler/maintained";
 import { USABLE_INDEX } from "../handler/catalog";
 import type { Session } from "../handler/connect";
 import { qualifiedName, quotedName } from "../handler/names";
@@ -8,7 +9,7 @@ import { IncrementalFailure } from "./failure";
 import { foldLocks, foldSettings } from "./install/fill";
 import { revertCommand } from "./install/hindrances";
 import { describeRelation, catalogRows } from "./install/relation";
-import { inSchema, isQueryGone, QUERY_GONE } from "./install/state";
+import { isQueryGone, QUERY_GONE } from "./install/state";
 import { maintainedState } from "./install/maintainedState";
 import { transactionOf } from "./install/step";
 

@@ -1,9 +1,7 @@
 /** The database user of the refresh function, made after the migrations. */
 import { escapeIdentifier } from "pg";
+import { REFRESHER } from "../handler/maintained";
 import type { MigrationSession } from "./session";
-
-/** The group role that 007_refresher_role.sql makes. */
-const REFRESHER_ROLE = "matview_refresher";
 
 /** RDS's own role: whoever has it signs in with an IAM token instead of a password. Absent elsewhere. */
 const RDS_IAM_ROLE = "rds_iam";
@@ -18,12 +16,12 @@ const RDS_IAM_ROLE = "rds_iam";
 export async function ensureRefreshUser(session: MigrationSession, user: string): Promise<void> {
   const roles = await session.query<{ rolname: string }>(
     "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY ($1)",
-    [[user, REFRESHER_ROLE, RDS_IAM_ROLE]],
+    [[user, REFRESHER, RDS_IAM_ROLE]],
   );
   const existing = new Set(roles.map(({ rolname }) => rolname));
   const quotedUser = escapeIdentifier(user);
   if (!existing.has(user)) await session.query(`CREATE ROLE ${quotedUser} LOGIN`);
-  for (const group of [REFRESHER_ROLE, RDS_IAM_ROLE]) {
+  for (const group of [REFRESHER, RDS_IAM_ROLE]) {
     if (existing.has(group)) await session.query(`GRANT ${group} TO ${quotedUser}`);
   }
 }

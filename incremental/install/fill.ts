@@ -1,5 +1,6 @@
 /** SQL of the steps that bring rows: the fill, the fold before the swap, the swap, and what revert builds. */
 import { escapeIdentifier, escapeLiteral } from "pg";
+import { inSchema } from "../../handler/maintained";
 import { qualifiedName, quotedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
 import type { Maintenance } from "../maintenance";
@@ -8,7 +9,7 @@ import { beforeRead, createAs, grantsOf, lockDown, replicaIdentity, temporaryNam
 import { asOfNow, historyRow, type HistoryFacts } from "./historyRow";
 import { announce, newTable } from "./objects";
 import type { Described } from "./relation";
-import { inSchema, type Original, type ViewState } from "./state";
+import { type Original, type ViewState } from "./state";
 import type { Step } from "./step";
 import { locksOfSwap, swapStatements, type Swap } from "./swap";
 

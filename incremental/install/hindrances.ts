@@ -1,13 +1,13 @@
 /** What keeps a view from being swapped though its query could be maintained, found before anything is touched. */
 import type { Session } from "../../handler/connect";
-import { MAINTENANCE_SCHEMA } from "../../handler/maintained";
+import { MAINTENANCE_SCHEMA, REFRESHER } from "../../handler/maintained";
 import { qualifiedName, quotedName, shellName } from "../../handler/names";
 import { IncrementalFailure } from "../failure";
 import type { Finding } from "../maintenance";
 import { readDependents, type Dependent, type Obstacle } from "./dependents";
 import { canFold, readHistory, type HistoryFacts } from "./historyRow";
 import { catalogRows } from "./relation";
-import { actAs, isPublished, isQueryGone, QUERY_GONE, readState, REFRESHER, type ViewState } from "./state";
+import { actAs, isPublished, isQueryGone, QUERY_GONE, readState, type ViewState } from "./state";
 import { escapeIdentifier } from "pg";
 
 /** All that has to be known before a swap. */

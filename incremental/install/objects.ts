@@ -3,10 +3,10 @@ import { createHash } from "node:crypto";
 import { escapeIdentifier, escapeLiteral } from "pg";
 import { qualifiedName, quotedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
-import { MAINTENANCE_SCHEMA } from "../../handler/maintained";
+import { MAINTENANCE_SCHEMA, REFRESHER, inSchema } from "../../handler/maintained";
 import type { Maintenance, StateTable, TableLog } from "../maintenance";
 import { lockDown } from "./dress";
-import { inSchema, ours, REFRESHER, type Generated, type Original, type ViewState } from "./state";
+import { ours, type Generated, type Original, type ViewState } from "./state";
 import type { Statement, Step } from "./step";
 
 /** The schema, made by whoever may, and open to the maintaining role and to the refresher. */

@@ -1,6 +1,7 @@
 /** Takes away everything that maintains a view, and nothing else: the schema is that of the migrations too. */
+import { inSchema } from "../../handler/maintained";
 import { qualifiedName } from "../../handler/names";
-import { inSchema, type ViewState } from "./state";
+import { type ViewState } from "./state";
 import type { Step } from "./step";
 import { dropTriggerSteps, type Triggered } from "./triggers";
 

@@ -2,14 +2,17 @@
 import { isDeepStrictEqual } from "node:util";
 import { escapeIdentifier, escapeLiteral } from "pg";
 import type { Session } from "../../handler/connect";
-import { maintainedNames, MAINTENANCE_SCHEMA, type MaintainedNames } from "../../handler/maintained";
+import {
+  maintainedNames,
+  MAINTENANCE_SCHEMA,
+  type MaintainedNames,
+  REFRESHER,
+  inSchema,
+} from "../../handler/maintained";
 import type { QualifiedName } from "../../handler/settings";
 import type { Dependent } from "./dependents";
 import type { Described } from "./relation";
 import { catalogRows } from "./relation";
-
-/** The group role of those who refresh. */
-export const REFRESHER = "matview_refresher";
 
 /** What revert needs, and what tells whether what was generated is still what would be generated. */
 export interface Original {
@@ -177,11 +180,6 @@ export async function readStatus(session: Session, table: string): Promise<Statu
        FROM ${inSchema(table)}`,
   );
   return row;
-}
-
-/** `"matview_refresh"."…"`. */
-export function inSchema(name: string): string {
-  return `"${MAINTENANCE_SCHEMA}"."${name.replaceAll('"', '""')}"`;
 }
 
 /** Whether what has the view's name is the table that a fold writes, or the one that a revert has not replaced yet. */

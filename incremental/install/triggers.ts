@@ -2,12 +2,12 @@
 import { escapeIdentifier, escapeLiteral } from "pg";
 import type { Session } from "../../handler/connect";
 import { nameRows, qualifiedName, quotedName } from "../../handler/names";
-import { MAINTENANCE_SCHEMA } from "../../handler/maintained";
+import { MAINTENANCE_SCHEMA, inSchema } from "../../handler/maintained";
 import type { QualifiedName } from "../../handler/settings";
 import { IncrementalFailure } from "../failure";
 import type { Finding, TableLog } from "../maintenance";
 import { catalogRows } from "./relation";
-import { inSchema, type ViewState } from "./state";
+import { type ViewState } from "./state";
 import type { Step } from "./step";
 
 /** A relation with triggers of ours. */

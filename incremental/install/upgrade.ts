@@ -1,5 +1,6 @@
 /** Gives a maintained view what is generated for it now, without a new fill: one full run takes the changes over. */
 import { escapeLiteral } from "pg";
+import { inSchema } from "../../handler/maintained";
 import type { Session } from "../../handler/connect";
 import { qualifiedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
@@ -9,7 +10,7 @@ import { foldLocks, keyIndexSteps } from "./fill";
 import { announce, createLog, createState, generatedBy, protect } from "./objects";
 import { describeRelation } from "./relation";
 import { runStep, runSteps, type Patience } from "./runner";
-import { inSchema, ours, readState, type Generated, type Status, type ViewState } from "./state";
+import { ours, readState, type Generated, type Status, type ViewState } from "./state";
 import type { Step } from "./step";
 import { dropStaleSteps, readTriggers, triggerSteps } from "./triggers";
 

@@ -1,10 +1,11 @@
 /** What happens to tables, triggers, roles and settings after `apply`: writers go on, and the view is right or says why not. */
 import assert from "node:assert/strict";
 import type { Client } from "pg";
+import { inSchema } from "../../handler/maintained";
 import type { Session } from "../../handler/connect";
 import { apply } from "../../incremental/apply";
 import type { Maintenance } from "../../incremental/maintenance";
-import { inSchema } from "../../incremental/print";
+
 import { useDatabase } from "../database";
 import { useRole } from "../handler/roles";
 import { sessionOf, shortPatience } from "./handmade";

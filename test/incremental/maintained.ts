@@ -1,10 +1,12 @@
 /** Maintains a view the short way: what the compiler made of it, put in place in one transaction. */
 import assert from "node:assert/strict";
 import type { Client } from "pg";
+import { quotedName } from "../../handler/names";
+import { inSchema } from "../../handler/maintained";
 import type { QualifiedName } from "../../handler/settings";
 import * as product from "../../incremental/compile";
 import type { Finding, Maintenance } from "../../incremental/maintenance";
-import { inSchema, qualified } from "../../incremental/print";
+
 import { readSource } from "../../incremental/readSource";
 import type { ViewSource } from "../../incremental/source";
 import { rolledBack } from "./query";
@@ -44,8 +46,8 @@ export async function createView(
   query: string,
   ...keys: string[]
 ): Promise<void> {
-  const indexes = keys.map((key) => `CREATE UNIQUE INDEX ON ${qualified(view)} (${key})`);
-  await client.query([`CREATE MATERIALIZED VIEW ${qualified(view)} AS ${query}`, ...indexes].join(";\n"));
+  const indexes = keys.map((key) => `CREATE UNIQUE INDEX ON ${quotedName(view)} (${key})`);
+  await client.query([`CREATE MATERIALIZED VIEW ${quotedName(view)} AS ${query}`, ...indexes].join(";\n"));
 }
 
 /**
@@ -63,7 +65,7 @@ export async function maintain(
   const { source, findings, maintenance } = await judgeView(client, view, compiler);
   if (maintenance === undefined) {
     const refused = findings.filter(({ possible }) => possible === "no");
-    assert.fail(`${qualified(view)} is refused: ${JSON.stringify(refused, null, 1)}`);
+    assert.fail(`${quotedName(view)} is refused: ${JSON.stringify(refused, null, 1)}`);
   }
   const edited = edit(maintenance);
   await install(client, source, edited);
@@ -77,7 +79,7 @@ export async function install(
   { names, logs, states, view, createFingerprint, createFold }: Maintenance,
 ): Promise<void> {
   const { rows: indexes } = await client.query<{ sql: string }>(
-    `SELECT pg_get_indexdef(indexrelid) AS sql FROM pg_index WHERE indrelid = '${qualified(view)}'::regclass`,
+    `SELECT pg_get_indexdef(indexrelid) AS sql FROM pg_index WHERE indrelid = '${quotedName(view)}'::regclass`,
   );
   const statements = [
     "BEGIN",
@@ -94,8 +96,8 @@ export async function install(
     ...logs.flatMap((log) => [log.createTable, log.createFunction, ...log.triggers.map(({ sql }) => sql)]),
     createFingerprint,
     createFold,
-    `DROP MATERIALIZED VIEW ${qualified(view)}`,
-    `CREATE TABLE ${qualified(view)} AS SELECT * FROM ${inSchema(names.query)}`,
+    `DROP MATERIALIZED VIEW ${quotedName(view)}`,
+    `CREATE TABLE ${quotedName(view)} AS SELECT * FROM ${inSchema(names.query)}`,
     ...indexes.map(({ sql }) => sql),
     ...states.map(({ fill }) => fill),
     `INSERT INTO ${inSchema(names.status)} (generator_version, phase, paused, applied_at, last_full_at, drift, shape, content)
@@ -123,9 +125,9 @@ export const foldCall = (
 /** Rows that the published table has and its query has not (`extra`), or the other way round (`missing`). */
 export const differencesQuery = ({ names, view }: Pick<Maintenance, "names" | "view">): string =>
   `(SELECT 'missing' AS what, d.* FROM (SELECT q::text AS row FROM ${inSchema(names.query)} q
-                                        EXCEPT ALL SELECT p::text FROM ${qualified(view)} p) d)
+                                        EXCEPT ALL SELECT p::text FROM ${quotedName(view)} p) d)
    UNION ALL
-   (SELECT 'extra', d.* FROM (SELECT p::text FROM ${qualified(view)} p
+   (SELECT 'extra', d.* FROM (SELECT p::text FROM ${quotedName(view)} p
                               EXCEPT ALL SELECT q::text FROM ${inSchema(names.query)} q) d)`;
 
 /** A row that is wrong. */

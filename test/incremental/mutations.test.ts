@@ -1,8 +1,10 @@
 /** Each rule by which a fold is right, switched off: directed writes must then show a difference, and none with it. */
 import assert from "node:assert/strict";
 import type { Client } from "pg";
+import { quotedName } from "../../handler/names";
+import { inSchema } from "../../handler/maintained";
 import type { Maintenance } from "../../incremental/maintenance";
-import { inSchema, qualified } from "../../incremental/print";
+
 import { useDatabase } from "../database";
 import {
   createView,
@@ -37,7 +39,7 @@ const MUTATIONS: Mutation[] = [
   {
     rule: "a maximum that came and went is compared with what came, not with the stored one alone",
     change: {
-      file: "fold.ts",
+      file: "leafFold.ts",
       from: 'return `d.${went(cell)} IS NOT NULL AND (d.${went(cell)} ${cell.kind === "max" ? "<" : ">"} ${best}) IS NOT TRUE`;',
       to: "return `d.${went(cell)} = s.${cell.name}`;",
     },
@@ -134,7 +136,7 @@ const MUTATIONS: Mutation[] = [
   {
     rule: "each occurrence of a table has a key query of its own",
     change: {
-      file: "fold.ts",
+      file: "keyed.ts",
       from: "scansOf(shape.query).flatMap((scan) => keyQueries(",
       to: "scansOf(shape.query).slice(0, 1).flatMap((scan) => keyQueries(",
     },
@@ -145,7 +147,7 @@ const MUTATIONS: Mutation[] = [
   {
     rule: "a table that is joined to a set operation matters by way of each branch",
     change: {
-      file: "fold.ts",
+      file: "keyed.ts",
       from: "(shape.paths.get(at) ?? []).flatMap((step) =>",
       to: "(shape.paths.get(at) ?? []).slice(0, 1).flatMap((step) =>",
     },
@@ -172,7 +174,7 @@ const MUTATIONS: Mutation[] = [
   {
     rule: "a layer above a leaf sees the old rows of its state",
     change: {
-      file: "fold.ts",
+      file: "leafFold.ts",
       from: '[images(`${table} s WHERE EXISTS (SELECT FROM d WHERE ${isGroup("s", "d")})`), ...written.map(',
       to: "[...written.map(",
     },
@@ -183,7 +185,7 @@ const MUTATIONS: Mutation[] = [
   {
     rule: "a layer over a table of the fold's own is told what went",
     change: {
-      file: "fold.ts",
+      file: "leafFold.ts",
       from: "(${side(OPERATIONS.went, goneRows(layer))} UNION ALL ${side",
       to: "(${side",
     },
@@ -353,7 +355,7 @@ describe("the rules of a fold, one switched off at a time", () => {
       await writer.query(`${order("(50, 'k1', 'new', 1, '2026-01-01', 'x')")}; COMMIT`);
       await client.query(`SELECT pg_advisory_unlock(${GATE})`);
       await folding;
-      return (await client.query(`SELECT name, orders::int FROM ${qualified(view)} WHERE id = 1`)).rows[0];
+      return (await client.query(`SELECT name, orders::int FROM ${quotedName(view)} WHERE id = 1`)).rows[0];
     };
 
     it("a fold sees a transaction as a whole or not at all", async () => {
@@ -386,7 +388,7 @@ describe("the rules of a fold, one switched off at a time", () => {
   describe("with the tables locked before the snapshot", () => {
     const query = "SELECT customer, count(DISTINCT status) AS kinds FROM shop.orders GROUP BY customer";
     const published = async (): Promise<number> =>
-      (await client.query(`SELECT FROM ${qualified(view)}`)).rowCount ?? 0;
+      (await client.query(`SELECT FROM ${quotedName(view)}`)).rowCount ?? 0;
 
     it("a TRUNCATE waits, or is seen: never are published rows gone that are not", async () => {
       await begin(query, ["customer"]);
