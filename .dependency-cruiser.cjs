@@ -93,8 +93,20 @@ module.exports = {
     rule(
       "no-one-runs-the-commands",
       "Commands stand on everything else.",
-      { pathNot: "^(cli|bench|test)/" },
+      { pathNot: "^(cli|bench|soak|test)/" },
       anyOf("cli"),
+    ),
+    rule(
+      "the-judge-knows-no-handler",
+      "It judges from outside, by what readers see: names and types are all that it shares with what it judges.",
+      from("soak/judge"),
+      { path: "^(handler|incremental)/", pathNot: "^handler/(settings|metricNames)\\.ts$" },
+    ),
+    rule(
+      "nothing-stands-on-the-proof",
+      "What is proven does not know how.",
+      { pathNot: "^(soak|test)/" },
+      anyOf("soak"),
     ),
   ],
   options: {
