@@ -154,6 +154,10 @@ export const SQLSTATE_RULES: Partial<Record<string, Rule>> = {
   "57P02": restarted,
   "57P03": restarted,
   "57P05": restarted,
+  "25P03": transient(
+    "the server ended the session, which had stood idle in its transaction: the function had been stopped meanwhile",
+    "npm run refresh",
+  ),
   "53300": transient(
     ({ message }) => `the server has no connection free: ${message}`,
     "SELECT usename, state, count(*) FROM pg_stat_activity GROUP BY 1, 2;  -- or connect through RDS Proxy",
