@@ -27,6 +27,7 @@ export class LambdaFunction {
   /** The most recently used one last: it is taken first, so that the others stay cold. */
   private idle: LambdaProcess[] = [];
   private readonly processes = new Set<LambdaProcess>();
+  private readonly atWork = new Set<LambdaProcess>();
   private stopped = false;
 
   constructor(
@@ -39,11 +40,18 @@ export class LambdaFunction {
     return [...this.processes].map(({ pid }) => pid);
   }
 
+  /** The execution environments that have a run, begun or about to begin. */
+  get busy(): LambdaProcess[] {
+    return [...this.atWork];
+  }
+
   /** Runs the function once; an error, a timeout and a crash are outcomes, not rejections. */
   async invoke(event: unknown): Promise<Invocation> {
     if (this.stopped) return stoppedInvocation();
     const environment = this.idle.pop() ?? this.start();
+    this.atWork.add(environment);
     const invocation = await environment.invoke(event);
+    this.atWork.delete(environment);
     if (environment.usable) this.idle.push(environment);
     return invocation;
   }

@@ -3,10 +3,13 @@ import { type ChildProcess, fork } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
+import { TimeLimit } from "./timeLimit";
 
 /** Lambda gives the code outside the handler 10 seconds. */
 const initLimitMs = 10_000;
+
+/** What a process that was paused may still do when its time is over. */
+const awakeAtLeastMs = 1_000;
 
 /** What one execution environment is started with. */
 export interface ProcessConfiguration {
@@ -66,6 +69,8 @@ export class LambdaProcess {
   private exceededMemory = false;
   private requestId: string | undefined;
   private onAnswer: (answer: Answer) => void = () => undefined;
+  private limit: TimeLimit | undefined;
+  private isPaused = false;
 
   /** Starts the process, which begins to load the bundle. */
   constructor(
@@ -131,6 +136,25 @@ export class LambdaProcess {
     this.child.kill("SIGKILL");
   }
 
+  /** Stops the process where it is; its timeout goes on, and ends it where nothing resumes it before. */
+  hang(): void {
+    this.child.kill("SIGSTOP");
+  }
+
+  /** Stops the process where it is, as a machine that is paused: its timeout does not end it until it goes on. */
+  pause(): void {
+    this.isPaused = true;
+    this.hang();
+    this.limit?.hold();
+  }
+
+  /** Lets it go on. Where it was paused and its time is over by now, it has a moment before it is ended. */
+  resume(): void {
+    if (this.isPaused) this.limit?.goOn(awakeAtLeastMs);
+    this.isPaused = false;
+    this.child.kill("SIGCONT");
+  }
+
   private receive(message: Message): void {
     if (message.type === "output") {
       for (const line of message.text.replace(/\n$/, "").split("\n")) this.onLine(line, this.requestId);
@@ -144,13 +168,17 @@ export class LambdaProcess {
 
   /** The next answer, unless the process ends or the time is up before; it is killed then. */
   private async nextEnding(limitMs: number): Promise<Ending> {
-    const over = new AbortController();
+    const timedOut = new Promise<{ type: "timedOut" }>((resolve) => {
+      this.limit = new TimeLimit(limitMs, () => resolve({ type: "timedOut" }));
+      if (this.isPaused) this.limit.hold();
+    });
     const ending = await Promise.race([
       new Promise<Answer>((resolve) => (this.onAnswer = resolve)),
       this.gone.then((reason) => ({ type: "gone", reason }) as const),
-      sleep(limitMs, { type: "timedOut" } as const, { signal: over.signal }),
+      timedOut,
     ]);
-    over.abort();
+    this.limit?.end();
+    this.limit = undefined;
     if (ending.type === "timedOut") this.kill();
     return ending;
   }

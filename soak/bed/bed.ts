@@ -64,6 +64,8 @@ export interface Wire {
   ambush(ambush: Ambush): { readonly sprung: number; disarm(): void };
   /** `closed`: refuses connections; `silent`: accepts them and says nothing. */
   accept(how: "open" | "closed" | "silent"): void;
+  /** Where connections lead from now on; undefined: to the primary. */
+  leadTo(port: number | undefined): void;
   /** The certificate that is shown from now on. */
   certificate(which: "good" | "expired" | "of another host"): void;
   /** Refuses every password, as RDS does with a token that has expired; undefined: asks the server again. */

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { LambdaFunction, type FunctionConfiguration } from "../../local/lambda/lambdaFunction";
 
 /** A handler that does what its event asks for; it stands for the bundle wherever a run must go wrong. */
@@ -10,6 +12,7 @@ let runs = 0;
 exports.handler = async (event, context) => {
   runs += 1;
   if (event.print) { console.log(event.print); console.error("stderr " + event.print); }
+  if (event.beat) { setInterval(() => console.log("beat"), event.beat); await new Promise(() => {}); }
   if (event.sleepMs) await new Promise((resolve) => setTimeout(resolve, event.sleepMs));
   if (event.fail) throw new TypeError(event.fail);
   if (event.exit !== undefined) process.exit(event.exit);
@@ -158,6 +161,34 @@ describe("the function's processes", () => {
     }
   });
 
+  it("pauses a run past its timeout, which ends it only after it has gone on for a moment", async () => {
+    const { fn, lines } = launch({ timeoutSeconds: 1 });
+    // It counts its own ticks, so that what it prints after the pause tells that it went on.
+    const running = fn.invoke({ beat: 50 });
+    await until(() => lines.length > 3);
+    const [paused] = fn.busy;
+    paused?.pause();
+    await until(() => stateOf(paused?.pid) === "T");
+    const ended = await Promise.race([running, sleep(1_500, "still there")]);
+    assert.equal(ended, "still there");
+    const before = lines.length;
+    const resumed = performance.now();
+    paused?.resume();
+    assert.equal((await running).outcome, "timedOut");
+    assert.ok(performance.now() - resumed >= 990, "it has a moment");
+    assert.ok(lines.length > before + 3, "it went on");
+    assert.deepEqual(fn.busy, []);
+  });
+
+  it("lets a run that was paused for less than its time end by itself", async () => {
+    const { fn } = launch();
+    const running = fn.invoke({ sleepMs: 200 });
+    fn.busy[0]?.pause();
+    fn.busy[0]?.resume();
+    assert.equal((await running).outcome, "succeeded");
+    assert.equal((await fn.invoke({})).outcome, "succeeded");
+  });
+
   it("reports a process that ended and replaces it", async () => {
     const { fn } = launch();
     const crashed = await fn.invoke({ exit: 3 });
@@ -204,6 +235,16 @@ describe("the function's processes", () => {
     assert.equal((await fn.invoke({})).outcome, "crashed", "a stopped function starts nothing");
   });
 });
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(10);
+}
+
+/** Of a process on Linux: `T` where it is stopped; elsewhere it is taken for stopped. */
+function stateOf(pid: number | undefined): string | undefined {
+  if (process.platform !== "linux") return "T";
+  return /\) (\w) /.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1];
+}
 
 function isAlive(pid: number): boolean {
   try {
