@@ -81,8 +81,11 @@ export class Bookkeeping {
       [writer],
     );
     const number = Number(rows[0]?.number);
-    if (this.model(writer).number >= number) this.models.set(writer, new WriterModel(writer));
     const model = this.model(writer);
+    if (model.number >= number) {
+      this.models.set(writer, new WriterModel(writer));
+      throw new BooksError(`transaction ${model.number} of writer ${writer} had committed and is gone`);
+    }
     if (model.number === number - 1) return number;
     for (const row of await readRows(client, writer, model.number, number - 1)) {
       if (row.number === model.number + 1) model.advance(row.operations);

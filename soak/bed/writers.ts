@@ -52,7 +52,7 @@ export class BookWriters implements Writers {
     if (this.isRunning) return;
     this.isRunning = true;
     this.stopping = new AbortController();
-    for (const writer of this.books.writers) this.track(this.run(writer, this.options.dice.fork()));
+    for (const writer of this.books.writers) void this.track(this.run(writer, this.options.dice.fork()));
   }
 
   /**

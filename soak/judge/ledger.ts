@@ -17,6 +17,9 @@ export interface Span {
   parts: { writer: number; number: number }[];
 }
 
+/** A transaction is missing between two others. */
+export class LedgerError extends Error {}
+
 const MOST_AT_ONCE = 100_000;
 const SELECT_ROWS = `SELECT writer, number::double precision AS number, operation AS operations, xid::text AS xid FROM soak.ledger`;
 
@@ -53,7 +56,7 @@ export class Ledger {
     for (const row of rows) {
       const { writer, number, xid } = row;
       if (number !== this.end(writer) + 1)
-        throw new Error(`ledger: writer ${writer} goes from ${this.end(writer)} to ${number}`);
+        throw new LedgerError(`ledger: writer ${writer} goes from ${this.end(writer)} to ${number}`);
       this.ofWriter.get(writer)?.rows.push(row);
       const span = byXid.get(xid) ?? { xid, parts: [] };
       span.parts.push({ writer, number });

@@ -82,7 +82,13 @@ export class WriterModel {
     return [
       [
         ...[String(this.writer), String(this.number), String(rows.length), String(this.accountOf.size)],
-        ...[money(cents), rows.map(({ label }) => label).join("|")],
+        ...[
+          money(cents),
+          rows
+            .map(({ label }) => label)
+            .sort(byBytes)
+            .join("|"),
+        ],
       ],
     ];
   }
@@ -189,6 +195,9 @@ function sumsOf({ entries }: Account): Row {
     notes.length === 0 ? null : notes.join("|"),
   ];
 }
+
+/** The order of collation C. */
+const byBytes = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other));
 
 /** As the server writes a numeric with two places: `-0.05`. */
 export function money(cents: number): string {
