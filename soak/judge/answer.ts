@@ -14,10 +14,10 @@ export interface ViewAnswer {
  */
 export function readAnswer(value: unknown, views: string[]): Map<string, ViewAnswer> {
   const text = (value as { body?: unknown } | undefined)?.body;
-  if (typeof text !== "string") return new Map();
+  if (typeof text !== "string") return new Map<string, ViewAnswer>();
   const body = JSON.parse(text) as ViewAnswer & { views?: ({ view: string } & ViewAnswer)[] };
-  if (body.views !== undefined) return new Map(body.views.map((each) => [each.view, each]));
+  if (body.views !== undefined) return new Map(body.views.map((each) => [each.view, each] as const));
   const [only, ...others] = views;
   // A run by hand of one view of several does not say of which.
-  return only !== undefined && others.length === 0 ? new Map([[only, body]]) : new Map();
+  return only !== undefined && others.length === 0 ? new Map([[only, body]]) : new Map<string, ViewAnswer>();
 }
