@@ -24,7 +24,8 @@ export const GROUPS = [...new Set(FAULTS.map(({ group }) => group))];
  * @throws Error that names what there is, where a word is neither a group's nor a fault's name
  */
 export function chooseFaults(mode: Mode, asked: readonly string[]): Fault[] {
-  const isKnown = (word: string): boolean => FAULTS.some(({ name, group }) => word === group || word === name);
+  const isKnown = (word: string): boolean =>
+    FAULTS.some(({ name, group }) => word === group || word === name);
   const unknown = asked.filter((word) => !isKnown(word));
   if (unknown.length > 0) {
     const names = FAULTS.map(({ name }) => name).join(", ");

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Plan } from "../components/plan/plan";
 import type { Run } from "./bed/bed";
+import { BALANCE, SUMMARY } from "./bed/books";
 import type { SoakBed } from "./bed/makeBed";
 import type { Chronicle } from "./chronicle";
 import type { Dice } from "./dice";
@@ -11,10 +12,11 @@ import { HistoryJudge } from "./judge/history";
 import { LeftoversJudge } from "./judge/leftovers";
 import { judgePromises, type Judgement } from "./judge/promise";
 import { Recorder } from "./judge/record";
+import { nameOf } from "./judge/viewName";
 import { ViewJudge, type Look } from "./judge/views";
 import type { Violation } from "./judge/verdict";
 import { outcomesOf } from "./outcomes";
-import type { Plantings } from "./plantings";
+import type { Plant, Plantings } from "./plantings";
 import { RECOVERY_TICKS } from "./story";
 
 /** A promise that was broken, with the ticks that led to it. */
@@ -23,6 +25,9 @@ export interface Conviction extends Violation {
 }
 
 const LOOK_EVERY_MS = 100;
+
+/** What each view reads, by `schema.name`. */
+const SOURCES = { [nameOf(SUMMARY)]: [nameOf(BALANCE)] };
 
 /** What runs say where they could not write history. */
 const UNRECORDED = /is not recorded|is untracked/;
@@ -76,11 +81,16 @@ export class Judges {
   }
 
   /** Faults that have just been planted. */
-  async planted(faults: Fault[], drifts: boolean): Promise<void> {
+  async planted(plants: Plant[]): Promise<void> {
     const { views } = this.bed.books;
+    const faults = plants.map(({ planting }) => planting.fault);
+    const drifts = plants.some(({ planted }) => planted.driftsUntilFullRun);
     if (touchesAny(faults, "clock")) this.views.clockWasMoved();
-    if (touchesAny(faults, "maintenance", "wire")) await this.excuse("unrecorded");
-    if (drifts) for (const view of views) await this.views.excuseUntilFullRun(view);
+    if (touchesAny(faults, "maintenance", "wire")) await this.excuseUnrecorded();
+    if (!drifts) return;
+    for (const view of views) await this.views.excuseUntilFullRun(view);
+    await this.looking;
+    this.suspicions = [];
   }
 
   /** Takes down what a tick's runs came to. @param throttled whether Lambda refused the tick */
@@ -101,7 +111,7 @@ export class Judges {
     const { met, now } = plantings;
     if (runs.some(({ lines }) => lines.some((line) => UNRECORDED.test(line)))) {
       this.suspicions = [];
-      await this.excuse("unrecorded");
+      await this.excuseUnrecorded();
     }
     this.judgeCauses(runs, met);
     const look = await this.look();
@@ -179,8 +189,8 @@ export class Judges {
     }
   }
 
-  private async excuse(what: "unrecorded"): Promise<void> {
-    if (what !== "unrecorded") return;
+  /** Refreshes may lack their row of history until the next one. */
+  private async excuseUnrecorded(): Promise<void> {
     for (const view of this.bed.books.views)
       await this.views.excuseUntilRecorded(view).catch(() => undefined);
   }

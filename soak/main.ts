@@ -102,7 +102,8 @@ function observe(
 
 function readCount(text: string): number {
   const value = Number(text.replaceAll("_", ""));
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError("It must be a whole number above 0.");
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError("It must be a whole number above 0.");
   return value;
 }
 
@@ -133,7 +134,8 @@ const program = new Command("soak")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT.badUsage))
   .action(async (options: SoakArguments & { list?: true }) => {
     if (options.list) {
-      for (const { group, name, modes } of FAULTS) process.stdout.write(`${group}: ${name} (${modes.join(", ")})\n`);
+      for (const { group, name, modes } of FAULTS)
+        process.stdout.write(`${group}: ${name} (${modes.join(", ")})\n`);
       return;
     }
     process.exitCode = await run(options);

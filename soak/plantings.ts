@@ -13,9 +13,9 @@ export interface Plant {
   planted: Planted;
   fromVirtualMs: number;
   /** Since when it is over, and how; undefined while it goes on. */
-  over?: { tick: number; epochMs: number; virtualMs: number; byRemedy: boolean };
-  /** When all was well again; undefined where another fault came before. */
-  recovered?: { ticks: number; seconds: number };
+  over?: { tick: number; virtualMs: number };
+  /** Ticks until all was well again; undefined where another fault came before. */
+  recoveredAfterTicks?: number;
   struck: boolean;
   /** What came of the runs meanwhile: codes, `refreshed`, `timedOut` and so on, with how often. */
   seen: Map<string, number>;
@@ -59,7 +59,9 @@ export class Plantings {
     return [...this.lately, ...this.active].map(({ planting }) => planting.fault);
   }
 
-  async plant(due: Planting[]): Promise<void> {
+  /** @returns those that could be planted */
+  async plant(due: Planting[]): Promise<Plant[]> {
+    const before = this.all.length;
     for (const planting of due) {
       const { fault } = planting;
       try {
@@ -78,6 +80,7 @@ export class Plantings {
         if (!isServerAway) this.convict("every fault can be planted", `"${fault.name}": ${String(error)}`);
       }
     }
+    return this.all.slice(before);
   }
 
   /** Takes down what the runs of a tick came to, and ends the faults whose last tick it was. */
@@ -99,9 +102,8 @@ export class Plantings {
     const { quiet } = this;
     if (quiet === undefined) return;
     for (const plant of this.all) {
-      if (plant.over === undefined || plant.recovered !== undefined || plant.over.tick < quiet.tick) continue;
-      const seconds = (this.bed.clock.nowMs() - plant.over.virtualMs) / 1_000;
-      plant.recovered = { ticks: tick - plant.over.tick, seconds };
+      if (plant.over === undefined || plant.over.tick < quiet.tick) continue;
+      plant.recoveredAfterTicks ??= tick - plant.over.tick;
     }
     await this.liftRemedied(true);
   }
@@ -131,7 +133,7 @@ export class Plantings {
         return false;
       }
     }
-    plant.over = { tick, epochMs: Date.now(), virtualMs: this.bed.clock.nowMs(), byRemedy };
+    plant.over = { tick, virtualMs: this.bed.clock.nowMs() };
     plant.struck ||= plant.planted.hasStruck?.() ?? true;
     if (byRemedy) this.remedied.push(plant);
     this.chronicle.add(`${byRemedy ? "remedied" : "lifted"} "${fault.name}"`);
@@ -141,10 +143,15 @@ export class Plantings {
   /** Once for each fault whose remedy should help. */
   private async tryRemedy({ planting: { fault } }: Plant, runs: Run[]): Promise<boolean> {
     if (fault.remedyHelps !== true || this.remedies.some((each) => each.fault === fault.name)) return false;
-    const failed = runs.find((run) => outcomesOf(run).some((outcome) => fault.codes.includes(outcome)));
-    const remedy = failed && remedyOf(failed, fault.codes);
+    const others = new Set(this.met.filter((each) => each !== fault).flatMap(({ codes }) => codes));
+    const isItsOwn = (outcome: string): boolean => fault.codes.includes(outcome) && !others.has(outcome);
+    const failed = runs.find((run) => outcomesOf(run).every(isItsOwn));
+    const remedy = failed && remedyOf(failed);
     if (remedy === undefined) return false;
-    const { done, how } = await carryOut(remedy, this.bed);
+    const { done, how } = await carryOut(remedy, this.bed).catch((error: unknown) => ({
+      done: false,
+      how: String(error),
+    }));
     this.remedies.push({ fault: fault.name, remedy, how, helped: done ? undefined : false });
     this.chronicle.add(`carried out the remedy of "${fault.name}": ${remedy} (${how})`);
     if (!done) this.convict("every remedy can be carried out", `"${fault.name}": ${remedy}: ${how}`);
@@ -172,4 +179,3 @@ function note(plant: Plant, runs: Run[]): void {
       plant.seen.set("said", (plant.seen.get("said") ?? 0) + 1);
   }
 }
-

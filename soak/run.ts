@@ -3,15 +3,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { makePlan, type Plan } from "../components/plan/plan";
 import { parseSettings } from "../components/settings/parseSettings";
 import type { Mode, Run } from "./bed/bed";
-import { BOOKS } from "./bed/books";
+import { BALANCE, SUMMARY } from "./bed/books";
 import { makeBed, type SoakBed } from "./bed/makeBed";
 import { Chronicle } from "./chronicle";
 import { VirtualClock } from "./clock";
 import { Dice } from "./dice";
 import type { Fault } from "./fault";
-import { Judges } from "./judges";
-import { Plantings } from "./plantings";
-import type { SoakResult } from "./report";
+import type { Judgement } from "./judge/promise";
+import { nameOf } from "./judge/viewName";
+import { Judges, type Conviction } from "./judges";
+import { Plantings, type Plant, type RemedyTried } from "./plantings";
 import { tellStory, type Planting } from "./story";
 
 /** What a soak is asked to do. */
@@ -26,8 +27,32 @@ export interface SoakOptions {
 /** Told while a soak goes on. */
 export interface Observer {
   /** The bed is made, the first tick is due. */
-  began(plan: Plan, skipped: { fault: Fault; why: string }[]): void;
+  began(plan: Plan, skipped: SkippedFault[]): void;
   ticked(tick: number, line: string): void;
+  convicted(conviction: Conviction): void;
+}
+
+/** A fault that cannot be planted on this machine. */
+export interface SkippedFault {
+  fault: Fault;
+  why: string;
+}
+
+/** All that a soak has brought to light. */
+export interface Soaked {
+  plan: Plan;
+  /** Ticks that there were: fewer than asked for where it was told to stop, or got stuck. */
+  ticks: number;
+  realSeconds: number;
+  virtualSeconds: number;
+  runs: Run[];
+  skipped: SkippedFault[];
+  plants: readonly Plant[];
+  remedies: readonly RemedyTried[];
+  convictions: readonly Conviction[];
+  looks: number;
+  transactions: number;
+  judgement: Judgement;
 }
 
 /** Real time after each tick, for the writers. */
@@ -39,14 +64,13 @@ const LONGEST_TICK_MS = 120_000;
 /** The plan of every soak: a tick a minute, and runs that are over soon when nothing answers. */
 export function soakPlan(mode: Mode): Plan {
   const incremental = mode === "incremental" ? { incremental: { fullEvery: "rate(1 minute)" } } : {};
-  const [balance, summary] = BOOKS.views.map(({ schema, name }) => `${schema}.${name}`);
   return makePlan(
     parseSettings(
       {
         groupName: "soak",
         views: [
-          { name: balance, allowBlocking: false, ...incremental },
-          { name: summary, allowBlocking: true, ...incremental },
+          { name: nameOf(BALANCE), allowBlocking: false, ...incremental },
+          { name: nameOf(SUMMARY), allowBlocking: true, ...incremental },
         ],
         refreshRate: "rate(1 minute)",
         timeoutSeconds: 8,
@@ -61,30 +85,39 @@ export function soakPlan(mode: Mode): Plan {
  * Runs a soak to its end, or until it is told to stop.
  * @throws what kept the bed from being made; a promise that broke is in the result
  */
-export async function soak(options: SoakOptions, observer: Observer, stop: AbortSignal): Promise<SoakResult> {
+export async function soak(options: SoakOptions, observer: Observer, stop: AbortSignal): Promise<Soaked> {
   const { mode, ticks, seed } = options;
   const plan = soakPlan(mode);
   const clock = new VirtualClock();
-  // In this order for ever: each has dice of its own, so that the story is the seed's alone.
-  const [storyDice, faultDice, writerDice, lateDice] = forks(new Dice(seed));
+  // Dice of its own for each, so that the story is the seed's alone.
+  const dice = new Dice(seed);
+  const [storyDice, faultDice, writerDice, lateDice] = [dice.fork(), dice.fork(), dice.fork(), dice.fork()];
   const bed = await makeBed(plan, mode, clock, writerDice);
   try {
     const { possible, skipped } = await sortOut(options.faults, bed);
     const story = tellStory(possible, ticks, ticksThatBreak(plan), storyDice);
     const chronicle = new Chronicle();
-    const judges = new Judges(bed, plan, chronicle, lateDice);
-    const plantings = new Plantings(bed, chronicle, judges, faultDice);
+    const judges = new Judges(bed, plan, chronicle, lateDice, (conviction) => observer.convicted(conviction));
+    const convict = judges.convict.bind(judges);
+    const plantings = new Plantings(bed, chronicle, convict, faultDice);
     observer.began(plan, skipped);
     const startedMs = performance.now();
-    const done = await runTicks({ bed, plan, story, chronicle, judges, plantings, ticks, observer, stop });
-    return await judges.conclude({ ...options, ticks: done, skipped, plantings, startedMs });
+    const startSeconds = clock.nowMs() / 1_000;
+    const soaking = new Soaking({ bed, plan, story, chronicle, judges, plantings });
+    const done = await soaking.run(ticks, observer, stop);
+    await plantings.liftAll();
+    await bed.writers.stop();
+    const judgement = await judges.conclude(startSeconds);
+    return {
+      ...{ plan, ticks: done, skipped, judgement, runs: soaking.runs },
+      realSeconds: (performance.now() - startedMs) / 1_000,
+      virtualSeconds: clock.nowMs() / 1_000 - startSeconds,
+      ...{ plants: plantings.all, remedies: plantings.remedies, convictions: judges.convictions },
+      ...{ looks: judges.looks, transactions: bed.claims.committed },
+    };
   } finally {
     await bed.stop();
   }
-}
-
-function forks(dice: Dice): [Dice, Dice, Dice, Dice] {
-  return [dice.fork(), dice.fork(), dice.fork(), dice.fork()];
 }
 
 /** So many ticks without a refresh break the promise, and have its alarms go off. */
@@ -95,7 +128,7 @@ function ticksThatBreak({ maxStalenessSeconds, schedule }: Plan): number {
 async function sortOut(
   faults: Fault[],
   bed: SoakBed,
-): Promise<{ possible: Fault[]; skipped: { fault: Fault; why: string }[] }> {
+): Promise<{ possible: Fault[]; skipped: SkippedFault[] }> {
   const answers = await Promise.all(
     faults.map(async (fault) => ({ fault, why: await fault.missing?.(bed) })),
   );
@@ -105,47 +138,57 @@ async function sortOut(
   };
 }
 
-interface Ticking {
+interface Parts {
   bed: SoakBed;
   plan: Plan;
   story: Planting[];
   chronicle: Chronicle;
   judges: Judges;
   plantings: Plantings;
-  ticks: number;
-  observer: Observer;
-  stop: AbortSignal;
 }
 
-/** @returns how many ticks there were */
-async function runTicks(soaking: Ticking): Promise<number> {
-  const { bed, plan, chronicle, judges, ticks, observer, stop } = soaking;
-  const intervalMs = plan.schedule.intervalSeconds * 1_000;
-  const startMs = Math.ceil(bed.clock.nowMs() / intervalMs) * intervalMs;
-  bed.writers.start();
-  judges.start();
-  let tick = 0;
-  while (tick < ticks && !stop.aborted) {
-    tick += 1;
-    bed.clock.skipTo(startMs + tick * intervalMs);
-    chronicle.open(tick, bed.clock.nowMs());
-    const isOver = await Promise.race([oneTick(soaking, tick), stuck(tick)]);
-    observer.ticked(tick, chronicle.close());
-    if (isOver) continue;
-    judges.convict("every tick comes to an end", `it was not over after ${LONGEST_TICK_MS / 1_000} s`);
-    break;
+/** The ticks, one after the other. */
+class Soaking {
+  readonly runs: Run[] = [];
+
+  constructor(private readonly parts: Parts) {}
+
+  /** @returns how many ticks there were */
+  async run(ticks: number, observer: Observer, stop: AbortSignal): Promise<number> {
+    const { bed, plan, chronicle, judges } = this.parts;
+    const intervalMs = plan.schedule.intervalSeconds * 1_000;
+    const startMs = Math.ceil(bed.clock.nowMs() / intervalMs) * intervalMs;
+    bed.writers.start();
+    await judges.start();
+    let tick = 0;
+    while (tick < ticks && !stop.aborted) {
+      tick += 1;
+      bed.clock.skipTo(startMs + tick * intervalMs);
+      chronicle.open(tick, bed.clock.nowMs());
+      const isOver = await Promise.race([this.tick(tick), stuck()]);
+      if (!isOver) judges.convict("every tick comes to an end", `not after ${LONGEST_TICK_MS / 1_000} s`);
+      observer.ticked(tick, chronicle.close());
+      if (!isOver) break;
+    }
+    return tick;
   }
-  return tick;
-}
 
-async function oneTick({ bed, story, judges, plantings }: Ticking, tick: number): Promise<true> {
-  await plantings.plant(story.filter(({ fromTick }) => fromTick === tick));
-  const runs: Run[] = await bed.fn.deliver(tick, bed.clock.nowMs());
-  judges.note(runs);
-  await plantings.lift(tick, runs);
-  await sleep(WRITERS_MS);
-  await judges.judge(tick, runs, plantings);
-  return true;
+  private async tick(tick: number): Promise<true> {
+    const { bed, story, judges, plantings } = this.parts;
+    const planted = await plantings.plant(story.filter(({ fromTick }) => fromTick === tick));
+    await judges.planted(planted);
+    const throttledBefore = bed.fn.throttledTicks.length;
+    const runs = await bed.fn.deliver(tick, bed.clock.nowMs());
+    judges.note(runs, bed.fn.throttledTicks.length > throttledBefore);
+    await plantings.endTick(tick, runs);
+    // Of processes that were paused until now.
+    const further = await bed.fn.settle();
+    judges.note(further, false);
+    this.runs.push(...runs, ...further);
+    await sleep(WRITERS_MS);
+    await judges.judge(tick, [...runs, ...further], plantings);
+    return true;
+  }
 }
 
 async function stuck(): Promise<false> {

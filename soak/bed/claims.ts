@@ -9,6 +9,8 @@ export interface Claim {
 }
 
 export class Claims {
+  /** Transactions whose COMMIT was answered. */
+  committed = 0;
   private readonly ofWriter = new Map<number, Map<number, Claim>>();
 
   /** @param now epoch milliseconds of this machine */
@@ -33,6 +35,7 @@ export class Claims {
   }
 
   returned(writer: number, number: number, returnedMs: number): void {
+    this.committed += 1;
     const claim = this.of(writer, number);
     if (claim !== undefined) claim.returnedMs = returnedMs;
   }

@@ -10,6 +10,7 @@ import type { VirtualClock } from "../clock";
 import type { Dice } from "../dice";
 import type { Bed, Mode } from "./bed";
 import { BOOKS } from "./books";
+import { Claims } from "./claims";
 import { startCluster } from "./cluster";
 import { startFunction, type SoakFunction } from "./functionBed";
 import { prepareBooks } from "./prepare";
@@ -19,6 +20,8 @@ import { BookWriters } from "./writers";
 /** A bed with what the loop needs beside what faults may use. */
 export interface SoakBed extends Bed {
   fn: SoakFunction;
+  /** What the writers know of their own transactions. */
+  claims: Claims;
   writers: BookWriters;
   stop(): Promise<void>;
 }
@@ -42,7 +45,8 @@ export async function makeBed(plan: Plan, mode: Mode, clock: VirtualClock, dice:
     cleanup.add(() => wire.stop());
     const fn = await startFunction({ folder, plan, wire, login, database: "soak" });
     cleanup.add(() => fn.stop());
-    const writers = new BookWriters(connection, dice);
+    const claims = new Claims();
+    const writers = new BookWriters({ connection, dice, claims });
     cleanup.add(() => writers.stop());
     const clients: Client[] = [];
     cleanup.add(async () => {
@@ -55,7 +59,7 @@ export async function makeBed(plan: Plan, mode: Mode, clock: VirtualClock, dice:
       clients.push(client);
       return client;
     };
-    return { mode, folder, clock, cluster, wire, fn, books: BOOKS, writers, connect, stop };
+    return { mode, folder, clock, cluster, wire, fn, books: BOOKS, claims, writers, connect, stop };
   } catch (error) {
     await cleanup.run();
     throw error;
