@@ -48,7 +48,7 @@ export class Judges {
   /** What readers saw in the middle of runs: judged when it is known what the runs said. */
   private suspicions: string[] = [];
   private lastEndedEpochMs = 0;
-  private looking: Promise<Look | undefined> = Promise.resolve(undefined);
+  private looking: Promise<void> = Promise.resolve();
   private isOver = false;
   private watch: Promise<void> = Promise.resolve();
 
@@ -74,7 +74,9 @@ export class Judges {
     this.watch = this.lookOn();
   }
 
+  /** What stays wrong is told once. */
   convict(invariant: string, what: string): void {
+    if (this.convictions.some((each) => each.invariant === invariant && each.what === what)) return;
     const conviction = { tick: this.chronicle.tick, invariant, what, story: this.chronicle.story };
     this.convictions.push(conviction);
     this.onConviction(conviction);
@@ -86,11 +88,16 @@ export class Judges {
     const faults = plants.map(({ planting }) => planting.fault);
     const drifts = plants.some(({ planted }) => planted.driftsUntilFullRun);
     if (touchesAny(faults, "clock")) this.views.clockWasMoved();
-    if (touchesAny(faults, "maintenance", "wire")) await this.excuseUnrecorded();
+    await this.mayBeUnrecorded(faults);
     if (!drifts) return;
     for (const view of views) await this.views.excuseUntilFullRun(view);
     await this.looking;
     this.suspicions = [];
+  }
+
+  /** Refreshes may lack their row of history until the next one: from planting to lifting, and a last time then. */
+  async mayBeUnrecorded(faults: Fault[]): Promise<void> {
+    if (touchesAny(faults, "maintenance", "wire")) await this.excuseUnrecorded();
   }
 
   /** Takes down what a tick's runs came to. @param throttled whether Lambda refused the tick */
@@ -114,11 +121,12 @@ export class Judges {
       await this.excuseUnrecorded();
     }
     this.judgeCauses(runs, met);
-    const look = await this.look();
+    const { look, isFresh } = await this.look(plantings.quiet?.epochMs);
+    for (const what of look.violations) this.suspicions.push(what);
     for (const what of this.suspicions.splice(0)) this.convict("readers see the query at one moment", what);
     if (look.reached) await this.judgeServer(tick, met);
     else if (!touchesAny(now, "server")) this.convict("the server is there", "no judge could reach it");
-    await this.judgeRecovery(tick, plantings);
+    await this.judgeRecovery(tick, plantings, isFresh);
   }
 
   /** The end: what only the whole soak tells. */
@@ -178,10 +186,10 @@ export class Judges {
     }
   }
 
-  private async judgeRecovery(tick: number, plantings: Plantings): Promise<void> {
+  private async judgeRecovery(tick: number, plantings: Plantings, isFresh: boolean): Promise<void> {
     const { quiet } = plantings;
     if (quiet === undefined || tick === quiet.tick) return;
-    if (this.views.isFresh(quiet.epochMs)) await plantings.recovered(tick);
+    if (isFresh) await plantings.recovered(tick);
     else if (tick - quiet.tick >= RECOVERY_TICKS) {
       await plantings.notRecovered();
       const since = `${tick - quiet.tick} ticks after the last fault was over`;
@@ -189,7 +197,6 @@ export class Judges {
     }
   }
 
-  /** Refreshes may lack their row of history until the next one. */
   private async excuseUnrecorded(): Promise<void> {
     for (const view of this.bed.books.views)
       await this.views.excuseUntilRecorded(view).catch(() => undefined);
@@ -197,19 +204,23 @@ export class Judges {
 
   private async lookOn(): Promise<void> {
     while (!this.isOver) {
-      const { violations } = await this.look();
-      this.suspicions.push(...violations);
+      const { look } = await this.look();
+      this.suspicions.push(...look.violations);
       await sleep(LOOK_EVERY_MS);
     }
   }
 
-  /** One look at a time. */
-  private look(): Promise<Look> {
-    const next = this.looking.then(() => this.views.look());
-    this.looking = next.catch(() => undefined);
-    return next.then((look) => {
+  /** One look at a time. @param since whether the views show all that had returned by then is asked of the same look */
+  private look(since = 0): Promise<{ look: Look; isFresh: boolean }> {
+    const next = this.looking.then(async () => {
+      const look = await this.views.look();
       if (look.reached) this.looks += 1;
-      return look;
+      return { look, isFresh: this.views.isFresh(since) };
     });
+    this.looking = next.then(
+      () => undefined,
+      () => undefined,
+    );
+    return next;
   }
 }

@@ -181,6 +181,7 @@ class Soaking {
     const runs = await bed.fn.deliver(tick, bed.clock.nowMs());
     judges.note(runs, bed.fn.throttledTicks.length > throttledBefore);
     await plantings.endTick(tick, runs);
+    await judges.mayBeUnrecorded(plantings.met.filter((fault) => !plantings.now.includes(fault)));
     // Of processes that were paused until now.
     const further = await bed.fn.settle();
     judges.note(further, false);

@@ -44,6 +44,7 @@ const rowsOf = ({ schema, name }: QualifiedName): string =>
 export async function readShown(client: Client, view: QualifiedName, columns: Columns): Promise<Shown> {
   const name = `${view.schema}.${view.name}`;
   const values = columns.map((column) => `v.${column}::text`).join(", ");
+  // Of the rows themselves: the name may become another relation's before it is looked up a second time.
   const { rows } = await client.query<Omit<Shown, "rows"> & { rows: Row[] | null }>(
     `SELECT shown.oid::text AS "oid",
             (SELECT json_agg(json_build_array(${values}) ORDER BY v.${columns[0]}) FROM ${name} v) AS "rows",
@@ -52,7 +53,7 @@ export async function readShown(client: Client, view: QualifiedName, columns: Co
             (SELECT to_json(newest) FROM (
                SELECT ${REFRESHED} FROM ${HISTORY} h WHERE ${rowsOf(view)} AND h.view_oid = shown.oid
                 ORDER BY h.id DESC LIMIT 1) newest) AS "newest"
-       FROM (SELECT ${escapeLiteral(name)}::regclass::oid AS oid) shown`,
+       FROM (SELECT coalesce((SELECT min(v.tableoid) FROM ${name} v), ${escapeLiteral(name)}::regclass) AS oid) shown`,
   );
   const [shown] = rows;
   if (shown === undefined) throw new Error(`${name} was not read`);
