@@ -110,7 +110,7 @@ export function reportMarkdown(result: SoakResult): string {
     table(["Soak", result.mode], factRows(result)),
     table(HEAD, planted.map(faultRow)),
     ...skippedLines(result),
-    ...result.violations.map((each) => `- ${violationText(each).split("\n").join("\n  - ")}`),
+    ...result.violations.map((each) => `- ${violationText(each).replaceAll("\n  ", "\n  - ")}`),
   ];
   return `${parts.join("\n\n")}\n`;
 }
@@ -125,7 +125,10 @@ function factRows(result: SoakResult): [string, string][] {
       `${count(ticks)}, ${describeSeconds(virtualSeconds)} of the plan in ${describeSeconds(realSeconds)}`,
     ],
     ["Runs", `${count(total)}: ${counts(runs) || "none"}`],
-    ["Faults", `${count(sum(faults.map(({ planted }) => planted)))} of ${faults.length} kinds`],
+    [
+      "Faults",
+      `${count(sum(faults.map(({ planted }) => planted)))} of ${faults.filter(({ planted }) => planted > 0).length} kinds`,
+    ],
     ["Alarms", counts(alarms) || "none"],
     ["Transactions written", count(judge.transactions)],
     ["Views read and compared", `${count(judge.looks)} times, ${count(judge.cuts)} moments`],
@@ -169,12 +172,12 @@ function violationText({ tick, invariant, what, story }: ToldViolation): string 
   return [`Broken in tick ${tick}: ${invariant}: ${what}`, ...story.map((line) => `  ${line}`)].join("\n");
 }
 
-/** `55P03 4, timedOut 1`: the most frequent first. */
+/** `55P03×4, timedOut×1`: the most frequent first. */
 function counts(of: Record<string, number>): string {
   return Object.entries(of)
     .filter(([, times]) => times > 0)
     .sort(([, a], [, b]) => b - a)
-    .map(([what, times]) => `${what} ${count(times)}`)
+    .map(([what, times]) => `${what}×${count(times)}`)
     .join(", ");
 }
 

@@ -7,7 +7,7 @@ import type { Datapoint } from "../../local/metrics";
 import { Dice } from "../../soak/dice";
 import { judgePromises, raisedAfter, type Judgement } from "../../soak/judge/promise";
 import { Recorder, type Facts } from "../../soak/judge/record";
-import type { HistoryRow } from "../../soak/judge/history";
+import type { HistoryRow } from "../../soak/judge/historyRows";
 import { plantedRun } from "./runs";
 
 const views = ["soak.balance", "soak.summary"];

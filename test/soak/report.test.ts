@@ -51,10 +51,10 @@ describe("the report of a soak", () => {
       for (const line of lines) assert.ok(line.length <= 120, line);
       const text = lines.join("\n");
       const row = lines.find((line) => line.includes("postmaster killed")) ?? "";
-      assert.match(row, /postmaster killed\W+4\W+ECONNREFUSED 12.*failing 305\W+s\b/);
+      assert.match(row, /postmaster killed\W+4\W+ECONNREFUSED×12.*failing 305\W+s\b/);
       assert.match(text, /1 to 2 ticks,/);
       assert.match(text, /1,000, 16 h 40 min of the plan in 20 min 30 s/);
-      assert.match(text, /983: refreshed 900, failed 80, timedOut 3/);
+      assert.match(text, /983: refreshed×900, failed×80, timedOut×3/);
       assert.match(text, /Not planted: volume full: no tmpfs may be mounted here/);
       assert.match(text, /Broken in tick 12: readers see one moment: writer 3/);
       assert.match(text, /tick 11: planted: SIGKILL of the postmaster/);
@@ -81,7 +81,7 @@ describe("the report of a soak", () => {
     const row = lines.find((line) => line.startsWith("| a ")) ?? "";
     assert.match(
       row,
-      /^\| a \\\| b \| 4 \| ECONNREFUSED 12, 57P01 1 \| failing 305 s \| 1 to 2 ticks, 1\.1 s \| {2}\| 0 \|$/,
+      /^\| a \\\| b \| 4 \| ECONNREFUSED×12, 57P01×1 \| failing 305 s \| 1 to 2 ticks, 1\.1 s \| {2}\| 0 \|$/,
     );
     assert.equal(row.replaceAll("\\|", "").split("|").length, 9);
   });
