@@ -2,29 +2,13 @@
  * Whether `matview_refresh_history` says what happened: no row claims what did not, and none is missing for a run that
  * could write it. Runs are taken at their word and their log, rows as they stand.
  */
-import { Client, type ClientConfig } from "pg";
+import type { ClientConfig } from "pg";
 import type { QualifiedName } from "../../handler/settings";
 import type { Run } from "../bed/bed";
 import { readAnswer, type ViewAnswer } from "./answer";
+import { describe, HistoryReader, type HistoryRow } from "./historyRows";
 import { readRunLog, type ViewStory } from "./runLog";
 import { nameOf } from "./viewName";
-
-/** A row of history; times in microseconds since 1970, by the server's clock. */
-export interface HistoryRow {
-  id: number;
-  /** `schema.name` */
-  view: string;
-  oid: number | null;
-  outcome: "refreshed" | "skipped" | "failed";
-  refreshType: string | null;
-  asOfUs: number | null;
-  startedUs: number;
-  finishedUs: number;
-  durationSeconds: number;
-  sqlstate: string | null;
-  runId: string | null;
-  drift: number | null;
-}
 
 /** What is known of a tick from elsewhere. */
 export interface HistoryCircumstances {
@@ -36,9 +20,6 @@ export interface HistoryCircumstances {
 
 /** Written by commands, which are no runs of the function. */
 const BY_COMMANDS = "manual";
-
-/** Rows are read again for so many ids back: one whose COMMIT waited is seen after those that came later. */
-const SEEN_LATE = 1_000;
 
 /** Clocks of two processes of one machine agree, but a row's time and a run's are not taken at once. */
 const SLACK_US = 1_000_000;
@@ -68,17 +49,14 @@ export class HistoryJudge {
   };
   private readonly names: string[];
   private readonly runs = new Map<string, KnownRun>();
-  private readonly seen = new Set<number>();
-  private lastId = 0;
+  private readonly reader: HistoryReader;
   /** The newest data that each relation has shown, by oid. */
   private readonly newest = new Map<number, HistoryRow>();
   private hasBegun = false;
 
   /** @param connection of a superuser, to the server that takes writes now. */
-  constructor(
-    private readonly connection: () => ClientConfig,
-    views: QualifiedName[],
-  ) {
+  constructor(connection: () => ClientConfig, views: QualifiedName[]) {
+    this.reader = new HistoryReader(connection);
     this.names = views.map(nameOf);
   }
 
@@ -128,32 +106,11 @@ export class HistoryJudge {
     };
   }
 
-  /** Reads what is new. */
   private async read(): Promise<string[]> {
-    const client = new Client(this.connection());
-    client.on("error", () => undefined);
-    await client.connect();
-    try {
-      const { rows } = await client.query<Record<string, unknown>>(
-        `SELECT h.*, (SELECT count(*) FROM public.matview_refresh_history) AS total
-           FROM (SELECT) AS one LEFT JOIN LATERAL (
-             SELECT id, view_schema || '.' || view_name AS view, view_oid, outcome, refresh_type,
-                    (extract(epoch FROM as_of) * 1000000)::bigint AS as_of,
-                    (extract(epoch FROM started_at) * 1000000)::bigint AS started,
-                    (extract(epoch FROM finished_at) * 1000000)::bigint AS finished,
-                    duration_seconds, sqlstate, run_id, drift
-               FROM public.matview_refresh_history WHERE id > $1 ORDER BY id) h ON true`,
-        [this.lastId - SEEN_LATE],
-      );
-      const total = Number(rows[0]?.total);
-      this.newRows = rows.filter(({ id }) => id !== null && !this.seen.has(Number(id))).map(rowOf);
-      for (const { id } of this.newRows) this.seen.add(id);
-      this.lastId = Math.max(this.lastId, ...this.newRows.map(({ id }) => id));
-      this.counts.rows = this.seen.size;
-      return total < this.seen.size ? [`${this.seen.size - total} rows of history are gone`] : [];
-    } finally {
-      await client.end();
-    }
+    const { rows, gone } = await this.reader.read();
+    this.newRows = rows;
+    this.counts.rows = this.reader.count;
+    return gone > 0 ? [`${gone} rows of history are gone`] : [];
   }
 
   private judgeTimes(row: HistoryRow, clockMoved: boolean): string[] {
@@ -281,26 +238,4 @@ function wasNoneTried({ stories, isBroken }: KnownRun): boolean {
         outcome === "failed" && code === first?.code && problem === first?.problem,
     )
   );
-}
-
-function describe({ id, view, outcome }: HistoryRow): string {
-  return `row ${id} of history (${view} ${outcome})`;
-}
-
-function rowOf(row: Record<string, unknown>): HistoryRow {
-  const number = (value: unknown): number | null => (value === null ? null : Number(value));
-  return {
-    id: Number(row.id),
-    view: String(row.view),
-    oid: number(row.view_oid),
-    outcome: row.outcome as HistoryRow["outcome"],
-    refreshType: row.refresh_type as string | null,
-    asOfUs: number(row.as_of),
-    startedUs: Number(row.started),
-    finishedUs: Number(row.finished),
-    durationSeconds: Number(row.duration_seconds),
-    sqlstate: row.sqlstate as string | null,
-    runId: row.run_id as string | null,
-    drift: number(row.drift),
-  };
 }

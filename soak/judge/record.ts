@@ -7,7 +7,7 @@ import { LATENESS_SECONDS } from "../../components/time/replay";
 import type { Run } from "../bed/bed";
 import type { VirtualClock } from "../clock";
 import type { Dice } from "../dice";
-import type { HistoryRow } from "./history";
+import type { HistoryRow } from "./historyRows";
 import { readRunLog } from "./runLog";
 
 /** A value of a metric, in the plan's time. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { makePlan, type AlarmPlan, type Plan } from "../../components/plan/plan";
 import { parseSettings } from "../../components/settings/parseSettings";
 import { METRIC, METRIC_NAMESPACE, groupDimensions, metricDimensions } from "../../handler/metricNames";
@@ -6,7 +7,7 @@ import type { Datapoint } from "../../local/metrics";
 import { Dice } from "../../soak/dice";
 import { judgePromises, raisedAfter, type Judgement } from "../../soak/judge/promise";
 import { Recorder, type Facts } from "../../soak/judge/record";
-import type { HistoryRow } from "../../soak/judge/history";
+import type { HistoryRow } from "../../soak/judge/historyRows";
 import { plantedRun } from "./runs";
 
 const views = ["soak.balance", "soak.summary"];
@@ -44,8 +45,8 @@ const START_SECONDS = 1_800_000_000;
 const SPAN = { fromSeconds: START_SECONDS + 17, toSeconds: START_SECONDS + 120 * 60 };
 
 /** Two hours of ticks. */
-function world(courseOf: (tick: number) => Course, of = plan): Facts {
-  const recorder = new Recorder(of, { virtualOf: (ms) => ms }, new Dice(7));
+function world(courseOf: (tick: number) => Course, of = plan, seed = 7): Facts {
+  const recorder = new Recorder(of, { virtualOf: (ms) => ms }, new Dice(seed));
   for (let tick = 0; tick < 120; tick += 1) {
     const startMs = (START_SECONDS + tick * 60 + 1) * 1_000;
     const course = courseOf(tick);
@@ -182,6 +183,27 @@ describe("the judge of the alarms' promises", () => {
       assert.deepEqual(raised(judgement).sort(), expected);
     });
   }
+
+  it("convicts no alarm of the plan's, whatever comes one after the other", function () {
+    this.timeout(60_000);
+    const course = fc.constantFrom<Course>(
+      ...(["refreshed", "full", "slow", "failed", "timed out", "throttled", "lost", "killed late"] as const),
+      ...(["drift found", "drift not known", "half"] as const),
+    );
+    const episodes = fc.array(fc.record({ course, ticks: fc.integer({ min: 1, max: 12 }) }), {
+      maxLength: 20,
+    });
+    const phase = fc.integer({ min: 0, max: 59 });
+    fc.assert(
+      fc.property(episodes, phase, fc.nat(), (story, phaseSeconds, seed) => {
+        const courses = story.flatMap((each) => Array<Course>(each.ticks).fill(each.course));
+        const facts = world((tick) => courses[tick] ?? "refreshed", plan, seed);
+        const span = { ...SPAN, fromSeconds: START_SECONDS + phaseSeconds };
+        assert.deepEqual(judgePromises(plan, facts, span).broken, []);
+      }),
+      { numRuns: 60 },
+    );
+  });
 
   it("refreshes that nobody could tell of raise alarms, which is no false alarm", () => {
     const judgement = judgePromises(plan, world(during(20, 50, "killed late")), SPAN);
