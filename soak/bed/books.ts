@@ -30,17 +30,19 @@ CREATE TABLE soak.ledger (
 
 /**
  * A row for each account. Every row of a writer shows the writer's watermark, so that a row of another moment gives
- * itself away; an account without entries is there as well.
+ * itself away; an account without entries is there as well. Maintained, the sums are kept up by adding, so that a change
+ * that was not logged stays to be seen; the notes are read again.
  */
 const BALANCE_SQL = `
 CREATE MATERIALIZED VIEW soak.balance AS
 SELECT a.id, a.writer, a.label, w.number AS watermark, coalesce(e.entries, 0) AS entries, coalesce(e.total, 0.00) AS total,
-       e.least, e.greatest, e.notes
+       e.least, e.greatest, n.notes
   FROM soak.account a
   JOIN soak.watermark w ON w.writer = a.writer
-  LEFT JOIN (SELECT account_id, count(*) AS entries, sum(amount) AS total, min(amount) AS least, max(amount) AS greatest,
-                    string_agg(note, '|' ORDER BY id) AS notes
-               FROM soak.entry GROUP BY account_id) e ON e.account_id = a.id;
+  LEFT JOIN (SELECT account_id, count(*) AS entries, sum(amount) AS total, min(amount) AS least, max(amount) AS greatest
+               FROM soak.entry GROUP BY account_id) e ON e.account_id = a.id
+  LEFT JOIN (SELECT account_id, string_agg(note, '|' ORDER BY id) AS notes
+               FROM soak.entry GROUP BY account_id) n ON n.account_id = a.id;
 CREATE UNIQUE INDEX balance_id_key ON soak.balance (id);
 CREATE INDEX balance_writer_idx ON soak.balance (writer);
 GRANT SELECT, MAINTAIN ON soak.balance TO matview_refresher;`;
