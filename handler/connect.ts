@@ -12,6 +12,8 @@ export interface Connector {
   readonly address: string;
   /** How it authenticates, which decides what a refused password means. */
   readonly auth: string;
+  /** As whom it logs in; absent where that is not known before it does. */
+  readonly user?: string;
   open(budget: Budget): Promise<Session>;
 }
 
@@ -170,6 +172,7 @@ export function makeConnector(
   return {
     address: `${server.host}:${server.port}/${server.database}`,
     auth,
+    ...(source.user === undefined ? {} : { user: source.user }),
     async open(budget) {
       try {
         return await openOnce(budget, false);

@@ -3,7 +3,7 @@ import { escapeIdentifier, escapeLiteral } from "pg";
 import type { Delivery, Run } from "../../soak/bed/bed";
 import { tickOf } from "../../local/tally";
 import { useDatabase } from "../database";
-import { startSmallBed, type SmallBed } from "./smallBed";
+import { startSmallBed, type SmallBed } from "./wireBed";
 
 const outcomes = (runs: Run[]): string[] =>
   runs.map(({ kind, invocation }) => `${kind}: ${tickOf(invocation, false).outcome}`);

@@ -147,13 +147,10 @@ export const DEFINITION_FAULTS: Fault[] = [
     refresh: "may pass",
     codes: ["40001"],
     says: /the view was replaced while its refresh began/,
-    plant(bed, dice) {
-      const [phase, moment] = dice.oneOf([
-        ["begin", "after"],
-        ["refresh", "before"],
-      ] as const);
-      const what = `views made anew ${moment} ${phase}`;
-      return Promise.resolve(whileHeld(bed, { phase, moment, what }, () => makeAnew(bed)));
+    plant(bed) {
+      // Between what the run has read of the view and what it does to it.
+      const at = { phase: "refresh", moment: "before", what: "views made anew as it begins" } as const;
+      return Promise.resolve(whileHeld(bed, at, () => makeAnew(bed)));
     },
   },
   {

@@ -9,10 +9,11 @@ import { ask, inMidRun, uniqueIndexes, viewAt, whileHeld } from "../administrato
 
 const PATIENCE_MS = 5_000;
 
-/** The function's backends that are at their work, as pg_stat_activity shows it. */
+/** Of the function's backends alone, at their work: without OFFSET every session of the server might be signalled first. */
 const signalled = (signal: string): string => `
-  SELECT FROM pg_stat_activity
-   WHERE usename = $1 AND state = 'active' AND query ~ '(REFRESH MATERIALIZED VIEW|__fold"?\\()' AND ${signal}(pid)`;
+  SELECT FROM (SELECT pid FROM pg_stat_activity
+                WHERE usename = $1 AND state = 'active' AND query ~ '(REFRESH MATERIALIZED VIEW|__fold"?[(])' OFFSET 0) AS busy
+   WHERE ${signal}(pid)`;
 
 /**
  * Signals the function's backend while it is at its work. It looks again and again, since a refresh may take a few
@@ -47,6 +48,12 @@ export function signalAtWork(bed: Bed, signal: "pg_cancel_backend" | "pg_termina
 
 const REINDEX_LEFT_OVER = `
   SELECT indexrelid::regclass::text AS "name" FROM pg_index WHERE indrelid = $1::regclass AND NOT indisvalid`;
+
+const ignoring =
+  (...codes: string[]) =>
+  (error: unknown): void => {
+    if (!codes.includes((error as { code?: string }).code ?? "")) throw error;
+  };
 
 const inBothModes = { group: "people", modes: ["full", "incremental"] } as const;
 
@@ -96,7 +103,8 @@ export const ROUTINE_FAULTS: Fault[] = [
       const phase = dice.oneOf(["begin", "refresh"] as const);
       const command = `REINDEX TABLE CONCURRENTLY ${sql}`;
       const at = { phase, moment: "before", what: `${command} at ${phase}` } as const;
-      const planted = inMidRun(bed, at, () => bed.cluster.execute(command));
+      // Where it is ended and not the refresh, it has struck all the same.
+      const planted = inMidRun(bed, at, () => bed.cluster.execute(command).catch(ignoring("40P01", "57014")));
       return Promise.resolve({
         ...planted,
         async lift() {
