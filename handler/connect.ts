@@ -68,8 +68,11 @@ export class Session {
       await client.connect();
       return session;
     } catch (error) {
+      // A connection that ends before the login (a server that stops, a proxy that gives up) is reported without a code.
+      const isEnded = session.lost && (error as { code?: string }).code === undefined;
       await session.close();
-      throw offersNoTls ? Object.assign(error as Error, { code: "TLS_NOT_OFFERED" }) : error;
+      const code = offersNoTls ? "TLS_NOT_OFFERED" : isEnded ? "ECONNRESET" : undefined;
+      throw code === undefined ? error : Object.assign(error as Error, { code });
     } finally {
       clearTimeout(patience);
     }

@@ -37,7 +37,6 @@ const touchesAny = (faults: Fault[], ...touched: Touched[]): boolean =>
 
 export class Judges {
   readonly convictions: Conviction[] = [];
-  looks = 0;
   private readonly views: ViewJudge;
   private readonly history: HistoryJudge;
   private readonly leftovers: LeftoversJudge;
@@ -48,6 +47,7 @@ export class Judges {
   /** What readers saw in the middle of runs: judged when it is known what the runs said. */
   private suspicions: string[] = [];
   private lastEndedEpochMs = 0;
+  private looks = 0;
   private looking: Promise<void> = Promise.resolve();
   private isOver = false;
   private watch: Promise<void> = Promise.resolve();
@@ -72,6 +72,10 @@ export class Judges {
   async start(): Promise<void> {
     await this.history.begin();
     this.watch = this.lookOn();
+  }
+
+  get counts(): { looks: number; moments: number; historyRows: number } {
+    return { looks: this.looks, moments: this.views.moments, historyRows: this.history.counts.rows };
   }
 
   /** What stays wrong is told once. */

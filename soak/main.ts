@@ -6,7 +6,8 @@ import { StopSignals } from "../local/stopSignals";
 import { openTerminal, type Terminal } from "../local/terminal";
 import type { Mode } from "./bed/bed";
 import { chooseFaults, FAULTS, GROUPS } from "./catalogue";
-import { printReport, type SoakResult } from "./report";
+import { renderReport, reportJson, reportMarkdown, type SoakResult } from "./report";
+import { resultOf } from "./result";
 import { soak, type Observer } from "./run";
 
 /** Exit codes of the command. */
@@ -21,6 +22,7 @@ interface SoakArguments {
   faults: string[];
   mode: Mode | "both";
   json?: string;
+  markdown?: string;
   verbose?: true;
 }
 
@@ -50,15 +52,16 @@ async function run(options: SoakArguments): Promise<number> {
     const faults = chooseFaults(mode, options.faults);
     const observer = observe(terminal, mode, options);
     try {
-      results.push(
-        await soak({ mode, ticks, seed, faults, asked: options.faults }, observer, signals.signal),
-      );
+      const soaked = await soak({ mode, ticks, seed, faults }, observer, signals.signal);
+      results.push(resultOf(soaked, { ...options, mode }));
     } finally {
       observer.end();
     }
   }
-  for (const result of results) printReport(terminal, result);
-  if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(results, null, 2)}\n`);
+  for (const result of results) terminal.line(`\n${renderReport(result, terminal.interactive)}`);
+  if (options.json !== undefined) await writeFile(options.json, reportJson(results));
+  if (options.markdown !== undefined)
+    await writeFile(options.markdown, results.map(reportMarkdown).join("\n"));
   return results.every(({ violations }) => violations.length === 0) ? EXIT.held : EXIT.broken;
 }
 
@@ -128,6 +131,7 @@ const program = new Command("soak")
       .default("both"),
   )
   .option("--json <file>", "write the report there as JSON")
+  .option("--markdown <file>", "write the report there as Markdown")
   .option("--verbose", "a line for each tick")
   .addOption(new Option("--list", "name every fault and end").conflicts(["ticks", "faults", "json"]))
   .addHelpText("after", help)

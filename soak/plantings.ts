@@ -1,4 +1,5 @@
 /** The faults that are planted now, and what became of all that were. */
+import { inSchema, maintainedNames } from "../handler/maintained";
 import type { Bed, Run } from "./bed/bed";
 import type { Chronicle } from "./chronicle";
 import type { Dice } from "./dice";
@@ -133,11 +134,20 @@ export class Plantings {
         return false;
       }
     }
+    if (plant.planted.driftsUntilFullRun === true) await this.letFullRunsFallDue();
     plant.over = { tick, virtualMs: this.bed.clock.nowMs() };
     plant.struck ||= plant.planted.hasStruck?.() ?? true;
     if (byRemedy) this.remedied.push(plant);
     this.chronicle.add(`${byRemedy ? "remedied" : "lifted"} "${fault.name}"`);
     return true;
+  }
+
+  /** What is skipped of virtual time goes by for maintained views at once: the next run of each is a full one. */
+  private async letFullRunsFallDue(): Promise<void> {
+    for (const view of this.bed.books.views) {
+      const status = inSchema(maintainedNames(view).status);
+      await this.bed.cluster.execute(`UPDATE ${status} SET last_full_at = last_full_at - interval '1 day'`);
+    }
   }
 
   /** Once for each fault whose remedy should help. */

@@ -16,9 +16,8 @@ export interface FaultResult {
   seen: Record<string, number>;
   /** Seconds of the plan's time from the last success before it to the alarm, by kind of alarm, once for each stretch. */
   alarmAfterSeconds: Record<string, number[]>;
-  /** After its end, once for each time: ticks, and seconds of this machine's time. */
+  /** Ticks after its end, once for each time that no other fault came before. */
   recoveredAfterTicks: number[];
-  recoveredAfterSeconds: number[];
   /** Refreshes and writes that were lost through it. */
   lost: number;
   remedies: { executed: number; helped: number };
@@ -152,14 +151,11 @@ function faultRow(fault: FaultResult): string[] {
   ];
 }
 
-/** Medians, and the most where it is more. */
-function recovered({ recoveredAfterTicks, recoveredAfterSeconds }: FaultResult): string {
+/** The median, and the most where it is more. */
+function recovered({ recoveredAfterTicks }: FaultResult): string {
   if (recoveredAfterTicks.length === 0) return "not judged";
   const [middle, most] = [median(recoveredAfterTicks), Math.max(...recoveredAfterTicks)];
-  const ticks = `${middle === most ? most : `${middle} to ${most}`} ${most === 1 ? "tick" : "ticks"}`;
-  return recoveredAfterSeconds.length === 0
-    ? ticks
-    : `${ticks}, ${median(recoveredAfterSeconds).toFixed(1)} s`;
+  return `${middle === most ? most : `${middle} to ${most}`} ${most === 1 ? "tick" : "ticks"}`;
 }
 
 function skippedLines({ faults }: SoakResult): string[] {

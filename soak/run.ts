@@ -50,7 +50,10 @@ export interface Soaked {
   plants: readonly Plant[];
   remedies: readonly RemedyTried[];
   convictions: readonly Conviction[];
+  /** Times that views were read, and how often they showed another moment than before. */
   looks: number;
+  moments: number;
+  historyRows: number;
   transactions: number;
   judgement: Judgement;
 }
@@ -113,7 +116,7 @@ export async function soak(options: SoakOptions, observer: Observer, stop: Abort
       realSeconds: (performance.now() - startedMs) / 1_000,
       virtualSeconds: clock.nowMs() / 1_000 - startSeconds,
       ...{ plants: plantings.all, remedies: plantings.remedies, convictions: judges.convictions },
-      ...{ looks: judges.looks, transactions: bed.claims.committed },
+      ...{ ...judges.counts, transactions: bed.claims.committed },
     };
   } finally {
     await bed.stop();

@@ -35,6 +35,8 @@ export interface Evidence {
 const LONGEST_OPERATION = 300;
 
 export class ViewTrial {
+  /** How often another moment was shown than at the look before. */
+  moments = 0;
   /** What was shown at the last look that could be judged. */
   cut: Cut | undefined;
   /** Whether the last look has shown it. */
@@ -84,6 +86,7 @@ export class ViewTrial {
     violations.push(...notOneMoment(edges));
     if (shown.newest !== null && this.newest?.offset !== undefined && !mayBeUnrecorded)
       violations.push(...falseTimes(shown.newest, edges, this.newest.offset));
+    if (cutText(seen) !== cutText(this.cut ?? new Map())) this.moments += 1;
     this.cut = seen;
     this.isKnown = true;
     this.oid = shown.oid;

@@ -87,6 +87,11 @@ export class ViewJudge {
     this.balance.readers.push(this.summary);
   }
 
+  /** How often either view showed another moment than before. */
+  get moments(): number {
+    return this.cases.reduce((sum, { trial }) => sum + trial.moments, 0);
+  }
+
   /** Looks at both views once. Never rejects for a server that is not there. */
   async look(): Promise<Look> {
     try {

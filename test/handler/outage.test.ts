@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { bundleHandler } from "../../components/bundle";
@@ -111,6 +112,32 @@ describe("the network in mid-refresh", () => {
     assert.equal(rows.length, 1, "the function is gone, and its session has the view's lock");
     await until(client, `SELECT NOT EXISTS (${LOCKED})`);
     await gate.shut();
+  });
+
+  it("ends the connection before the login is done: the run connects again", async () => {
+    await gate.open();
+    let connects = 0;
+    // As a server does that stops, or a proxy that gives up: no error, just the end.
+    const ending = createServer((socket) => {
+      connects += 1;
+      socket.on("error", () => undefined);
+      if (connects <= 2) socket.once("data", () => socket.end());
+      else {
+        const outward = connect(database.server.port, "127.0.0.1").on("error", () => undefined);
+        socket.pipe(outward).pipe(socket);
+      }
+    });
+    await new Promise<void>((resolve) => ending.listen(0, "127.0.0.1", resolve));
+    const port = String((ending.address() as AddressInfo).port);
+    const run = await runViews(database, [gated], { database: { port } });
+    ending.close();
+    await gate.shut();
+    onlyRefreshed(run);
+    const retries = run.lines.filter((line) => line.includes("trying again"));
+    assert.ok(
+      connects === 3 && retries.length === 2 && /ECONNRESET/.test(retries[0] ?? ""),
+      run.lines.join("\n"),
+    );
   });
 
   it("never lets a connect through: the run ends by itself", async () => {
