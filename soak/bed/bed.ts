@@ -12,6 +12,8 @@ export type Mode = "full" | "incremental";
 export interface Cluster {
   /** As the superuser, to the server that takes writes now, in the soak's database. */
   connection(): ClientConfig;
+  /** Of the standby, which takes no writes: what a reader endpoint leads to. */
+  standbyPort(): number;
   /** A statement as the superuser, on a connection of its own. Rejects while the server cannot be reached. */
   execute(sql: string): Promise<void>;
   /** `kill`: SIGKILL of the postmaster; `immediate`: SIGQUIT; `fast`: SIGINT. Resolves when it is gone. */
