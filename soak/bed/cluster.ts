@@ -2,7 +2,7 @@
 import { appendFile, mkdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { escapeIdentifier, escapeLiteral, type ClientConfig } from "pg";
+import { escapeIdentifier, escapeLiteral } from "pg";
 import { withClient } from "../../local/postgres/database";
 import { startPostgres, type LocalPostgres } from "../../local/postgres/postgres";
 import { isRunning, PostgresStartError } from "../../local/postgres/serverFolder";
