@@ -47,10 +47,10 @@ const EXAMPLES = [
  * @throws ConnectionFaults with everything that is missing or wrong.
  */
 export function connectionFromEnvironment(environment: Environment): Connector {
-  const { host, port, database, sslMode, rootCertificateFile, credentials } = readTarget(environment);
+  const { host, port, database, user, sslMode, rootCertificateFile, credentials } = readTarget(environment);
   return connectorWith(
     { host, port, database },
-    { renewable: false, get: credentials },
+    { renewable: false, get: credentials, user },
     sslMode,
     rootCertificateFile,
   );

@@ -41,8 +41,7 @@ function libpqTls(mode: "require" | "verify-ca", file: string | undefined): TlsO
 
 function firstOrElse(first: Connector, second: Connector, isRefusal: (code?: string) => boolean): Connector {
   return {
-    address: first.address,
-    auth: first.auth,
+    ...first,
     async open(deadline) {
       try {
         return await first.open(deadline);

@@ -76,12 +76,29 @@ const readBy = (view: string): string => `
   )
   SELECT oid FROM read_by`;
 
+/** What a fold writes beside the view, by the oid of its query: its own tables, and the logs of those that read the view. */
+const writtenBesides = (view: number | null, query: number): string => `
+  SELECT own.oid
+    FROM pg_catalog.pg_class query
+   CROSS JOIN LATERAL (SELECT pg_catalog.left(query.relname::text, -pg_catalog.length('query')) AS base) named
+    JOIN pg_catalog.pg_class own ON own.relnamespace = query.relnamespace AND own.relkind = 'r'
+     AND pg_catalog.starts_with(own.relname::text, named.base)
+     AND pg_catalog.substr(own.relname::text, pg_catalog.length(named.base) + 1) ~ '^(status|(log|leaf|layer)_[0-9]+)$'
+   WHERE query.oid = ${query}
+  UNION ALL
+  SELECT log.oid
+    FROM pg_catalog.pg_trigger t
+    JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+    JOIN pg_catalog.pg_class query ON query.oid = ${query} AND query.relnamespace = p.pronamespace
+    JOIN pg_catalog.pg_class log ON log.relnamespace = p.pronamespace AND log.relname::text || '_write' = p.proname
+   WHERE t.tgrelid = ${view}`;
+
 /** A lock on a relation, as pg_locks calls it. */
 export type LockMode = keyof typeof CONFLICTS;
 
 /**
- * Who holds, or waits in front of us for, a lock that a refresh of the view needs: its own mode on the view, and
- * plain reading on what its query reads.
+ * Who holds, or waits in front of us for, a lock that a refresh of the view needs: its own mode on the view, and on
+ * what a fold writes besides, and plain reading on what its query reads.
  */
 export async function blockersOfRefresh(
   session: Session,
@@ -90,10 +107,12 @@ export async function blockersOfRefresh(
   mode: LockMode,
 ): Promise<Blocker[]> {
   const conflicts = CONFLICTS[mode].map(escapeLiteral).join();
+  const written =
+    fold === null ? `= ${oid}` : `IN (SELECT ${oid} UNION ALL ${writtenBesides(oid, fold.queryOid)})`;
   return findBlockers(
     session,
     limitMs,
-    `l.locktype = 'relation' AND (l.relation = ${oid} AND l.mode IN (${conflicts})
+    `l.locktype = 'relation' AND (l.relation ${written} AND l.mode IN (${conflicts})
       OR l.mode = 'AccessExclusiveLock' AND l.relation IN (${readBy(`${fold?.queryOid ?? oid}::pg_catalog.oid`)}))`,
   );
 }

@@ -101,9 +101,24 @@ export function limitOf(ms: number, longestLockWaitMs = ms): Limit {
 }
 
 /**
- * SQL that bounds the statements after it until the transaction ends. Not done at connect, since RDS Proxy refuses
- * timeouts as startup parameters; nor by set_config, since a SELECT would fix the snapshot of a fold.
+ * A function that is gone without a word (its network went with it) leaves its session in a transaction, with all locks,
+ * until TCP gives up after hours. Between two statements of ours there are milliseconds; a function that is starved of
+ * processor time takes longer.
+ */
+const LONGEST_SILENCE_MS = 5_000;
+
+/**
+ * SQL that bounds the statements after it, and the pauses between them, until the transaction ends. Not done at connect,
+ * since RDS Proxy refuses timeouts as startup parameters; nor by set_config, since a SELECT would fix the snapshot of a
+ * fold.
  */
 export function setLimit({ statementMs, lockMs }: Limit): string {
-  return `SET LOCAL statement_timeout = ${statementMs}; SET LOCAL lock_timeout = ${lockMs}`;
+  const limits = {
+    statement_timeout: statementMs,
+    lock_timeout: lockMs,
+    idle_in_transaction_session_timeout: LONGEST_SILENCE_MS,
+  };
+  return Object.entries(limits)
+    .map(([name, ms]) => `SET LOCAL ${name} = ${ms}`)
+    .join("; ");
 }

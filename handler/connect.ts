@@ -12,6 +12,8 @@ export interface Connector {
   readonly address: string;
   /** How it authenticates, which decides what a refused password means. */
   readonly auth: string;
+  /** As whom it logs in; absent where that is not known before it does. */
+  readonly user?: string;
   open(budget: Budget): Promise<Session>;
 }
 
@@ -66,8 +68,11 @@ export class Session {
       await client.connect();
       return session;
     } catch (error) {
+      // A connection that ends before the login (a server that stops, a proxy that gives up) is reported without a code.
+      const isEnded = session.lost && (error as { code?: string }).code === undefined;
       await session.close();
-      throw offersNoTls ? Object.assign(error as Error, { code: "TLS_NOT_OFFERED" }) : error;
+      const code = offersNoTls ? "TLS_NOT_OFFERED" : isEnded ? "ECONNRESET" : undefined;
+      throw code === undefined ? error : Object.assign(error as Error, { code });
     } finally {
       clearTimeout(patience);
     }
@@ -170,6 +175,7 @@ export function makeConnector(
   return {
     address: `${server.host}:${server.port}/${server.database}`,
     auth,
+    ...(source.user === undefined ? {} : { user: source.user }),
     async open(budget) {
       try {
         return await openOnce(budget, false);

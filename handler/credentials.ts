@@ -18,6 +18,8 @@ export interface CredentialSource {
   get(refused: boolean, withinMs: number): Promise<Credentials>;
   /** Whether asking again after a refusal can bring other credentials. */
   renewable: boolean;
+  /** Who the function says it is; absent where only the credentials tell. */
+  user?: string;
 }
 
 /** The credentials could not be had; the connection was not tried. `code` is the AWS error's name or an errno. */
@@ -39,13 +41,16 @@ const SECRET_REQUEST = { connectionTimeout: 3_000, requestTimeout: 5_000 };
 export function credentialSource(database: DatabaseSettings): CredentialSource {
   switch (database.auth) {
     case "iam":
-      return { renewable: false, get: () => iamToken(database) };
+      return { ...userOf(database), renewable: false, get: () => iamToken(database) };
     case "secret":
       return secretSource(database.secretArn ?? "");
     case "password":
-      return { renewable: false, get: () => passwordFromFile(database) };
+      return { ...userOf(database), renewable: false, get: () => passwordFromFile(database) };
   }
 }
+
+const userOf = ({ user }: DatabaseSettings): Pick<CredentialSource, "user"> =>
+  user === undefined ? {} : { user };
 
 /** A token is signed on this side, costs no request and lives for 15 minutes: one is made for every connect. */
 async function iamToken(database: DatabaseSettings): Promise<Credentials> {

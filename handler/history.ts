@@ -92,7 +92,13 @@ export async function recordUnrefreshed(
   try {
     return await session.within(LONGEST_HISTORY_MS, async () => {
       const facts = run.facts ?? (await readFacts(session, view));
-      if (!facts.history.mayInsert) return undefined;
+      if (!facts.history.mayInsert) {
+        report.note(
+          `${displayName(view)} ${outcome.outcome} is not recorded: role ${facts.currentUser} has no INSERT on ` +
+            `${HISTORY_TABLE}, or it is not there`,
+        );
+        return undefined;
+      }
       return insertOutcome(session, facts, outcome, { ...run, startedAt: run.facts?.clock, reason });
     });
   } catch (error) {

@@ -1,4 +1,5 @@
 /** The table of failures that concern a refresh: kind, what happened, and the command or SQL that helps. */
+import { escapeIdentifier } from "pg";
 import { endBlocker, heldBy, type Blocker } from "./blockers";
 import { isLoopback } from "./settings";
 
@@ -84,9 +85,11 @@ function duplicateProblem(context: FailureContext): string {
   return `the view's query gives rows that are equal in a unique index${index === undefined ? "" : `: ${index}`}`;
 }
 
-function authenticationRemedy({ auth, user }: FailureContext): string {
-  const role = user === undefined ? "<user>" : `"${user}"`;
-  switch (auth) {
+const roleOf = ({ user }: FailureContext): string => (user === undefined ? "<user>" : escapeIdentifier(user));
+
+function authenticationRemedy(context: FailureContext): string {
+  const role = roleOf(context);
+  switch (context.auth) {
     case "iam":
       return `GRANT rds_iam TO ${role};  -- and allow rds-db:connect on this user in the function's role`;
     case "secret":
@@ -94,6 +97,14 @@ function authenticationRemedy({ auth, user }: FailureContext): string {
     default:
       return `ALTER ROLE ${role} PASSWORD '…';  -- or correct the password that the environment names`;
   }
+}
+
+/** It says 28000 of a role that is locked out, of none at all, and of one that pg_hba.conf does not admit. */
+function admissionRemedy(context: FailureContext): string {
+  const login = `ALTER ROLE ${roleOf(context)} LOGIN;`;
+  return context.auth === "iam"
+    ? `${login} ${authenticationRemedy(context)}`
+    : `${login}  -- CREATE ROLE where there is none; or let pg_hba.conf admit it`;
 }
 
 function waitProblem(context: FailureContext): string {
@@ -154,6 +165,10 @@ export const SQLSTATE_RULES: Partial<Record<string, Rule>> = {
   "57P02": restarted,
   "57P03": restarted,
   "57P05": restarted,
+  "25P03": transient(
+    "the server ended the session, which had stood idle in its transaction: the function had been stopped meanwhile",
+    "npm run refresh",
+  ),
   "53300": transient(
     ({ message }) => `the server has no connection free: ${message}`,
     "SELECT usename, state, count(*) FROM pg_stat_activity GROUP BY 1, 2;  -- or connect through RDS Proxy",
@@ -182,7 +197,7 @@ export const SQLSTATE_RULES: Partial<Record<string, Rule>> = {
   ),
   "28000": permanent(
     ({ message }) => `the server does not let this role connect: ${message}`,
-    authenticationRemedy,
+    admissionRemedy,
   ),
   "3D000": permanent(
     ({ address }) => `there is no such database: ${address}`,

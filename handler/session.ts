@@ -44,6 +44,7 @@ export class RunSession {
     return {
       address: connector.address,
       auth: connector.auth,
+      ...(connector.user === undefined ? {} : { user: connector.user }),
       connected: this.session !== undefined,
       connectionLost: this.session?.lost ?? false,
       attended,

@@ -264,10 +264,14 @@ export class RefreshTransaction {
     report.refreshing(view);
     if (mode.reason !== undefined) report.fallingBack(view, mode.reason, mode.remedy);
     const limit = this.startStatement(limitOf(share.statementMs(), LOCKS[mode.type].longestWaitMs));
-    await this.session.query(
+    // The name may be another view's by now. From here on it stays that of the one that was refreshed, which is locked.
+    const results = await this.session.results(
       `${limit}; REFRESH MATERIALIZED VIEW ${mode.type === "concurrent" ? "CONCURRENTLY " : ""}${facts.sqlName};
+       SELECT ${escapeLiteral(facts.sqlName)}::pg_catalog.regclass::pg_catalog.oid AS "oid";
        SAVEPOINT history; ${setLimit(this.historyLimit())}`,
     );
+    const refreshed = results.find(({ command }) => command === "SELECT")?.rows[0] as { oid: number };
+    if (refreshed.oid !== facts.oid) throw changedMeanwhile(view, "40001", "the view was replaced");
     return this.elapsedMs / 1_000;
   }
 

@@ -150,6 +150,43 @@ for (const majorVersion of [18, 15] as const) {
       await assertRight();
     });
 
+    it("55P03: or a table that the fold keeps, and the remedy ends who has it", async () => {
+      const other = await database.connect();
+      await client.query("INSERT INTO items VALUES (23, 'logged', 1)");
+      await other.query(`BEGIN; LOCK TABLE ${log} IN SHARE MODE`);
+      const failure = onlyFailure(await runViews(database, [totals], { timeoutMs: 1_500 }));
+      assert.match(
+        failure.problem,
+        /^waited \d\.\ds for a lock on matview_refresh\.public__totals__log_1, held by pid \d+ /,
+      );
+      await client.query(failure.remedy);
+      onlyRefreshed(await runViews(database, [totals]));
+      await assertRight();
+    });
+
+    it("55P03: or the log of a view that reads this one", async () => {
+      const other = await database.connect();
+      await client.query(`
+        CREATE TABLE matview_refresh.public__reader__log_1 (n integer);
+        CREATE FUNCTION matview_refresh.public__reader__log_1_write() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN INSERT INTO matview_refresh.public__reader__log_1 VALUES (1); RETURN NULL; END $$;
+        CREATE TRIGGER tells_reader AFTER INSERT OR UPDATE ON ${published}
+          FOR EACH STATEMENT EXECUTE FUNCTION matview_refresh.public__reader__log_1_write();
+        INSERT INTO items VALUES (24, 'logged', 1)`);
+      await other.query("BEGIN; LOCK TABLE matview_refresh.public__reader__log_1 IN SHARE MODE");
+      const { problem } = onlyFailure(await runViews(database, [totals], { timeoutMs: 1_500 }));
+      await other.query("ROLLBACK");
+      assert.match(
+        problem,
+        /^waited \d\.\ds for a lock on matview_refresh\.public__reader__log_1, held by pid /,
+      );
+      await client.query(`
+        DROP TRIGGER tells_reader ON ${published};
+        DROP FUNCTION matview_refresh.public__reader__log_1_write; DROP TABLE matview_refresh.public__reader__log_1`);
+      await runViews(database, [totals]);
+      await assertRight();
+    });
+
     it("reads one snapshot, taken when all its locks are held", async () => {
       const other = await database.connect();
       await other.query("BEGIN; LOCK TABLE items; INSERT INTO items VALUES (22, 'locked in', 1)");

@@ -76,6 +76,32 @@ for (const majorVersion of [18, 15] as const) {
       assert.match(failure.remedy, /^CREATE UNIQUE INDEX CONCURRENTLY dropped_strictly_id_idx /);
     });
 
+    it("40001: a view that is replaced while a refresh waits for its lock is refreshed, and recorded as itself", async () => {
+      const client = await database.connect();
+      const holder = await database.connect();
+      await makeView("replaced", "CREATE UNIQUE INDEX replaced_idx ON replaced (id)");
+      const { rows } = await client.query<{ query: string }>(
+        "SELECT pg_get_viewdef('replaced'::regclass) AS query",
+      );
+      await holder.query(`
+        BEGIN; DROP MATERIALIZED VIEW replaced;
+        CREATE MATERIALIZED VIEW replaced AS ${rows[0]?.query}; CREATE UNIQUE INDEX replaced_idx ON replaced (id)`);
+      const running = runViews(database, [viewNamed("replaced")]);
+      await until(
+        client,
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'replaced'::regclass AND NOT granted)",
+      );
+      await holder.query("COMMIT");
+      const run = await running;
+      onlyRefreshed(run);
+      const retry = run.lines.find((line) => line.includes("trying again")) ?? "";
+      assert.match(retry, /the view was replaced while its refresh began \(SQLSTATE 40001\)/);
+      const recorded = await client.query(`
+        SELECT view_oid = 'replaced'::regclass AS "isItself" FROM matview_refresh_history
+         WHERE view_name = 'replaced' AND outcome = 'refreshed'`);
+      assert.deepEqual(recorded.rows, [{ isItself: true }]);
+    });
+
     it("suggests the columns of the unique index that cannot be used", async () => {
       await makeView("hinted", "CREATE UNIQUE INDEX hinted_label_idx ON hinted (label) WHERE id > 0");
       const failure = onlyFailure(await runViews(database, [viewNamed("hinted", { allowBlocking: false })]));

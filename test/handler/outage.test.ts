@@ -1,16 +1,23 @@
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { bundleHandler } from "../../components/bundle";
+import { LOCK_NAMESPACE } from "../../handler/blockers";
 import { toEnvironment } from "../../handler/settings";
 import { useDatabase } from "../database";
 import { startRelay, type Relay } from "../relay";
-import { Gate, onlyFailure, onlyRefreshed, runViews, viewNamed } from "./harness";
+import { Gate, onlyFailure, onlyRefreshed, runViews, until, viewNamed } from "./harness";
 import { invokeBundle } from "./invocation";
 
 const gated = viewNamed("gated");
 const GATED = "CREATE MATERIALIZED VIEW gated AS SELECT gate() AS id; CREATE UNIQUE INDEX ON gated (id)";
+
+/** The view's lock of a refresh in this database. */
+const LOCKED = `
+  SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+   WHERE l.locktype = 'advisory' AND l.classid = ${LOCK_NAMESPACE} AND d.datname = current_database()`;
 
 describe("the server goes away in mid-refresh", () => {
   const database = useDatabase();
@@ -88,6 +95,49 @@ describe("the network in mid-refresh", () => {
     // The relay closes nothing, so that this end alone can have ended it.
     assert.deepEqual([failure.code, failure.kind], ["ETIMEDOUT", "transient"]);
     await gate.left();
+  });
+
+  it("falls silent between two statements: the server ends the session, and with it its locks", async () => {
+    await gate.open();
+    const running = runViews(database, [gated], {
+      database: { port: String(relay.port) },
+      timeoutMs: 1_000,
+      onLine: (line) => {
+        if (line.includes("Refreshing")) relay.freeze();
+      },
+    });
+    assert.equal(onlyFailure(await running).code, "ETIMEDOUT");
+    const client = await database.connect();
+    const { rows } = await client.query(LOCKED);
+    assert.equal(rows.length, 1, "the function is gone, and its session has the view's lock");
+    await until(client, `SELECT NOT EXISTS (${LOCKED})`);
+    await gate.shut();
+  });
+
+  it("ends the connection before the login is done: the run connects again", async () => {
+    await gate.open();
+    let connects = 0;
+    // As a server does that stops, or a proxy that gives up: no error, just the end.
+    const ending = createServer((socket) => {
+      connects += 1;
+      socket.on("error", () => undefined);
+      if (connects <= 2) socket.once("data", () => socket.end());
+      else {
+        const outward = connect(database.server.port, "127.0.0.1").on("error", () => undefined);
+        socket.pipe(outward).pipe(socket);
+      }
+    });
+    await new Promise<void>((resolve) => ending.listen(0, "127.0.0.1", resolve));
+    const port = String((ending.address() as AddressInfo).port);
+    const run = await runViews(database, [gated], { database: { port } });
+    ending.close();
+    await gate.shut();
+    onlyRefreshed(run);
+    const retries = run.lines.filter((line) => line.includes("trying again"));
+    assert.ok(
+      connects === 3 && retries.length === 2 && /ECONNRESET/.test(retries[0] ?? ""),
+      run.lines.join("\n"),
+    );
   });
 
   it("never lets a connect through: the run ends by itself", async () => {

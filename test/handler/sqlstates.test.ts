@@ -283,8 +283,20 @@ for (const majorVersion of [18, 15] as const) {
       const refused = await runViews(database, [viewNamed("jobs")], { database: { passwordFile } });
       const failure = onlyFailure(refused);
       assert.deepEqual([failure.code, failure.kind], ["28P01", "permanent"]);
-      assert.match(failure.remedy, /^ALTER ROLE /);
+      assert.match(failure.remedy, /^ALTER ROLE "postgres" PASSWORD '…';/);
       assert.ok(!refused.lines.join().includes("not the password"));
+    });
+
+    it("28000: a role that is locked out, and its remedy lets it in again", async () => {
+      const name = `${database.name}_closed`;
+      await execute(`CREATE ROLE ${name} NOLOGIN PASSWORD 'its password'`);
+      const login = { user: name, ...(await passwordFileWith("its password")) };
+      const failure = onlyFailure(await runViews(database, [viewNamed("jobs")], { database: login }));
+      assert.deepEqual([failure.code, failure.kind], ["28000", "permanent"]);
+      await execute(failure.remedy);
+      const next = onlyFailure(await runViews(database, [viewNamed("jobs")], { database: login }));
+      assert.notEqual(next.code, "28000");
+      await execute(`DROP ROLE ${name}`);
     });
 
     it("ECONNREFUSED: nobody listens, tried again, with what to check", async () => {

@@ -3,7 +3,7 @@ import { tickOf } from "../../local/tally";
 import type { Run } from "../../soak/bed/bed";
 import { Dice } from "../../soak/dice";
 import type { Fault } from "../../soak/fault";
-import type { SmallBed } from "./smallBed";
+import type { SmallBed } from "./wireBed";
 
 /** How a failed run names what failed. */
 function codeOf({ invocation: { outcome, error } }: Run): string {

@@ -4,7 +4,7 @@ import type { Delivery, Phase, Run } from "../../soak/bed/bed";
 import { tickOf } from "../../local/tally";
 import { useDatabase } from "../database";
 import { ITEMS, maintain, TOTALS } from "../handler/maintainedView";
-import { startSmallBed, type SmallBed } from "./smallBed";
+import { startSmallBed, type SmallBed } from "./wireBed";
 
 const outcomes = (runs: Run[]): string[] =>
   runs.map(({ kind, invocation }) => `${kind}: ${tickOf(invocation, false).outcome}`);

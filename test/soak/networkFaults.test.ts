@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { NETWORK_FAULTS } from "../../soak/faults/network";
 import { useDatabase } from "../database";
 import { tryFault } from "./faultTrial";
-import { startSmallBed, type SmallBed } from "./smallBed";
+import { startSmallBed, type SmallBed } from "./wireBed";
 
 /** Seeds whose first throw is what the pattern says. */
 const TRIALS: [name: string, seed: number, what: RegExp][] = [

@@ -1,0 +1,81 @@
+/** Whether what a view shows can have been at one moment, and at the moment that is claimed. */
+import type { Claim } from "../bed/claims";
+import type { Span } from "./ledger";
+import type { Offset } from "./serverClock";
+import type { Refreshed } from "./shown";
+
+/** The number of each writer's last transaction that is in a view. */
+export type Cut = ReadonlyMap<number, number>;
+
+/** A transaction, for those who look it up. */
+const named = (writer: number, number: number): string => `transaction ${number} of writer ${writer}`;
+
+/** `1:45 2:33 3:50`. */
+export const cutText = (cut: Cut): string =>
+  [...cut].map(([writer, number]) => `${writer}:${number}`).join(" ");
+
+/** Transactions of which one part is shown and another is not. */
+export function tornSpans(cut: Cut, spans: readonly Span[]): string[] {
+  const isInside = ({ writer, number }: Span["parts"][number]): boolean => number <= (cut.get(writer) ?? 0);
+  return spans
+    .filter(({ parts }) => parts.some(isInside) && !parts.every(isInside))
+    .map(({ xid, parts }) => {
+      const [inside, outside] = [parts.filter(isInside), parts.filter((part) => !isInside(part))].map(
+        (some) => some.map(({ writer, number }) => named(writer, number)).join(", "),
+      );
+      return `a transaction (${xid}) was cut in two: ${inside} is shown, ${outside} is not`;
+    });
+}
+
+/** The transaction of those inside that began last, and of those outside that returned first. */
+export interface Edges {
+  began?: { writer: number; number: number; ms: number };
+  returned?: { writer: number; number: number; ms: number };
+}
+
+/** Goes on with what was inside before by what has come in. */
+export function laterBegan(before: Edges["began"], writer: number, number: number, claim: Claim | undefined) {
+  if (claim === undefined || claim.beganMs <= (before?.ms ?? -Infinity)) return before;
+  return { writer, number, ms: claim.beganMs };
+}
+
+export function earlierReturned(
+  before: Edges["returned"],
+  writer: number,
+  number: number,
+  claim: Claim,
+): Edges["returned"] {
+  if (claim.returnedMs === undefined || claim.returnedMs >= (before?.ms ?? Infinity)) return before;
+  return { writer, number, ms: claim.returnedMs };
+}
+
+/** One writer's transaction is shown, and another's, that was over before it began, is not. */
+export function notOneMoment({ began, returned }: Edges): string[] {
+  if (began === undefined || returned === undefined || returned.ms >= began.ms) return [];
+  return [
+    `no moment is like this: ${named(returned.writer, returned.number)} had returned ${began.ms - returned.ms} ms ` +
+      `before ${named(began.writer, began.number)} began, and only the latter is shown`,
+  ];
+}
+
+/** What had returned before as_of has to be shown, what began after the row was written cannot be. */
+export function falseTimes(newest: Refreshed, { began, returned }: Edges, offset: Offset): string[] {
+  const violations: string[] = [];
+  const { asOfMs, finishedMs } = newest;
+  // By this machine's clock, and the earliest that it can have been.
+  const asOfAtLeastMs = asOfMs === null ? -Infinity : asOfMs - offset.mostMs;
+  if (returned !== undefined && returned.ms + 1 <= asOfAtLeastMs) {
+    violations.push(
+      `as_of claims too much: ${named(returned.writer, returned.number)} had returned ` +
+        `${Math.floor(asOfAtLeastMs - returned.ms)} ms before it and is not shown`,
+    );
+  }
+  const finishedAtMostMs = finishedMs - offset.leastMs;
+  if (began !== undefined && began.ms > finishedAtMostMs) {
+    violations.push(
+      `history is too old: ${named(began.writer, began.number)} began ` +
+        `${Math.ceil(began.ms - finishedAtMostMs)} ms after finished_at and is shown`,
+    );
+  }
+  return violations;
+}

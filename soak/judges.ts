@@ -1,0 +1,230 @@
+/** All judges, asked in turn after each tick, and of the views all the time, as readers read. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Plan } from "../components/plan/plan";
+import type { Run } from "./bed/bed";
+import { BALANCE, SUMMARY } from "./bed/books";
+import type { SoakBed } from "./bed/makeBed";
+import type { Chronicle } from "./chronicle";
+import type { Dice } from "./dice";
+import type { Fault, Touched } from "./fault";
+import { SizeWatch } from "./judge/growth";
+import { HistoryJudge } from "./judge/history";
+import { LeftoversJudge } from "./judge/leftovers";
+import { judgePromises, type Judgement } from "./judge/promise";
+import { Recorder } from "./judge/record";
+import { nameOf } from "./judge/viewName";
+import { ViewJudge, type Look } from "./judge/views";
+import type { Violation } from "./judge/verdict";
+import { outcomesOf } from "./outcomes";
+import type { Plant, Plantings } from "./plantings";
+import { RECOVERY_TICKS } from "./story";
+
+/** A promise that was broken, with the ticks that led to it. */
+export interface Conviction extends Violation {
+  story: string[];
+}
+
+const LOOK_EVERY_MS = 100;
+
+/** What each view reads, by `schema.name`. */
+const SOURCES = { [nameOf(SUMMARY)]: [nameOf(BALANCE)] };
+
+/** What runs say where they could not write history. */
+const UNRECORDED = /is not recorded|is untracked/;
+
+const touchesAny = (faults: Fault[], ...touched: Touched[]): boolean =>
+  faults.some(({ touches }) => touches.some((each) => touched.includes(each)));
+
+export class Judges {
+  readonly convictions: Conviction[] = [];
+  private readonly views: ViewJudge;
+  private readonly history: HistoryJudge;
+  private readonly leftovers: LeftoversJudge;
+  private readonly sizes: SizeWatch;
+  private readonly recorder: Recorder;
+  /** Runs that history has not been held against, since the server was away. */
+  private unjudged: Run[] = [];
+  /** What readers saw in the middle of runs: judged when it is known what the runs said. */
+  private suspicions: string[] = [];
+  private lastEndedEpochMs = 0;
+  private looks = 0;
+  private looking: Promise<void> = Promise.resolve();
+  private isOver = false;
+  private watch: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly bed: SoakBed,
+    private readonly plan: Plan,
+    private readonly chronicle: Chronicle,
+    lateness: Dice,
+    private readonly onConviction: (conviction: Conviction) => void,
+  ) {
+    const connection = (): ReturnType<typeof bed.cluster.connection> => bed.cluster.connection();
+    const { views, tables } = bed.books;
+    this.views = new ViewJudge({ connection, claims: bed.claims });
+    this.history = new HistoryJudge(connection, views);
+    this.leftovers = new LeftoversJudge(connection, views);
+    this.sizes = new SizeWatch(connection, views, tables);
+    this.recorder = new Recorder(plan, bed.clock, lateness);
+  }
+
+  /** Begins to look on. */
+  async start(): Promise<void> {
+    await this.history.begin();
+    this.watch = this.lookOn();
+  }
+
+  get counts(): { looks: number; moments: number; historyRows: number } {
+    return { looks: this.looks, moments: this.views.moments, historyRows: this.history.counts.rows };
+  }
+
+  /** What stays wrong is told once. */
+  convict(invariant: string, what: string): void {
+    if (this.convictions.some((each) => each.invariant === invariant && each.what === what)) return;
+    const conviction = { tick: this.chronicle.tick, invariant, what, story: this.chronicle.story };
+    this.convictions.push(conviction);
+    this.onConviction(conviction);
+  }
+
+  /** Faults that have just been planted. */
+  async planted(plants: Plant[]): Promise<void> {
+    const { views } = this.bed.books;
+    const faults = plants.map(({ planting }) => planting.fault);
+    const drifts = plants.some(({ planted }) => planted.driftsUntilFullRun);
+    if (touchesAny(faults, "clock")) this.views.clockWasMoved();
+    await this.mayBeUnrecorded(faults);
+    if (!drifts) return;
+    for (const view of views) await this.views.excuseUntilFullRun(view);
+    await this.looking;
+    this.suspicions = [];
+  }
+
+  /** Refreshes may lack their row of history until the next one: from planting to lifting, and a last time then. */
+  async mayBeUnrecorded(faults: Fault[]): Promise<void> {
+    if (touchesAny(faults, "maintenance", "wire")) await this.excuseUnrecorded();
+  }
+
+  /** Takes down what a tick's runs came to. @param throttled whether Lambda refused the tick */
+  note(runs: Run[], throttled: boolean): void {
+    for (const run of runs) {
+      this.recorder.run(run);
+      this.lastEndedEpochMs = Math.max(this.lastEndedEpochMs, run.endedEpochMs);
+      const code = outcomesOf(run).join(", ");
+      const seconds = (run.invocation.durationMs / 1_000).toFixed(1);
+      this.chronicle.add(`${run.kind === "tick" ? "run" : `run (${run.kind})`}: ${code} after ${seconds} s`);
+    }
+    if (throttled) this.recorder.throttled(Date.now());
+    this.unjudged.push(...runs);
+  }
+
+  /** After the runs of a tick, when none is under way. */
+  async judge(tick: number, runs: Run[], plantings: Plantings): Promise<void> {
+    const { met, now } = plantings;
+    if (runs.some(({ lines }) => lines.some((line) => UNRECORDED.test(line)))) {
+      this.suspicions = [];
+      await this.excuseUnrecorded();
+    }
+    this.judgeCauses(runs, met);
+    const { look, isFresh } = await this.look(plantings.quiet?.epochMs);
+    for (const what of look.violations) this.suspicions.push(what);
+    for (const what of this.suspicions.splice(0)) this.convict("readers see the query at one moment", what);
+    if (look.reached) await this.judgeServer(tick, met);
+    else if (!touchesAny(now, "server")) this.convict("the server is there", "no judge could reach it");
+    await this.judgeRecovery(tick, plantings, isFresh);
+  }
+
+  /** The end: what only the whole soak tells. */
+  async conclude(startSeconds: number): Promise<Judgement> {
+    this.isOver = true;
+    await this.watch;
+    for (const what of this.sizes.judge()) this.convict("nothing grows without end", what);
+    for (const what of this.bed.writers.surprises) this.convict("writers are never disturbed", what);
+    const span = { fromSeconds: startSeconds, toSeconds: this.bed.clock.nowMs() / 1_000 };
+    const judgement = judgePromises(this.plan, this.recorder.facts, span, SOURCES);
+    for (const { alarm, atSeconds, what } of judgement.broken) {
+      const minute = Math.floor((atSeconds - startSeconds) / this.plan.schedule.intervalSeconds);
+      this.convict("alarms are raised in time, and with cause", `tick ${minute}: ${alarm}: ${what}`);
+    }
+    await this.views.close();
+    return judgement;
+  }
+
+  /** Every failure is that of a fault; without any fault a run refreshes. */
+  private judgeCauses(runs: Run[], met: Fault[]): void {
+    const codes = new Set(met.flatMap((fault) => fault.codes));
+    for (const run of runs) {
+      const unexpected = outcomesOf(run).filter(
+        (outcome) => outcome !== "refreshed" && outcome !== "skipped" && !codes.has(outcome),
+      );
+      const said = run.invocation.error?.errorMessage ?? "";
+      for (const outcome of unexpected) this.convict("every failure names its cause", `${outcome}: ${said}`);
+    }
+    const mustPass = met.every(({ refresh }) => refresh === "passes");
+    if (!mustPass || runs.length === 0) return;
+    if (!runs.some((run) => outcomesOf(run).includes("refreshed"))) {
+      const faults = met.map(({ name }) => `"${name}"`).join(", ") || "no fault";
+      const came = runs.flatMap(outcomesOf).join(", ");
+      this.convict("a refresh passes where nothing stops it", `${faults}, and the run came to ${came}`);
+    }
+  }
+
+  private async judgeServer(tick: number, met: Fault[]): Promise<void> {
+    const runs = this.unjudged;
+    const clockMoved = touchesAny(met, "clock");
+    const connectionsWereCut = touchesAny(met, "server", "wire", "function");
+    try {
+      for (const what of await this.history.check(runs, { clockMoved, connectionsWereCut }))
+        this.convict("history says what happened", what);
+      this.unjudged = [];
+      this.recorder.rows(this.history.newRows);
+      const circumstances = {
+        lastEndedEpochMs: this.lastEndedEpochMs,
+        isWireSilent: touchesAny(met, "wire"),
+        isStandbyLost: met.some(({ name }) => name === "standby lost"),
+      };
+      for (const what of await this.leftovers.check(circumstances))
+        this.convict("nothing is left behind", what);
+      await this.sizes.sample(tick);
+    } catch (error) {
+      if (!touchesAny(met, "server")) throw error;
+    }
+  }
+
+  private async judgeRecovery(tick: number, plantings: Plantings, isFresh: boolean): Promise<void> {
+    const { quiet } = plantings;
+    if (quiet === undefined || tick === quiet.tick) return;
+    if (isFresh) await plantings.recovered(tick);
+    else if (tick - quiet.tick >= RECOVERY_TICKS) {
+      await plantings.notRecovered();
+      const since = `${tick - quiet.tick} ticks after the last fault was over`;
+      this.convict("views are fresh again within two ticks", `not all are, ${since}`);
+    }
+  }
+
+  private async excuseUnrecorded(): Promise<void> {
+    for (const view of this.bed.books.views)
+      await this.views.excuseUntilRecorded(view).catch(() => undefined);
+  }
+
+  private async lookOn(): Promise<void> {
+    while (!this.isOver) {
+      const { look } = await this.look();
+      this.suspicions.push(...look.violations);
+      await sleep(LOOK_EVERY_MS);
+    }
+  }
+
+  /** One look at a time. @param since whether the views show all that had returned by then is asked of the same look */
+  private look(since = 0): Promise<{ look: Look; isFresh: boolean }> {
+    const next = this.looking.then(async () => {
+      const look = await this.views.look();
+      if (look.reached) this.looks += 1;
+      return { look, isFresh: this.views.isFresh(since) };
+    });
+    this.looking = next.then(
+      () => undefined,
+      () => undefined,
+    );
+    return next;
+  }
+}

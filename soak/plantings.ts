@@ -1,0 +1,191 @@
+/** The faults that are planted now, and what became of all that were. */
+import { inSchema, maintainedNames } from "../handler/maintained";
+import type { Bed, Run } from "./bed/bed";
+import type { Chronicle } from "./chronicle";
+import type { Dice } from "./dice";
+import type { Fault, Planted } from "./fault";
+import { carryOut, remedyOf } from "./remedy";
+import { outcomesOf } from "./outcomes";
+import type { Planting } from "./story";
+
+/** A fault that was planted, until all is well again. */
+export interface Plant {
+  planting: Planting;
+  planted: Planted;
+  fromVirtualMs: number;
+  /** Since when it is over, and how; undefined while it goes on. */
+  over?: { tick: number; virtualMs: number };
+  /** Ticks until all was well again; undefined where another fault came before. */
+  recoveredAfterTicks?: number;
+  struck: boolean;
+  /** What came of the runs meanwhile: codes, `refreshed`, `timedOut` and so on, with how often. */
+  seen: Map<string, number>;
+}
+
+/** What came of the one time that a fault's remedy was carried out. */
+export interface RemedyTried {
+  fault: string;
+  remedy: string;
+  how: string;
+  helped: boolean | undefined;
+}
+
+type Convict = (invariant: string, what: string) => void;
+
+export class Plantings {
+  /** All, in order. */
+  readonly all: Plant[] = [];
+  readonly remedies: RemedyTried[] = [];
+  /** Since when nothing is planted. */
+  quiet: { tick: number; epochMs: number } | undefined;
+  private active: Plant[] = [];
+  /** Over by a remedy: lifted once it is seen to have helped, or not. */
+  private remedied: Plant[] = [];
+  /** Those of the tick before, whose codes may still be seen. */
+  private lately: Plant[] = [];
+
+  constructor(
+    private readonly bed: Bed,
+    private readonly chronicle: Chronicle,
+    private readonly convict: Convict,
+    private readonly dice: Dice,
+  ) {}
+
+  get now(): Fault[] {
+    return this.active.map(({ planting }) => planting.fault);
+  }
+
+  /** Those that a run of this tick may have met. */
+  get met(): Fault[] {
+    return [...this.lately, ...this.active].map(({ planting }) => planting.fault);
+  }
+
+  /** @returns those that could be planted */
+  async plant(due: Planting[]): Promise<Plant[]> {
+    const before = this.all.length;
+    for (const planting of due) {
+      const { fault } = planting;
+      try {
+        const planted = await fault.plant(this.bed, this.dice.fork());
+        const plant: Plant = {
+          ...{ planting, planted, struck: false, seen: new Map<string, number>() },
+          fromVirtualMs: this.bed.clock.nowMs(),
+        };
+        this.active.push(plant);
+        this.all.push(plant);
+        this.quiet = undefined;
+        this.chronicle.add(`planted "${fault.name}": ${planted.what}`);
+      } catch (error) {
+        const isServerAway = this.now.some(({ touches }) => touches.includes("server"));
+        this.chronicle.add(`could not plant "${fault.name}": ${String(error)}`);
+        if (!isServerAway) this.convict("every fault can be planted", `"${fault.name}": ${String(error)}`);
+      }
+    }
+    return this.all.slice(before);
+  }
+
+  /** Takes down what the runs of a tick came to, and ends the faults whose last tick it was. */
+  async endTick(tick: number, runs: Run[]): Promise<void> {
+    for (const plant of this.active) note(plant, runs);
+    const lasting: Plant[] = [];
+    const ended = new Set<Plant>();
+    for (const plant of this.active) {
+      if (plant.planting.toTick > tick || !(await this.end(plant, tick, runs))) lasting.push(plant);
+      else ended.add(plant);
+    }
+    this.lately = [...ended];
+    this.active = lasting;
+    if (this.active.length === 0 && ended.size > 0) this.quiet = { tick, epochMs: Date.now() };
+  }
+
+  /** All views are fresh again since {@link quiet}. */
+  async recovered(tick: number): Promise<void> {
+    const { quiet } = this;
+    if (quiet === undefined) return;
+    for (const plant of this.all) {
+      if (plant.over === undefined || plant.over.tick < quiet.tick) continue;
+      plant.recoveredAfterTicks ??= tick - plant.over.tick;
+    }
+    await this.liftRemedied(true);
+  }
+
+  /** The time for that is over. */
+  async notRecovered(): Promise<void> {
+    await this.liftRemedied(false);
+  }
+
+  /** Lifts whatever is left at the end of a soak. */
+  async liftAll(): Promise<void> {
+    for (const { planted } of [...this.active, ...this.remedied]) await planted.lift().catch(() => undefined);
+    this.active = [];
+  }
+
+  private async end(plant: Plant, tick: number, runs: Run[]): Promise<boolean> {
+    const { fault } = plant.planting;
+    const byRemedy = await this.tryRemedy(plant, runs);
+    if (!byRemedy) {
+      try {
+        await plant.planted.lift();
+      } catch (error) {
+        const others = this.now.filter((each) => each !== fault);
+        this.chronicle.add(`could not lift "${fault.name}" yet: ${String(error)}`);
+        if (!others.some(({ touches }) => touches.includes("server")))
+          this.convict("every fault can be lifted", `"${fault.name}": ${String(error)}`);
+        return false;
+      }
+    }
+    if (plant.planted.driftsUntilFullRun === true) await this.letFullRunsFallDue();
+    plant.over = { tick, virtualMs: this.bed.clock.nowMs() };
+    plant.struck ||= plant.planted.hasStruck?.() ?? true;
+    if (byRemedy) this.remedied.push(plant);
+    this.chronicle.add(`${byRemedy ? "remedied" : "lifted"} "${fault.name}"`);
+    return true;
+  }
+
+  /** What is skipped of virtual time goes by for maintained views at once: the next run of each is a full one. */
+  private async letFullRunsFallDue(): Promise<void> {
+    for (const view of this.bed.books.views) {
+      const status = inSchema(maintainedNames(view).status);
+      await this.bed.cluster.execute(`UPDATE ${status} SET last_full_at = last_full_at - interval '1 day'`);
+    }
+  }
+
+  /** Once for each fault whose remedy should help. */
+  private async tryRemedy({ planting: { fault } }: Plant, runs: Run[]): Promise<boolean> {
+    if (fault.remedyHelps !== true || this.remedies.some((each) => each.fault === fault.name)) return false;
+    const others = new Set(this.met.filter((each) => each !== fault).flatMap(({ codes }) => codes));
+    const isItsOwn = (outcome: string): boolean => fault.codes.includes(outcome) && !others.has(outcome);
+    const failed = runs.find((run) => outcomesOf(run).every(isItsOwn));
+    const remedy = failed && remedyOf(failed);
+    if (remedy === undefined) return false;
+    const { done, how } = await carryOut(remedy, this.bed).catch((error: unknown) => ({
+      done: false,
+      how: String(error),
+    }));
+    this.remedies.push({ fault: fault.name, remedy, how, helped: done ? undefined : false });
+    this.chronicle.add(`carried out the remedy of "${fault.name}": ${remedy} (${how})`);
+    if (!done) this.convict("every remedy can be carried out", `"${fault.name}": ${remedy}: ${how}`);
+    return done;
+  }
+
+  private async liftRemedied(helped: boolean): Promise<void> {
+    for (const { planting, planted } of this.remedied.splice(0)) {
+      const tried = this.remedies.find(({ fault }) => fault === planting.fault.name);
+      if (tried !== undefined) tried.helped = helped;
+      if (!helped) this.convict("every remedy helps", `"${planting.fault.name}": ${tried?.remedy}`);
+      await planted.lift().catch(() => undefined);
+    }
+  }
+}
+
+function note(plant: Plant, runs: Run[]): void {
+  const { fault } = plant.planting;
+  for (const run of runs) {
+    for (const outcome of outcomesOf(run)) {
+      const isItsOwn = fault.codes.includes(outcome) || ["refreshed", "skipped"].includes(outcome);
+      if (isItsOwn) plant.seen.set(outcome, (plant.seen.get(outcome) ?? 0) + 1);
+    }
+    if (fault.says?.test([...run.lines, run.invocation.error?.errorMessage ?? ""].join("\n")) === true)
+      plant.seen.set("said", (plant.seen.get("said") ?? 0) + 1);
+  }
+}
