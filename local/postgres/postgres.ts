@@ -29,6 +29,8 @@ export interface StartOptions {
   majorVersion?: MajorVersion;
   /** Server settings beside ours, as `postgres -c` takes them. */
   serverSettings?: Record<string, string>;
+  /** Variables of the server's environment, which has no others but PATH and a locale. */
+  environment?: Record<string, string>;
   /** Told, in a sentence, what is being done when it is worth a user's notice. */
   onProgress?: (message: string) => void;
 }
@@ -58,7 +60,7 @@ export async function startPostgres(options: StartOptions): Promise<LocalPostgre
       "The local PostgreSQL runs on Linux and macOS. On Windows, run this inside WSL.",
     );
   }
-  const { majorVersion = 18, serverSettings = {}, onProgress = () => undefined } = options;
+  const { majorVersion = 18, serverSettings = {}, environment = {}, onProgress = () => undefined } = options;
   const library = await findLibrary(majorVersion);
   const wanted = path.resolve(options.dataDirectory);
   const isFilled = await inspectFolder(wanted, majorVersion);
@@ -67,7 +69,8 @@ export async function startPostgres(options: StartOptions): Promise<LocalPostgre
     onProgress(`Creating the database folder ${wanted}`);
     await createFolder(wanted, user);
   }
-  const server = new LocalPostgres(await realpath(wanted), library, serverSettings, user, onProgress);
+  const given = { serverSettings, environment };
+  const server = new LocalPostgres(await realpath(wanted), library, given, user, onProgress);
   await server.start();
   return server;
 }
@@ -94,7 +97,7 @@ export class LocalPostgres {
   constructor(
     private readonly directory: string,
     private readonly library: string,
-    private readonly serverSettings: Record<string, string>,
+    private readonly given: Required<Pick<StartOptions, "serverSettings" | "environment">>,
     private readonly systemUser: SystemUser | undefined,
     private readonly onProgress: (message: string) => void,
   ) {
@@ -152,8 +155,9 @@ export class LocalPostgres {
   /** @returns whether the server came up */
   private async launch(port: number, logFd: number): Promise<boolean> {
     const hostFile = path.join(__dirname, "serverHost.mjs");
-    const settings = { ...ourSettings, ...this.serverSettings, [ownerSetting]: String(process.pid) };
-    const start = { library: this.library, directory: this.directory, port, settings };
+    const { serverSettings, environment } = this.given;
+    const settings = { ...ourSettings, ...serverSettings, [ownerSetting]: String(process.pid) };
+    const start = { library: this.library, directory: this.directory, port, settings, environment };
     const { file, args, options } = commandAs(
       this.systemUser,
       [process.execPath, hostFile, JSON.stringify(start)],

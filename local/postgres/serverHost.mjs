@@ -6,14 +6,14 @@
  * In the parent itself the library would stop the server at the first Ctrl-C, while a refresh still uses it, would
  * hand the server the whole environment, and as root would need a system user called postgres or create one.
  *
- * Its one argument is JSON: { library, directory, port, settings }. What it prints is the server's log.
+ * Its one argument is JSON: { library, directory, port, settings, environment }. What it prints is the server's log.
  */
 import { randomBytes } from "node:crypto";
 import { existsSync, linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const { library, directory, port, settings } = JSON.parse(process.argv[2]);
+const { library, directory, port, settings, environment } = JSON.parse(process.argv[2]);
 const { default: EmbeddedPostgres } = await import(pathToFileURL(library).href);
 
 const cluster = join(directory, "cluster");
@@ -69,6 +69,8 @@ function unlessThere(create) {
 
 const password = keepPassword();
 if (!existsSync(cluster)) await createCluster();
+// For the server alone: this process has begun without them.
+Object.assign(process.env, environment);
 const server = open(cluster);
 process.on("disconnect", () => server.stop());
 // The library rejects without a reason when the server ends before it is ready; the log has the reason.

@@ -8,10 +8,21 @@ import type { VirtualClock } from "../clock";
 /** `full`: materialized views that are refreshed. `incremental`: the same views, maintained. */
 export type Mode = "full" | "incremental";
 
+/** All that a client needs. */
+export type SuperuserConnection = ClientConfig & {
+  host: string;
+  port: number;
+  user: string;
+  password: string;
+  database: string;
+};
+
 /** The PostgreSQL server that takes writes, and its synchronous standby. */
 export interface Cluster {
   /** As the superuser, to the server that takes writes now, in the soak's database. */
-  connection(): ClientConfig;
+  connection(): SuperuserConnection;
+  /** Of the standby, which takes no writes: what a reader endpoint leads to. */
+  standbyPort(): number;
   /** A statement as the superuser, on a connection of its own. Rejects while the server cannot be reached. */
   execute(sql: string): Promise<void>;
   /** `kill`: SIGKILL of the postmaster; `immediate`: SIGQUIT; `fast`: SIGINT. Resolves when it is gone. */
