@@ -1,7 +1,7 @@
 /** A judge's connection: kept from look to look, and opened again where it was lost. */
 import { Client, type ClientConfig } from "pg";
 
-const SESSION_LIMITS = "SET statement_timeout = '10s'; SET lock_timeout = '2s'";
+const SESSION_LIMITS = "SET statement_timeout = '10s'; SET lock_timeout = '2s'; SET jit = off";
 const LONGEST_CONNECT_MS = 3_000;
 
 export class JudgeConnection {
