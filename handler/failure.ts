@@ -137,6 +137,7 @@ function connectionRule(code: string, context: FailureContext): Rule {
   if (code === "ENOENT" && !context.connected) return CONNECTION_RULES.missingFile;
   if (code === "TLS_NOT_OFFERED") return CONNECTION_RULES.noTls;
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return CONNECTION_RULES.wrongHost;
+  if (code === "CERT_HAS_EXPIRED") return CONNECTION_RULES.expired;
   if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code))
     return CONNECTION_RULES.certificate;
   return context.connected ? CONNECTION_RULES.lost : CONNECTION_RULES.unreachable;

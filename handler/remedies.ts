@@ -232,6 +232,11 @@ export const CONNECTION_RULES = {
     "curl -o ca.pem https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem && export PGSSLROOTCERT=ca.pem" +
       "  # a function reads the file that MATVIEW_DATABASE_CA_FILE names",
   ),
+  expired: permanent(
+    ({ address }) => `the certificate of ${address} has expired`,
+    "aws rds modify-db-instance --db-instance-identifier <id> --ca-certificate-identifier rds-ca-rsa2048-g1 " +
+      "--apply-immediately  # makes a new one; or renew it where the server is your own",
+  ),
   wrongHost: permanent(
     ({ message }) => `the certificate is another host's: ${message}`,
     "aws rds describe-db-instances --query 'DBInstances[].Endpoint'  # or describe-db-proxies; connect by the name " +

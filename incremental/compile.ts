@@ -25,7 +25,7 @@ import { traceColumn } from "./trace";
 import { blocksOf, scansOf, type Query, type Scan, isNotNull } from "./tree";
 
 /** Counts up when the generated SQL changes: a view that an older one maintains is generated anew by `apply`. */
-export const GENERATOR_VERSION = 1;
+export const GENERATOR_VERSION = 2;
 
 /** Never throws for what a query has: that is a finding. */
 export async function compile(source: ViewSource): Promise<Compilation> {

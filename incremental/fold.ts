@@ -37,6 +37,12 @@ export function foldFunctions(input: FoldInput): string {
   return [changesFunction(input), entryFunction(input)].join(";\n");
 }
 
+/**
+ * Stands for the content, and equals none, where a full run could not compute the states anew: the tables were others than
+ * those of the states' queries. When they are what they were again, the states are older than the logs.
+ */
+const STALE_STATES = "''";
+
 /** A full run is needed, and not allowed. */
 const FULL_RUN_REFUSED = "MRREF";
 
@@ -54,7 +60,7 @@ BEGIN
   END IF;
   changes := 0;
   changed_rows := 0;
-  SELECT s.paused, s.shape IS NOT DISTINCT FROM f.shape AS has_shape, coalesce(s.content = f.content, false) AS has_content, s.content IS NULL AS was_broken,
+  SELECT s.paused, s.shape IS NOT DISTINCT FROM f.shape AS has_shape, coalesce(s.content = f.content, false) AS has_content, s.content IS NULL AS was_broken, coalesce(s.content = ${STALE_STATES}, false) AS was_stale,
          coalesce(s.last_full_at < clock_timestamp() - full_every, true) AS is_due, f.content, f.broken,
          ${logs.map((log) => `EXISTS (SELECT FROM ${inSchema(log.name)})`).join(" OR ")} AS has_changes
     INTO seen FROM ${inSchema(names.status)} s CROSS JOIN ${inSchema(names.fingerprint)}() f;
@@ -67,6 +73,7 @@ BEGIN
     WHEN seen.broken IS NOT NULL THEN seen.broken
     WHEN force_full THEN 'asked for'
     WHEN seen.was_broken THEN 'a trigger was missing or disabled before'
+    WHEN seen.was_stale THEN 'a table or a view under the query had been changed'
     WHEN NOT seen.has_content THEN 'a function or the partitions under the query were changed'
     WHEN seen.is_due THEN 'scheduled'
   END;
@@ -137,7 +144,7 @@ ${logs.map(countLog).join("\n")}
     kind := 'refused';
     -- What was written meanwhile stays unknown when the triggers are there again.
     IF NOT is_complete THEN
-      UPDATE ${inSchema(names.status)} AS s SET content = NULL;
+      UPDATE ${inSchema(names.status)} AS s SET content = NULL WHERE s.content <> ${STALE_STATES};
     END IF;
     RETURN;
   END IF;
@@ -305,7 +312,7 @@ END IF;
 found_drift := drift;
 ${states.length === 0 ? "" : `IF keeps_states THEN\n${indent(states.join("\n"), 2)}\nEND IF;\n`}UPDATE ${inSchema(names.status)} AS s
    SET last_full_at = pg_catalog.clock_timestamp(), last_full_reason = reason,
-       content = CASE WHEN is_complete THEN content_now END,
+       content = CASE ${states.length === 0 ? "" : `WHEN NOT keeps_states THEN ${STALE_STATES} `}WHEN is_complete THEN content_now END,
        drift = coalesce(s.drift, 0) + coalesce(found_drift, 0),
        drift_at = CASE WHEN found_drift > 0 THEN pg_catalog.clock_timestamp() ELSE s.drift_at END;`;
 }

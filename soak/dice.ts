@@ -2,11 +2,15 @@
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 
+const DISCARDED = 64;
+
 export class Dice {
   private readonly generator;
 
   constructor(seed: number) {
     this.generator = xoroshiro128plus(seed);
+    // The first throws of seeds that are near one another are too.
+    for (let discarded = 0; discarded < DISCARDED; discarded += 1) this.generator.next();
   }
 
   /** A whole number from `least` to `most`, both included. */

@@ -117,9 +117,11 @@ export class Judges {
     this.unjudged.push(...runs);
   }
 
-  /** After the runs of a tick, when none is under way. */
-  async judge(tick: number, runs: Run[], plantings: Plantings): Promise<void> {
-    const { met, now } = plantings;
+  /**
+   * After the runs of a tick, when none is under way but in processes that are paused.
+   * @param met faults that the runs may have met
+   */
+  async judge(tick: number, runs: Run[], met: Fault[], plantings: Plantings): Promise<void> {
     if (runs.some(({ lines }) => lines.some((line) => UNRECORDED.test(line)))) {
       this.suspicions = [];
       await this.excuseUnrecorded();
@@ -129,7 +131,8 @@ export class Judges {
     for (const what of look.violations) this.suspicions.push(what);
     for (const what of this.suspicions.splice(0)) this.convict("readers see the query at one moment", what);
     if (look.reached) await this.judgeServer(tick, met);
-    else if (!touchesAny(now, "server")) this.convict("the server is there", "no judge could reach it");
+    else if (!touchesAny(plantings.now, "server"))
+      this.convict("the server is there", "no judge could reach it");
     await this.judgeRecovery(tick, plantings, isFresh);
   }
 
@@ -171,9 +174,10 @@ export class Judges {
   private async judgeServer(tick: number, met: Fault[]): Promise<void> {
     const runs = this.unjudged;
     const clockMoved = touchesAny(met, "clock");
+    const someArePaused = this.bed.fn.somePaused;
     const connectionsWereCut = touchesAny(met, "server", "wire", "function");
     try {
-      for (const what of await this.history.check(runs, { clockMoved, connectionsWereCut }))
+      for (const what of await this.history.check(runs, { clockMoved, connectionsWereCut, someArePaused }))
         this.convict("history says what happened", what);
       this.unjudged = [];
       this.recorder.rows(this.history.newRows);

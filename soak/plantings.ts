@@ -55,7 +55,7 @@ export class Plantings {
     return this.active.map(({ planting }) => planting.fault);
   }
 
-  /** Those that a run of this tick may have met. */
+  /** Those that a run of the tick may have met, until {@link endTick}. */
   get met(): Fault[] {
     return [...this.lately, ...this.active].map(({ planting }) => planting.fault);
   }

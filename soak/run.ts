@@ -183,14 +183,15 @@ class Soaking {
     const throttledBefore = bed.fn.throttledTicks.length;
     const runs = await bed.fn.deliver(tick, bed.clock.nowMs());
     judges.note(runs, bed.fn.throttledTicks.length > throttledBefore);
+    const { met } = plantings;
     await plantings.endTick(tick, runs);
-    await judges.mayBeUnrecorded(plantings.met.filter((fault) => !plantings.now.includes(fault)));
+    await judges.mayBeUnrecorded(met);
     // Of processes that were paused until now.
     const further = await bed.fn.settle();
     judges.note(further, false);
     this.runs.push(...runs, ...further);
     await sleep(WRITERS_MS);
-    await judges.judge(tick, [...runs, ...further], plantings);
+    await judges.judge(tick, [...runs, ...further], met, plantings);
     return true;
   }
 }

@@ -145,6 +145,11 @@ export class SoakFunction implements FunctionBed {
     this.paused.clear();
   }
 
+  /** Whether a run is under way in a process that is paused. */
+  get somePaused(): boolean {
+    return this.paused.size > 0;
+  }
+
   /** Replaced as a whole: a run that reads it meanwhile gets the one or the other. */
   async password(password: string): Promise<void> {
     const { passwordFile } = this.deployed;

@@ -1,10 +1,11 @@
 /** One connection of the function, from its first byte to its end: what it says is read, held, late, or lost. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { setImmediate, setTimeout as sleep } from "node:timers/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { TLSSocket } from "node:tls";
 import type { Ambush, Phase, WireConnection } from "./bed";
 import type { Certificate } from "./certificates";
+import { firstBytes, isSecured, Lane } from "./sockets";
 import {
   ASK_FOR_PASSWORD,
   asksForTls,
@@ -33,15 +34,6 @@ export interface WireState {
  * been ended.
  */
 type Condition = "open" | "silent" | "over";
-
-/** Works one after the other, in the order in which they were given. */
-class Lane {
-  private last: Promise<void> = Promise.resolve();
-
-  add(work: () => Promise<void> | void): void {
-    this.last = this.last.then(work);
-  }
-}
 
 export class CarriedConnection implements WireConnection {
   /** Resolves when both sides are closed. */
@@ -98,7 +90,7 @@ export class CarriedConnection implements WireConnection {
   async begin(): Promise<void> {
     await this.at("connect", "before");
     if (!this.isOpen || !(await this.reachServer())) return;
-    const [request] = new MessageReader(false).read(await this.firstBytes(this.accepted));
+    const [request] = new MessageReader(false).read(await firstBytes(this.accepted));
     if (!this.isOpen) return;
     // Nothing but TLS: what is deployed asks for nothing else.
     if (request === undefined || !asksForTls(request)) return this.cut();
@@ -109,15 +101,10 @@ export class CarriedConnection implements WireConnection {
     this.phase = "tls";
     await this.at("tls", "before");
     if (!this.isOpen) return;
-    this.inward = new TLSSocket(this.accepted, { isServer: true, ...this.wire.certificate() });
-    this.watch(this.inward, () => this.outward);
-    const isSecure = await Promise.race([
-      once(this.inward, "secure").then(() => true),
-      once(this.inward, "close").then(() => false),
-    ]).catch(() => false);
-    // OpenSSL is still in the middle of telling so, and must not lose its socket then.
-    await setImmediate();
-    if (!isSecure) return;
+    const secure = new TLSSocket(this.accepted, { isServer: true, ...this.wire.certificate() });
+    this.inward = secure;
+    this.watch(secure, () => this.outward);
+    if (!(await isSecured(secure))) return;
     await this.at("tls", "after");
     if (this.isOpen) this.carry();
   }
@@ -148,15 +135,6 @@ export class CarriedConnection implements WireConnection {
         return false;
       },
     );
-  }
-
-  private async firstBytes(socket: Socket): Promise<Buffer> {
-    const [bytes] = (await Promise.race([once(socket, "data"), once(socket, "close")]).catch(() => [])) as [
-      Buffer | boolean | undefined,
-    ];
-    // Its TLS begins with the next bytes, which are not ours to read.
-    socket.pause();
-    return Buffer.isBuffer(bytes) ? bytes : Buffer.alloc(0);
   }
 
   private carry(): void {

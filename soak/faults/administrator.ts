@@ -1,5 +1,5 @@
 /** What people do to the soak's database by hand, for faults that are made of it. */
-import { escapeIdentifier, type Client } from "pg";
+import { escapeIdentifier, type Client, type ClientConfig } from "pg";
 import { quotedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
 import { withClient } from "../../local/postgres/database";
@@ -10,9 +10,22 @@ import type { Planted } from "../fault";
 const LOCK_TIMEOUT_MS = 2_000;
 const MOST_TRIES = 5;
 
-/** Rows of a question, as the superuser. */
+/**
+ * As the superuser. What people do waits for no standby: one that is lost would keep the fault's end waiting for that of
+ * another fault.
+ */
+export function byHand(bed: Bed): ClientConfig {
+  return { ...bed.cluster.connection(), options: "-c synchronous_commit=local" };
+}
+
+/** Rows of a question. */
 export async function ask<Row extends object>(bed: Bed, sql: string, values: unknown[] = []): Promise<Row[]> {
-  return withClient(bed.cluster.connection(), async (client) => (await client.query<Row>(sql, values)).rows);
+  return withClient(byHand(bed), async (client) => (await client.query<Row>(sql, values)).rows);
+}
+
+/** One statement that can run outside of a transaction alone. */
+export async function execute(bed: Bed, sql: string): Promise<void> {
+  await withClient(byHand(bed), (client) => client.query(sql));
 }
 
 /**
@@ -23,7 +36,7 @@ export async function change(bed: Bed, ...statements: string[]): Promise<void> {
   const sql = `BEGIN; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; ${statements.join("; ")}; COMMIT`;
   for (let tries = 1; ; tries++) {
     try {
-      await withClient(bed.cluster.connection(), (client) => client.query(sql));
+      await withClient(byHand(bed), (client) => client.query(sql));
       return;
     } catch (error) {
       const isPassing = ["55P03", "40P01"].includes((error as { code?: string }).code ?? "");
@@ -44,8 +57,9 @@ export async function leaveOpen(bed: Bed, what: string, ...statements: string[])
     await rollBack(client);
   };
   try {
-    // Deadlocks with a writer are the writer's to lose: this one holds nothing else yet.
-    await client.query("SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '5s'; BEGIN");
+    const settings =
+      "idle_in_transaction_session_timeout = 0; SET lock_timeout = '5s'; SET synchronous_commit = local";
+    await client.query(`SET ${settings}; BEGIN`);
     for (const statement of statements) await client.query(statement);
   } catch (error) {
     await lift();
@@ -60,50 +74,49 @@ async function rollBack(client: Client): Promise<void> {
   await client.end().catch(() => undefined);
 }
 
+/** A moment of the next run, and what is done in it. */
+interface Moment {
+  phase: Phase;
+  moment: "before" | "after";
+  what: string;
+}
+
 /**
- * What is done in the middle of the next run, while the run goes on: nothing of the run waits for its end, since it may
- * wait for the run itself. {@link Planted.lift} does.
+ * What is done in the middle of the next run, while the run goes on: it does not wait for the end of that, which may wait
+ * for the run itself. {@link Planted.lift} does.
  */
-export function inMidRun(
-  bed: Bed,
-  { phase, moment, what }: { phase: Phase; moment: "before" | "after"; what: string },
-  act: () => Promise<unknown>,
-): Planted {
-  let under: Promise<unknown> = Promise.resolve();
-  let failure: Error | undefined;
-  const trap = bed.wire.ambush({
-    phase,
-    moment,
-    act: () => {
-      under = act().catch((error: Error) => (failure ??= error));
-    },
-  });
-  return {
-    what,
-    lift: async () => {
-      trap.disarm();
-      await under;
-    },
-    hasStruck: () => trap.sprung > 0 && failure === undefined,
-  };
+export function inMidRun(bed: Bed, moment: Moment, act: () => Promise<unknown>): Planted {
+  return atMoment(bed, moment, act, false);
 }
 
 /** The same, but the run is held until it is done: it must need nothing that the run has. */
-export function whileHeld(
+export function whileHeld(bed: Bed, moment: Moment, act: () => Promise<unknown>): Planted {
+  return atMoment(bed, moment, act, true);
+}
+
+function atMoment(
   bed: Bed,
-  { phase, moment, what }: { phase: Phase; moment: "before" | "after"; what: string },
+  { phase, moment, what }: Moment,
   act: () => Promise<unknown>,
+  isHeld: boolean,
 ): Planted {
-  let failure: Error | undefined;
+  let underWay: Promise<unknown> = Promise.resolve();
+  let hasFailed = false;
   const trap = bed.wire.ambush({
     phase,
     moment,
-    act: async () => void (await act().catch((error: Error) => (failure ??= error))),
+    async act() {
+      underWay = act().catch(() => (hasFailed = true));
+      if (isHeld) await underWay;
+    },
   });
   return {
     what,
-    lift: () => Promise.resolve(trap.disarm()),
-    hasStruck: () => trap.sprung > 0 && failure === undefined,
+    async lift() {
+      trap.disarm();
+      await underWay;
+    },
+    hasStruck: () => trap.sprung > 0 && !hasFailed,
   };
 }
 

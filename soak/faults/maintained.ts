@@ -8,7 +8,7 @@ import { apply } from "../../incremental/apply";
 import { setPaused } from "../../incremental/list";
 import type { Bed } from "../bed/bed";
 import type { Fault } from "../fault";
-import { ask, change, grantsOf, inMidRun, leaveOpen, takeAway, viewAt } from "./administrator";
+import { ask, byHand, change, grantsOf, inMidRun, leaveOpen, takeAway, viewAt } from "./administrator";
 import { signalAtWork } from "./people/routine";
 
 const LONGEST_COMMAND_MS = 30_000;
@@ -16,7 +16,7 @@ const PATIENCE = { lockTimeoutMs: 2_000, totalMs: 20_000, report: () => undefine
 
 /** Work on a session of the commands' kind, as the superuser. */
 async function asCommand<Result>(bed: Bed, work: (session: Session) => Promise<Result>): Promise<Result> {
-  const session = await Session.open(bed.cluster.connection(), new Budget(LONGEST_COMMAND_MS));
+  const session = await Session.open(byHand(bed), new Budget(LONGEST_COMMAND_MS));
   try {
     return await work(session);
   } finally {

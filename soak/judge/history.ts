@@ -14,6 +14,8 @@ import { nameOf } from "./viewName";
 export interface HistoryCircumstances {
   /** The server's clock was not this machine's in this tick, or was moved in it, there or back. */
   clockMoved: boolean;
+  /** Runs are under way in processes that are paused: their rows may be there before they are. */
+  someArePaused?: boolean;
   /** Connections were ended on purpose: one that is ended just after a failure keeps it from being recorded. */
   connectionsWereCut?: boolean;
 }
@@ -52,6 +54,8 @@ export class HistoryJudge {
   private readonly reader: HistoryReader;
   /** The newest data that each relation has shown, by oid. */
   private readonly newest = new Map<number, HistoryRow>();
+  /** Rows whose run has not ended as yet. */
+  private ofPaused: HistoryRow[] = [];
   private hasBegun = false;
 
   /** @param connection of a superuser, to the server that takes writes now. */
@@ -75,10 +79,14 @@ export class HistoryJudge {
     for (const run of runs) this.runs.set(run.invocation.requestId, this.known(run));
     const faults = await this.read();
     const concerned = new Set(runs.map(({ invocation }) => invocation.requestId));
-    for (const row of this.newRows) {
-      faults.push(...this.judgeTimes(row, circumstances.clockMoved));
+    for (const row of this.newRows) faults.push(...this.judgeTimes(row, circumstances.clockMoved));
+    for (const row of [...this.ofPaused.splice(0), ...this.newRows]) {
       if (row.runId === BY_COMMANDS) continue;
       const known = this.runs.get(row.runId ?? "");
+      if (known === undefined && circumstances.someArePaused === true) {
+        this.ofPaused.push(row);
+        continue;
+      }
       if (known === undefined) {
         faults.push(`${describe(row)}: its run_id ${row.runId} is that of no run`);
         continue;

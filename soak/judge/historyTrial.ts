@@ -1,9 +1,7 @@
 /** What the history says of one view's refreshes, by itself: each time of data once, and within its run. */
-import type { Client } from "pg";
-import type { QualifiedName } from "../../handler/settings";
-import { readHistory, type Refreshed } from "./shown";
+import type { Refreshed } from "./shown";
 
-/** Rows become visible when their transaction commits, which is not the order of their ids. */
+/** Rows become visible when their transaction commits, which is not the order of their ids: these are read again. */
 const IDS_IN_FLIGHT = 200;
 
 export class HistoryTrial {
@@ -13,18 +11,20 @@ export class HistoryTrial {
   private lastId = 0;
 
   /** @param source history of the view that this one reads: a refresh may claim its time, and no later one */
-  constructor(
-    private readonly view: QualifiedName,
-    private readonly source?: HistoryTrial,
-  ) {}
+  constructor(private readonly source?: HistoryTrial) {}
 
-  /** Reads what is new, after that of the source. @param isClockSteady whether times of one row can be compared */
-  async read(client: Client, isClockSteady: boolean): Promise<string[]> {
-    const rows = await readHistory(client, this.view, this.lastId - IDS_IN_FLIGHT);
-    const fresh = rows.filter(({ id }) => !this.seen.has(id));
-    const violations = fresh.flatMap((row) => this.judge(row, isClockSteady));
+  /** Rows up to this id need not be read again. */
+  get readUpTo(): number {
+    return this.lastId - IDS_IN_FLIGHT;
+  }
+
+  /** Takes what is new of these rows, after the source has. @param isClockSteady whether times of one row can be compared */
+  take(rows: Refreshed[], isClockSteady: boolean): string[] {
+    const violations = rows
+      .filter(({ id }) => id > this.readUpTo && !this.seen.has(id))
+      .flatMap((row) => this.judge(row, isClockSteady));
     this.lastId = Math.max(this.lastId, rows.at(-1)?.id ?? 0);
-    for (const id of this.seen) if (id <= this.lastId - IDS_IN_FLIGHT) this.seen.delete(id);
+    for (const id of this.seen) if (id <= this.readUpTo) this.seen.delete(id);
     return violations;
   }
 

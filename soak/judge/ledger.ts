@@ -48,10 +48,11 @@ export class Ledger {
 
   /** All that has committed since, in one snapshot: a transaction that spans writers comes whole. */
   async read(client: Client): Promise<void> {
-    const ends = this.writers.map((writer) => `(writer = ${writer} AND number > ${this.end(writer)})`);
-    const { rows } = await client.query<LedgerRow>(
-      `${SELECT_ROWS} WHERE ${ends.join(" OR ")} ORDER BY writer, number`,
+    const further = this.writers.map(
+      (writer) =>
+        `(${SELECT_ROWS} WHERE writer = ${writer} AND number > ${this.end(writer)} ORDER BY number)`,
     );
+    const { rows } = await client.query<LedgerRow>(further.join(" UNION ALL "));
     const byXid = new Map<string, Span>();
     for (const row of rows) {
       const { writer, number, xid } = row;

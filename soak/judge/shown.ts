@@ -60,10 +60,20 @@ export async function readShown(client: Client, view: QualifiedName, columns: Co
   return { ...shown, rows: shown.rows ?? [] };
 }
 
-/** Rows of a view's history above an id, in the order of their ids. */
-export async function readHistory(client: Client, view: QualifiedName, above: number): Promise<Refreshed[]> {
-  const { rows } = await client.query<Refreshed>(
-    `SELECT ${REFRESHED} FROM ${HISTORY} h WHERE ${rowsOf(view)} AND h.id > $1 ORDER BY h.id`,
+/** A row of one of several histories. */
+export interface RefreshedView extends Refreshed {
+  view: string;
+}
+
+/** Rows of all these histories above an id, in one snapshot and in the order of their ids. */
+export async function readHistory(
+  client: Client,
+  views: QualifiedName[],
+  above: number,
+): Promise<RefreshedView[]> {
+  const { rows } = await client.query<RefreshedView>(
+    `SELECT h.view_name AS "view", ${REFRESHED} FROM ${HISTORY} h
+      WHERE (${views.map((view) => `(${rowsOf(view)})`).join(" OR ")}) AND h.id > $1 ORDER BY h.id`,
     [above],
   );
   return rows;

@@ -2,14 +2,16 @@
  * Judges what readers see of the views, by the ledger of what has committed and by what writers know of their own
  * transactions: nothing of it is what the function says.
  */
-import { Client, type ClientConfig } from "pg";
+import type { Client, ClientConfig } from "pg";
 import type { QualifiedName } from "../../handler/settings";
 import { BALANCE, SUMMARY, WRITERS } from "../bed/books";
 import type { Claims } from "../bed/claims";
+import { Excuses } from "./excuses";
 import { HistoryTrial } from "./historyTrial";
+import { JudgeConnection } from "./judgeConnection";
 import { Ledger, LedgerError } from "./ledger";
 import { both, measureOffset, type Offset } from "./serverClock";
-import { readShown, type Shown } from "./shown";
+import { readHistory, readShown, type RefreshedView, type Shown } from "./shown";
 import { ViewTrial, type ViewKind } from "./viewTrial";
 
 /** What one look has found. */
@@ -39,52 +41,49 @@ const BALANCE_KIND: ViewKind = {
   rowsOf: (model) => model.balance(),
 };
 
-const SESSION_LIMITS = "SET statement_timeout = '10s'; SET lock_timeout = '2s'";
-const LONGEST_CONNECT_MS = 3_000;
 /** The server is going, coming, or has no room. */
 const UNREACHABLE = /^(08|53|57P|58)/;
 /** The same, or in the way: a look comes to nothing. */
 const UNJUDGED = /^(08|40|53|55|57|58)/;
 
-/** A view that is judged, with what excuses it meanwhile. */
-interface Case {
-  trial: ViewTrial;
-  history: HistoryTrial;
-  source?: Case;
-  /** What reads it. */
-  readers: Case[];
-  /** It may be wrong until a full run with a higher id. */
-  wrongUntilFullAfter?: number;
-  /** It may be wrong until a refresh with a higher id, since what it reads was. */
-  wrongUntilAfter?: number;
-  /** It may be newer than history says until a row with a higher id. */
-  unrecordedUntilAfter?: number;
+/** A view that is judged. */
+class Case {
+  readonly trial: ViewTrial;
+  readonly history: HistoryTrial;
+  readonly excuses: Excuses;
   /** The server's clock was moved since the view was last read. */
-  hasClockMoved: boolean;
+  hasClockMoved = false;
+  /** What the look under way has read; undefined where it could not. */
+  shown: Shown | undefined;
+
+  constructor(
+    kind: ViewKind,
+    writers: readonly number[],
+    readonly source?: Case,
+  ) {
+    this.trial = new ViewTrial(kind, writers);
+    this.history = new HistoryTrial(source?.history);
+    this.excuses = new Excuses(this.history, source?.excuses);
+  }
 }
 
 export class ViewJudge {
+  private readonly connection: JudgeConnection;
   private readonly ledger: Ledger;
-  private readonly balance: Case;
-  private readonly summary: Case;
-  private client: Client | undefined;
+  /** In the order of dependency. */
+  private readonly cases: readonly [balance: Case, summary: Case];
   /** Of the last look; undefined where the clock was moved in the middle of it, or nothing was looked at yet. */
   private offset: Offset | undefined;
   private hasLooked = false;
+  /** Violations that no look has returned as yet: one that breaks off leaves its own to the next. */
+  private readonly found: string[] = [];
 
   constructor(private readonly options: ViewJudgeOptions) {
-    const writers = options.writers ?? WRITERS;
+    const { connection, writers = WRITERS } = options;
+    this.connection = new JudgeConnection(connection);
     this.ledger = new Ledger(writers);
-    const caseOf = (kind: ViewKind, source?: Case): Case => ({
-      trial: new ViewTrial(kind, writers),
-      history: new HistoryTrial(kind.view, source?.history),
-      ...(source && { source }),
-      readers: [],
-      hasClockMoved: false,
-    });
-    this.balance = caseOf(BALANCE_KIND);
-    this.summary = caseOf(SUMMARY_KIND, this.balance);
-    this.balance.readers.push(this.summary);
+    const balance = new Case(BALANCE_KIND, writers);
+    this.cases = [balance, new Case(SUMMARY_KIND, writers, balance)];
   }
 
   /** How often either view showed another moment than before. */
@@ -92,17 +91,18 @@ export class ViewJudge {
     return this.cases.reduce((sum, { trial }) => sum + trial.moments, 0);
   }
 
-  /** Looks at both views once. Never rejects for a server that is not there. */
+  /** Looks at both views once. Does not reject for a server that is not there. */
   async look(): Promise<Look> {
+    this.cases.forEach(({ trial }) => (trial.isKnown = false));
     try {
-      return { reached: true, ...(await this.lookAt(await this.connected())) };
+      const unread = await this.lookAt(await this.connection.open());
+      return { reached: true, violations: this.found.splice(0), unread };
     } catch (error) {
+      if (error instanceof LedgerError)
+        return { reached: true, violations: [...this.found.splice(0), error.message], unread: [] };
       const { code } = error as { code?: string };
-      const isUnjudged = this.client === undefined || UNJUDGED.test(code ?? "");
-      await this.close();
-      this.cases.forEach(({ trial }) => (trial.isKnown = false));
-      if (error instanceof LedgerError) return { reached: true, violations: [error.message], unread: [] };
-      if (!isUnjudged) throw error;
+      if (this.connection.isOpen && !UNJUDGED.test(code ?? "")) throw error;
+      await this.connection.close();
       return { reached: false, violations: [], unread: [] };
     }
   }
@@ -111,10 +111,10 @@ export class ViewJudge {
   isFresh(sinceEpochMs: number): boolean {
     return this.cases.every(({ trial }) => {
       if (!trial.isKnown) return false;
-      const late = [...(trial.cut ?? [])].flatMap(([writer, number]) =>
-        this.options.claims.after(writer, number),
+      const outside = [...(trial.cut ?? [])].flatMap(([writer, cut]) =>
+        this.options.claims.after(writer, cut),
       );
-      return late.every(([, { returnedMs = Infinity }]) => returnedMs > sinceEpochMs);
+      return outside.every(([, { returnedMs = Infinity }]) => returnedMs > sinceEpochMs);
     });
   }
 
@@ -123,63 +123,51 @@ export class ViewJudge {
    * after that. To be called while no run is under way.
    */
   async excuseUntilFullRun(view: QualifiedName): Promise<void> {
-    this.caseOf(view).wrongUntilFullAfter = await this.lastHistoryId();
+    this.caseOf(view).excuses.untilFullRun(await this.lastHistoryId());
   }
 
   /** A refresh may have no row of history from now on until the view's next row. */
   async excuseUntilRecorded(view: QualifiedName): Promise<void> {
-    this.caseOf(view).unrecordedUntilAfter = await this.lastHistoryId();
+    this.caseOf(view).excuses.untilRecorded(await this.lastHistoryId());
   }
 
-  /** The server's clock was moved since the last look, and perhaps moved back: what was written meanwhile cannot be compared. */
+  /** The server's clock was moved since the last look, and perhaps back again: what was written meanwhile cannot be compared. */
   clockWasMoved(): void {
     this.cases.forEach((each) => (each.hasClockMoved = true));
   }
 
   /** Closes the connection, which the next look opens again. */
-  async close(): Promise<void> {
-    const { client } = this;
-    this.client = undefined;
-    await client?.end().catch(() => undefined);
+  close(): Promise<void> {
+    return this.connection.close();
   }
 
-  /** In the order of dependency. */
-  private get cases(): Case[] {
-    return [this.balance, this.summary];
-  }
-
-  private async lookAt(client: Client): Promise<Omit<Look, "reached">> {
-    const first = await measureOffset(client, this.options.claims.now);
+  /** @returns views that could not be read */
+  private async lookAt(client: Client): Promise<string[]> {
+    const { now } = this.options.claims;
+    const first = await measureOffset(client, now);
     const unread: string[] = [];
     // What reads comes before what it reads, so that it can never be newer.
-    const summary = await this.show(client, this.summary, unread);
-    const balance = await this.show(client, this.balance, unread);
-    const readMs = this.options.claims.now();
-    await this.ledger.read(client);
-    this.compareClocks(both(first, await measureOffset(client, this.options.claims.now)));
-    const violations = this.lostTransactions(readMs);
-    for (const [each, shown] of [
-      [this.balance, balance],
-      [this.summary, summary],
-    ] as const) {
-      const found = await this.judge(client, each, shown);
-      violations.push(...found.map((violation) => `${each.trial.kind.view.name} ${violation}`));
+    for (const each of this.cases.toReversed()) {
+      each.shown = await readOr(client, each.trial.kind, unread);
     }
-    violations.push(...this.newerThanSource());
+    const readMs = now();
+    await this.ledger.read(client);
+    const history = unread.length === this.cases.length ? [] : await this.readHistory(client);
+    this.compareClocks(both(first, await measureOffset(client, now)));
+    this.found.push(...this.lostTransactions(readMs));
+    for (const each of this.cases) {
+      const { name } = each.trial.kind.view;
+      const rows = history.filter(({ view }) => view === name);
+      await this.judge(client, each, rows, (violation) => this.found.push(`${name} ${violation}`));
+    }
+    this.found.push(...this.newerThanSource());
     this.forget();
-    return { violations, unread };
+    return unread;
   }
 
-  private async show(client: Client, { trial }: Case, unread: string[]): Promise<Shown | undefined> {
-    const { view, columns } = trial.kind;
-    try {
-      return await readShown(client, view, columns);
-    } catch (error) {
-      const { code, message } = error as { code?: string; message: string };
-      if (code === undefined || UNREACHABLE.test(code)) throw error;
-      unread.push(`${view.schema}.${view.name}: ${message} (${code})`);
-      return undefined;
-    }
+  private readHistory(client: Client): Promise<RefreshedView[]> {
+    const views = this.cases.map(({ trial }) => trial.kind.view);
+    return readHistory(client, views, Math.min(...this.cases.map(({ history }) => history.readUpTo)));
   }
 
   private compareClocks(offset: Offset | undefined): void {
@@ -190,23 +178,26 @@ export class ViewJudge {
     this.offset = offset;
   }
 
-  private async judge(client: Client, each: Case, shown: Shown | undefined): Promise<string[]> {
-    const { trial, history, source } = each;
-    trial.isKnown = false;
-    if (shown === undefined) return [];
-    const violations = await history.read(client, !each.hasClockMoved);
+  private async judge(
+    client: Client,
+    each: Case,
+    rows: RefreshedView[],
+    say: (violation: string) => void,
+  ): Promise<void> {
+    const { trial, excuses, shown, source } = each;
+    each.history.take(rows, !each.hasClockMoved).forEach(say);
+    if (shown === undefined) return;
     // What reads a view takes its time over, right or wrong.
-    const hasSourceTime = source?.trial.newest === undefined || source.trial.newest.offset !== undefined;
-    violations.push(
-      ...trial.takeNewest(shown, each.hasClockMoved || !hasSourceTime ? undefined : this.offset),
-    );
+    const newestOfSource = source?.trial.newest;
+    const hasSourceTime = newestOfSource === undefined || newestOfSource.offset !== undefined;
+    const isComparable = !each.hasClockMoved && hasSourceTime;
+    trial.takeNewest(shown, isComparable ? this.offset : undefined).forEach(say);
     each.hasClockMoved = false;
     const id = shown.newest?.id ?? 0;
-    if (isExcused(each, id)) return violations;
-    if (id > (each.unrecordedUntilAfter ?? Infinity)) delete each.unrecordedUntilAfter;
-    const mayBeUnrecorded = each.unrecordedUntilAfter !== undefined;
+    const mayBeUnrecorded = excuses.mayBeUnrecorded(id);
+    if (excuses.mayBeWrong(id)) return;
     const evidence = { client, ledger: this.ledger, claims: this.options.claims };
-    return [...violations, ...(await trial.judge(shown, evidence, mayBeUnrecorded))];
+    (await trial.judge(shown, evidence, mayBeUnrecorded)).forEach(say);
   }
 
   /** What had returned before the ledger was read has to be in it. */
@@ -220,23 +211,22 @@ export class ViewJudge {
   }
 
   private newerThanSource(): string[] {
-    const [source, reader] = [this.balance.trial, this.summary.trial];
-    if (!source.isKnown || !reader.isKnown) return [];
-    const newer = [...(reader.cut ?? [])].filter(
-      ([writer, number]) => number > (source.cut?.get(writer) ?? 0),
-    );
-    return newer.map(
-      ([writer, number]) =>
-        `summary shows transaction ${number} of writer ${writer}, and balance, which it reads, ` +
-        `no more than ${source.cut?.get(writer)}`,
-    );
+    const [source, reader] = this.cases.map(({ trial }) => trial);
+    if (!source?.isKnown || !reader?.isKnown) return [];
+    return [...(reader.cut ?? [])]
+      .filter(([writer, number]) => number > (source.cut?.get(writer) ?? 0))
+      .map(
+        ([writer, number]) =>
+          `summary shows transaction ${number} of writer ${writer}, and balance, which it reads, ` +
+          `no more than ${source.cut?.get(writer)}`,
+      );
   }
 
   /** What both views have passed is not needed any more. */
   private forget(): void {
-    const [one, other] = this.cases.map(({ trial }) => trial.replayed);
+    const replayed = this.cases.map(({ trial }) => trial.replayed);
     const passed = new Map(
-      [...(one ?? [])].map(([writer, number]) => [writer, Math.min(number, other?.get(writer) ?? 0)]),
+      this.ledger.writers.map((writer) => [writer, Math.min(...replayed.map((cut) => cut.get(writer) ?? 0))]),
     );
     this.ledger.forget(passed);
     for (const [writer, number] of passed) this.options.claims.forget(writer, number);
@@ -251,41 +241,25 @@ export class ViewJudge {
   }
 
   private async lastHistoryId(): Promise<number> {
-    const { rows } = await (
-      await this.connected()
-    ).query<{ id: number }>(
+    const client = await this.connection.open();
+    const { rows } = await client.query<{ id: number }>(
       "SELECT coalesce(max(id), 0)::double precision AS id FROM public.matview_refresh_history",
     );
     return rows[0]?.id ?? 0;
   }
-
-  private async connected(): Promise<Client> {
-    if (this.client !== undefined) return this.client;
-    const client = new Client({
-      application_name: "soak judge",
-      ...this.options.connection(),
-      connectionTimeoutMillis: LONGEST_CONNECT_MS,
-    });
-    client.on("error", () => {
-      if (this.client === client) this.client = undefined;
-    });
-    await client.connect();
-    this.client = client;
-    await client.query(SESSION_LIMITS);
-    return client;
-  }
 }
 
-/** @param id newest row of history that belongs to what is shown */
-function isExcused(each: Case, id: number): boolean {
-  const { wrongUntilFullAfter, history, source, readers } = each;
-  if (wrongUntilFullAfter !== undefined) {
-    const full = history.fullRunWithin(wrongUntilFullAfter, id);
-    if (full === undefined) return true;
-    delete each.wrongUntilFullAfter;
-    for (const reader of readers) reader.wrongUntilAfter = full;
+async function readOr(
+  client: Client,
+  { view, columns }: ViewKind,
+  unread: string[],
+): Promise<Shown | undefined> {
+  try {
+    return await readShown(client, view, columns);
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    if (code === undefined || !/^[0-9A-Z]{5}$/.test(code) || UNREACHABLE.test(code)) throw error;
+    unread.push(`${view.schema}.${view.name}: ${message} (${code})`);
+    return undefined;
   }
-  if (source?.wrongUntilFullAfter !== undefined || id <= (each.wrongUntilAfter ?? -1)) return true;
-  delete each.wrongUntilAfter;
-  return false;
 }

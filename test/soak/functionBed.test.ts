@@ -1,12 +1,47 @@
 import assert from "node:assert/strict";
 import { escapeIdentifier, escapeLiteral } from "pg";
-import type { Delivery, Run } from "../../soak/bed/bed";
+import type { Delivery, Phase, Run } from "../../soak/bed/bed";
 import { tickOf } from "../../local/tally";
 import { useDatabase } from "../database";
+import { ITEMS, maintain, TOTALS } from "../handler/maintainedView";
 import { startSmallBed, type SmallBed } from "./wireBed";
 
 const outcomes = (runs: Run[]): string[] =>
   runs.map(({ kind, invocation }) => `${kind}: ${tickOf(invocation, false).outcome}`);
+
+describe("the phases of a run of the bundle", () => {
+  const database = useDatabase();
+  const LOGIN = ["connect", "tls", "authenticate"];
+
+  /** Phases of a run of these views but for its other queries, in order. */
+  async function phasesOf(names: string[]): Promise<Phase[]> {
+    const bed = await startSmallBed(database, 3, names);
+    try {
+      await bed.tick();
+      const seen: Phase[] = [];
+      const all: Phase[] = ["connect", "tls", "authenticate", "begin", "refresh", "history", "commit"];
+      for (const phase of all)
+        bed.wire.ambush({ phase, moment: "before", times: 100, act: () => void seen.push(phase) });
+      assert.deepEqual(outcomes(await bed.tick()), ["tick: refreshed"]);
+      return seen;
+    } finally {
+      await bed.stop();
+    }
+  }
+
+  it("are those of each view in turn", async () => {
+    const view = ["begin", "refresh", "history", "commit"];
+    assert.deepEqual(await phasesOf(["soak.balance", "soak.summary"]), [...LOGIN, ...view, ...view]);
+  });
+
+  it("are those of a fold, which begins twice", async () => {
+    const client = await database.connect();
+    await client.query(ITEMS);
+    await maintain(client, TOTALS);
+    const fold = ["begin", "begin", "refresh", "history", "commit"];
+    assert.deepEqual(await phasesOf(["public.totals"]), [...LOGIN, ...fold]);
+  });
+});
 
 describe("the function on the bed", () => {
   const database = useDatabase();

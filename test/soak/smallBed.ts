@@ -32,9 +32,10 @@ const TABLES = `
 
 const VIEWS_SQL = `
   CREATE MATERIALIZED VIEW soak.balance AS
-    SELECT a.account, a.writer, a.holder, w.watermark, sum(e.amount) AS balance, count(*) AS entries
-      FROM soak.account a JOIN soak.writer w ON w.writer = a.writer JOIN soak.entry e ON e.account = a.account
-     GROUP BY a.account, a.writer, a.holder, w.watermark;
+    SELECT a.account, a.writer, a.holder, w.watermark, e.balance, e.entries
+      FROM soak.account a JOIN soak.writer w ON w.writer = a.writer
+      JOIN (SELECT account, sum(amount) AS balance, count(*) AS entries FROM soak.entry GROUP BY account) e
+        ON e.account = a.account;
   CREATE UNIQUE INDEX balance_account ON soak.balance (account);
   CREATE MATERIALIZED VIEW soak.summary AS
     SELECT writer, sum(balance) AS balance, sum(entries) AS entries FROM soak.balance GROUP BY writer;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
 import type { Mode } from "../../soak/bed/bed";
 import { Bookkeeping, type Draw } from "../../soak/bed/bookkeeping";
@@ -125,11 +126,13 @@ describe("soak: the judge of views", () => {
   const write = async (...writers: number[]): Promise<void> => {
     for (const writer of writers) await spanning(writer);
   };
-  /** Claims are of whole milliseconds: what follows is told apart. */
+  /** So much later that times can be told apart, however slowly the clocks are compared. */
+  const later = (): Promise<void> => sleep(150);
   const spanning = async (...writers: number[]): Promise<void> => {
     await books.transact({ client }, writers, put);
-    const beganMs = claims.now();
-    while (claims.now() < beganMs + 2) await client.query("SELECT");
+    // Claims are of whole milliseconds.
+    const endedMs = claims.now();
+    while (claims.now() < endedMs + 2) await client.query("SELECT");
   };
 
   /** As a refresh that is recorded by another. */
@@ -221,11 +224,12 @@ describe("soak: the judge of views", () => {
       );
     });
 
-    it("an as_of that is too new by milliseconds", async () => {
+    it("an as_of that is too new", async () => {
       const { rows } = await client.query<{ id: string }>(
         "SELECT max(id) AS id FROM public.matview_refresh_history WHERE view_name = 'summary'",
       );
       await write(3);
+      await later();
       await client.query(
         `UPDATE public.matview_refresh_history SET as_of = clock_timestamp(), finished_at = clock_timestamp() WHERE id = $1`,
         [rows[0]?.id],
@@ -240,6 +244,7 @@ describe("soak: the judge of views", () => {
 
     it("a run that ended before what its view shows began", async () => {
       const { rows } = await client.query<{ now: string }>("SELECT clock_timestamp()::text AS now");
+      await later();
       await write(1);
       await refresh(database);
       await client.query(
@@ -388,6 +393,7 @@ describe("soak: the judge of views", () => {
       await move();
       assert.deepEqual(await judge.look(), NOTHING);
       await write(1);
+      await later();
       await record("balance", "moved.clock_timestamp()", "moved.clock_timestamp()");
       await convicts(/^balance .*: as_of claims too much/);
     });
@@ -397,6 +403,7 @@ describe("soak: the judge of views", () => {
       assert.deepEqual(await judge.look(), NOTHING);
       await ahead("2 hours");
       await write(1);
+      await later();
       // Before or after the clock was moved: nobody can tell.
       await record("balance", "moved.clock_timestamp()", "moved.clock_timestamp()");
       assert.deepEqual(await judge.look(), NOTHING);

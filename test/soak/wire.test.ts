@@ -113,6 +113,24 @@ describe("the wire", () => {
     assert.deepEqual([laid.sprung, rowsBefore, await kept()], [1, 0, 1]);
   });
 
+  it("tells the function nothing of an answer that is held", async () => {
+    const one = await connected();
+    const heard: string[] = [];
+    const { connection } = one as unknown as { connection: NodeJS.EventEmitter };
+    connection.on("commandComplete", ({ text }: { text: string }) => heard.push(text));
+    wire.ambush({
+      phase: "commit",
+      moment: "after",
+      // By now the server has committed, and what it said could have arrived.
+      act: async () => {
+        assert.equal(await kept(), 1);
+        heard.push("held");
+      },
+    });
+    await run(one);
+    assert.deepEqual(heard.slice(-2), ["held", "COMMIT"]);
+  });
+
   it("is told of each phase in the order of a run, and springs as often as it was asked", async () => {
     const seen: string[] = [];
     for (const phase of [...PHASES, "other"] as Phase[])
@@ -134,6 +152,8 @@ describe("the wire", () => {
   it("abandons: the function's side ends, and the server keeps its transaction until the thaw", async () => {
     wire.ambush({ phase: "refresh", moment: "after", act: (connection) => connection.abandon() });
     await assert.rejects(run(await connected()), /terminated|ECONNRESET/);
+    // Long enough for the server to have heard of an end.
+    await watcher.query("SELECT pg_sleep(0.2)");
     const [session] = await sessions();
     assert.equal(session?.state, "idle in transaction");
     wire.thaw();
@@ -156,8 +176,7 @@ describe("the wire", () => {
     const { stream } = (one as unknown as { connection: { stream: { destroy(): void } } }).connection;
     stream.destroy();
     await assert.rejects(running);
-    // A round trip of another connection later, which would have carried the end too.
-    await (await connected()).query("SELECT 1");
+    await watcher.query("SELECT pg_sleep(0.2)");
     assert.ok((await sessions()).some(({ state }) => state === "idle in transaction"));
     wire.cutAll();
     await until(async () => (await sessions()).length === 0);

@@ -25,8 +25,14 @@ export interface SmallBed {
   stop(): Promise<void>;
 }
 
-/** Starts them; the views are made if they are missing. */
-export async function startSmallBed(database: TestDatabase, timeoutSeconds = 8): Promise<SmallBed> {
+const VIEWS = ["soak.balance", "soak.summary"];
+
+/** Starts them; the two views are made if they are missing. */
+export async function startSmallBed(
+  database: TestDatabase,
+  timeoutSeconds = 8,
+  names = VIEWS,
+): Promise<SmallBed> {
   const folder = await mkdtemp(join(tmpdir(), "matview-refresh-soak-"));
   const client = await database.connect();
   const login = await createFunctionLogin(database.options());
@@ -39,7 +45,7 @@ export async function startSmallBed(database: TestDatabase, timeoutSeconds = 8):
     CREATE UNIQUE INDEX IF NOT EXISTS summary_writer ON soak.summary (writer);
     GRANT SELECT, MAINTAIN ON soak.balance, soak.summary TO matview_refresher;`);
   const wire = await startWire({ folder, primaryPort: () => database.server.port });
-  const views = [{ name: "soak.balance" }, { name: "soak.summary" }];
+  const views = names.map((name) => ({ name }));
   const settings = { views, groupName: "soak", refreshRate: "rate(1 minute)", timeoutSeconds };
   const plan = makePlan(parseSettings(settings, "local"));
   const fn = await startFunction({ plan, wire, database: database.name, login, folder });

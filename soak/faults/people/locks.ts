@@ -1,7 +1,7 @@
 /** Locks that somebody has taken and not given back. */
 import { escapeLiteral } from "pg";
 import type { Fault } from "../../fault";
-import { ask, change, leaveOpen, uniqueIndexes, viewAt, whileHeld } from "../administrator";
+import { ask, change, execute, leaveOpen, uniqueIndexes, viewAt, whileHeld } from "../administrator";
 
 const WAITED = { codes: ["55P03"], says: /waited [\d.]+s for a lock on \S+, held by / };
 
@@ -143,7 +143,7 @@ export const LOCK_FAULTS: Fault[] = [
         what: `LOCK TABLE ${table}; ${prepare}`,
         async lift() {
           const isThere = await ask(bed, "SELECT FROM pg_prepared_xacts WHERE gid = $1", [name]);
-          if (isThere.length > 0) await bed.cluster.execute(`ROLLBACK PREPARED ${escapeLiteral(name)}`);
+          if (isThere.length > 0) await execute(bed, `ROLLBACK PREPARED ${escapeLiteral(name)}`);
         },
       };
     },

@@ -12,8 +12,8 @@ const VIEW_OWNER = "soak_view_owner";
 const ODD_DEFAULTS = {
   default_transaction_read_only: "on",
   default_transaction_isolation: "serializable",
-  statement_timeout: "1ms",
-  lock_timeout: "1ms",
+  statement_timeout: "50ms",
+  lock_timeout: "5ms",
   search_path: "nowhere",
   DateStyle: "German",
   TimeZone: "Pacific/Chatham",

@@ -5,7 +5,7 @@ import { PRODUCT_MIGRATIONS } from "../../../migrations/sets";
 import { migrate } from "../../../migrations/runner";
 import type { Bed } from "../../bed/bed";
 import type { Fault, Planted } from "../../fault";
-import { ask, inMidRun, uniqueIndexes, viewAt, whileHeld } from "../administrator";
+import { ask, byHand, execute, inMidRun, uniqueIndexes, viewAt, whileHeld } from "../administrator";
 
 const PATIENCE_MS = 5_000;
 
@@ -86,7 +86,7 @@ export const ROUTINE_FAULTS: Fault[] = [
       ]);
       const phase = dice.oneOf(["begin", "refresh", "commit"] as const);
       const at = { phase, moment: "before", what: `${command} at ${phase}` } as const;
-      return inMidRun(bed, at, () => bed.cluster.execute(command));
+      return inMidRun(bed, at, () => execute(bed, command));
     },
   },
   {
@@ -104,13 +104,13 @@ export const ROUTINE_FAULTS: Fault[] = [
       const command = `REINDEX TABLE CONCURRENTLY ${sql}`;
       const at = { phase, moment: "before", what: `${command} at ${phase}` } as const;
       // Where it is ended and not the refresh, it has struck all the same.
-      const planted = inMidRun(bed, at, () => bed.cluster.execute(command).catch(ignoring("40P01", "57014")));
+      const planted = inMidRun(bed, at, () => execute(bed, command).catch(ignoring("40P01", "57014")));
       return Promise.resolve({
         ...planted,
         async lift() {
           await planted.lift();
           for (const { name } of await ask<{ name: string }>(bed, REINDEX_LEFT_OVER, [sql]))
-            await bed.cluster.execute(`DROP INDEX IF EXISTS ${name}`);
+            await execute(bed, `DROP INDEX IF EXISTS ${name}`);
         },
       });
     },
@@ -129,9 +129,7 @@ export const ROUTINE_FAULTS: Fault[] = [
       );
       const phase = dice.oneOf(["begin", "refresh", "history", "commit"] as const);
       const at = { phase, moment: "before", what: `migrate ${only} at ${phase}` } as const;
-      return inMidRun(bed, at, () =>
-        migrate(bed.cluster.connection(), { directories: [PRODUCT_MIGRATIONS], only }),
-      );
+      return inMidRun(bed, at, () => migrate(byHand(bed), { directories: [PRODUCT_MIGRATIONS], only }));
     },
   },
 ];

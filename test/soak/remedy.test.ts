@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import type { Run } from "../../soak/bed/bed";
+import type { Fault } from "../../soak/fault";
+import { MAINTAINED_FAULTS } from "../../soak/faults/maintained";
+import { PEOPLE_FAULTS } from "../../soak/faults/people";
+import { carryOut, remediesOf, remedyOf, statementsOf } from "../../soak/remedy";
+import { useDatabase } from "../database";
+import { runViews, viewNamed } from "../handler/harness";
+import { useRole } from "../handler/roles";
+import { liftAndRecover, plantAndRun, SmallBed } from "./smallBed";
+
+const FAULTS = [...PEOPLE_FAULTS, ...MAINTAINED_FAULTS].filter(({ remedyHelps }) => remedyHelps);
+/** Waits for locks take their time. */
+const seedsOf = ({ codes }: Fault): number[] => (codes.includes("55P03") ? [1] : [1, 2]);
+
+for (const mode of ["full", "incremental"] as const) {
+  describe(`the remedy of what people do, mode ${mode}`, () => {
+    const database = useDatabase();
+    const role = useRole(database);
+    let small: SmallBed;
+
+    before(async function () {
+      this.timeout(60_000);
+      small = await SmallBed.create(database, role, mode);
+      await small.run();
+    });
+    after(() => small.remove());
+
+    for (const fault of FAULTS.filter(({ modes }) => modes.includes(mode))) {
+      it(`of "${fault.name}" is the one that ends it`, async () => {
+        for (const seed of seedsOf(fault)) {
+          const seen = await plantAndRun(small, fault, seed);
+          const remedy = remedyOf(seen.run) ?? assert.fail(seen.run.lines.join("\n"));
+          assert.deepEqual((await carryOut(remedy, small.bed)).done, true, remedy);
+          await small.write();
+          const next = await small.run();
+          assert.equal(next.invocation.outcome, "succeeded", [remedy, ...next.lines].join("\n"));
+          assert.ok(!next.lines.some((line) => line.includes("Skipped")), next.lines.join("\n"));
+          assert.equal(await small.difference(), 0);
+          await liftAndRecover(small, fault, seen);
+        }
+      }).timeout(60_000);
+    }
+
+    if (mode === "incremental")
+      it("that is a command of this repository is run as it stands, with the password in a file", async () => {
+        const paused = MAINTAINED_FAULTS.find(({ name }) => name.startsWith("paused")) ?? assert.fail();
+        const { planted, run } = await plantAndRun(small, paused, 1);
+        const said = run.lines.map((line) => / is paused: (.*)$/.exec(line)?.[1]).find(Boolean);
+        const { done, how } = await carryOut(said ?? assert.fail(run.lines.join("\n")), small.bed);
+        assert.deepEqual([done, how], [true, "npm run incremental -- resume --view soak.balance"]);
+        assert.equal((await small.run()).invocation.outcome, "succeeded");
+        await planted.lift();
+      }).timeout(60_000);
+  });
+}
+
+describe("a remedy", () => {
+  const database = useDatabase();
+  const failedWith = (errorMessage: string): Pick<Run, "invocation"> => ({
+    invocation: {
+      ...{ requestId: "", outcome: "failed", startedEpochMs: 0, durationMs: 0, pid: 0 },
+      error: { errorType: "Error", errorMessage },
+    },
+  });
+  const executed: string[] = [];
+  const bed = {
+    folder: "",
+    cluster: {
+      connection: () => database.options(),
+      execute: (sql: string): Promise<void> => {
+        executed.push(sql);
+        return Promise.resolve();
+      },
+    },
+  } as unknown as SmallBed["bed"];
+
+  it("is taken from each failure that a message joins", async () => {
+    const { outcomes } = await runViews(database, [viewNamed("missing"), viewNamed("matview_freshness")]);
+    const messages = outcomes.map((each) => (each.outcome === "failed" ? each.failure.message : ""));
+    const remedies = outcomes.map((each) => (each.outcome === "failed" ? each.failure.remedy : ""));
+    const run = failedWith(`2 of 2 views failed. ${messages.join(" | ")}`);
+    assert.deepEqual(remediesOf(run), remedies);
+    assert.equal(remedyOf(run), remedies[0]);
+  });
+
+  it("is nothing where the run said nothing", () => {
+    assert.equal(remedyOf(failedWith("Task timed out after 8.00 seconds")), undefined);
+  });
+
+  it("is carried out one statement at a time, without what is said beside it", async () => {
+    executed.length = 0;
+    const remedy = `GRANT SELECT ON "a;b" TO "c--d"; GRANT USAGE ON SCHEMA e TO 'f''; g';  -- or; so`;
+    assert.equal((await carryOut(remedy, bed)).done, true);
+    assert.deepEqual(executed, [`GRANT SELECT ON "a;b" TO "c--d"`, `GRANT USAGE ON SCHEMA e TO 'f''; g'`]);
+    assert.deepEqual(statementsOf("SELECT 1 - 2"), ["SELECT 1 - 2"]);
+  });
+
+  for (const remedy of [
+    `ALTER ROLE "someone" PASSWORD '…';  -- or correct the password that the environment names`,
+    "ALTER ROLE <user> LOGIN;  -- CREATE ROLE where there is none",
+    `CREATE MATERIALIZED VIEW "a"."b" AS SELECT …;  -- with the view's own query`,
+    "pulumi config set matview-refresh:timeoutSeconds <more> && pulumi up  # or make the query faster",
+    "aws rds describe-db-clusters --query 'DBClusters[].Endpoint'  # connect to the writer endpoint",
+    "pg_isready -h localhost -p 5432  # check the endpoint",
+    "in psql, find the keys that the view's query gives twice: SELECT format('x') \\gexec",
+  ])
+    it(`that nobody here can carry out is left alone: ${remedy.slice(0, 40)}`, async () => {
+      executed.length = 0;
+      const { done, how } = await carryOut(remedy, bed);
+      assert.equal(done, false);
+      assert.notEqual(how, "");
+      assert.deepEqual(executed, []);
+    });
+});
