@@ -8,19 +8,10 @@ import type { VirtualClock } from "../clock";
 /** `full`: materialized views that are refreshed. `incremental`: the same views, maintained. */
 export type Mode = "full" | "incremental";
 
-/** All that a client needs. */
-export type SuperuserConnection = ClientConfig & {
-  host: string;
-  port: number;
-  user: string;
-  password: string;
-  database: string;
-};
-
 /** The PostgreSQL server that takes writes, and its synchronous standby. */
 export interface Cluster {
   /** As the superuser, to the server that takes writes now, in the soak's database. */
-  connection(): SuperuserConnection;
+  connection(): ClientConfig;
   /** Of the standby, which takes no writes: what a reader endpoint leads to. */
   standbyPort(): number;
   /** A statement as the superuser, on a connection of its own. Rejects while the server cannot be reached. */

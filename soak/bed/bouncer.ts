@@ -29,15 +29,12 @@ export function whyNoBouncer(): string | undefined {
  * @param folder is made, and removed at the end
  * @param server as the superuser
  */
-export async function startBouncer(
-  folder: string,
-  server: ClientConfig & { host: string; port: number; user: string; password: string },
-): Promise<Bouncer> {
+export async function startBouncer(folder: string, server: ClientConfig): Promise<Bouncer> {
   const user = await chooseServerUser(folder);
   await mkdir(folder, { mode: 0o700 });
   const port = randomInt(20_000, 32_000);
   const files = {
-    "users.txt": `"${server.user}" "${server.password}"\n`,
+    "users.txt": `"${server.user}" "${server.password as string}"\n`,
     "bouncer.ini": settings(folder, port, server),
   };
   for (const [name, text] of Object.entries(files)) {
@@ -62,11 +59,7 @@ export async function startBouncer(
   }
 }
 
-function settings(
-  folder: string,
-  port: number,
-  server: { host: string; port: number; user: string },
-): string {
+function settings(folder: string, port: number, server: ClientConfig): string {
   return `
 [databases]
 * = host=${server.host} port=${server.port}

@@ -47,13 +47,6 @@ export interface ClusterOptions {
 }
 
 export interface RunningCluster extends Cluster {
-  connection(): ClientConfig & {
-    host: string;
-    port: number;
-    user: string;
-    password: string;
-    database: string;
-  };
   /** Of the server that takes writes now. */
   port(): number;
   /** File with the superuser's password alone, the same on both servers. */

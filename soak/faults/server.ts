@@ -38,19 +38,20 @@ function restarted(name: string, how: "kill" | "immediate" | "fast"): Fault {
     refresh: "may pass",
     codes: SERVER_GONE,
     plant(bed, dice) {
-      let again: Promise<void> | undefined;
+      let working: Promise<void> = Promise.resolve();
       return strikeAt(
         bed,
         name,
         drawMoment(dice),
-        async () => {
-          await bed.cluster.stopPrimary(how);
-          again = bed.cluster.startPrimary();
-          // Whoever lifts this is told.
-          again.catch(() => undefined);
+        () => {
+          const stopped = bed.cluster.stopPrimary(how);
+          working = stopped.then(() => bed.cluster.startPrimary());
+          // The message is handed on when the server is gone; that it is back is waited for by whoever lifts this.
+          working.catch(() => undefined);
+          return stopped;
         },
         async () => {
-          await again?.catch(() => undefined);
+          await working.catch(() => undefined);
           await bed.cluster.startPrimary();
         },
       );

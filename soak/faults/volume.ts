@@ -1,6 +1,6 @@
 /** A small volume that can be full: a tmpfs of its own, mounted over a folder of the server's. */
 import { execFile } from "node:child_process";
-import { mkdtemp, open, readdir, rm, rmdir, stat } from "node:fs/promises";
+import { mkdtemp, open, rm, rmdir, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -58,10 +58,4 @@ export class Volume {
   private get ballast(): string {
     return path.join(this.folder, "ballast");
   }
-}
-
-/** Moves what is in one folder to another, perhaps of another volume, with owners and modes. */
-export async function moveContents(from: string, to: string): Promise<void> {
-  const names = await readdir(from);
-  for (const name of names) await run("mv", ["--", path.join(from, name), to]);
 }
