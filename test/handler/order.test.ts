@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { orderViews, type Dependency } from "../../handler/order";
+import { orderViews, sourcesByReader, type Dependency } from "../../handler/order";
 import { respond, type ResponseBody } from "../../handler/response";
 import { useDatabase } from "../database";
 import { onlyRefreshed, runViews, viewNamed } from "./harness";
@@ -105,6 +105,17 @@ for (const majorVersion of [18, 15] as const) {
       assert.deepEqual(rows, [{ outcome: "skipped", reason: "daily, which it reads, was not refreshed" }]);
     });
 
+    it("are told by what failed, and not by what was skipped because of it, at the end of a chain too", async () => {
+      const client = await database.connect();
+      await client.query(
+        "INSERT INTO sales VALUES (3, 0); CREATE MATERIALIZED VIEW average AS SELECT avg(amount) AS amount FROM totals",
+      );
+      const run = await runViews(database, [viewNamed("average"), totals, daily]);
+      const reasons = run.outcomes.map((outcome) => outcome.outcome === "skipped" && outcome.reason);
+      const why = "daily, which it reads, was not refreshed";
+      assert.deepEqual(reasons, [why, why, false]);
+    });
+
     it("fail together when the catalogs do not tell their order, and none is blamed for it", async () => {
       const holder = await database.connect();
       await holder.query("BEGIN; LOCK pg_catalog.pg_depend");
@@ -145,7 +156,7 @@ describe("the order of views", () => {
           .map(([reader, source]) => ({ reader: `public.${reader}`, source: `public.${source}` }));
         const ordered = orderViews(
           names.map((name) => viewNamed(name)),
-          dependencies,
+          sourcesByReader(dependencies),
         ).map(({ name }) => `public.${name}`);
         assert.deepEqual([...ordered].sort(), names.map((name) => `public.${name}`).sort());
         for (const { reader, source } of dependencies)
