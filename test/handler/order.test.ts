@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { RefreshFailure } from "../../handler/failure";
 import { orderViews, sourcesByReader, type Dependency } from "../../handler/order";
+import type { FailedView } from "../../handler/outcome";
 import { respond, type ResponseBody } from "../../handler/response";
 import { useDatabase } from "../database";
 import { onlyRefreshed, runViews, viewNamed } from "./harness";
@@ -162,6 +164,33 @@ describe("the order of views", () => {
         for (const { reader, source } of dependencies)
           assert.ok(ordered.indexOf(source) < ordered.indexOf(reader));
       }),
+    );
+  });
+});
+
+describe("the error of a run", () => {
+  const failing = (name: string, remedy: string): FailedView => ({
+    view: viewNamed(name),
+    outcome: "failed",
+    failure: new RefreshFailure({
+      ...{ kind: "permanent", code: "42501", problem: "role r may not refresh it", remedy },
+      view: `public.${name}`,
+    }),
+    stalenessSeconds: undefined,
+  });
+
+  it("has each view's own remedy, and one that they share once", () => {
+    const grants = ["daily", "totals"].map((name) =>
+      failing(name, `GRANT MAINTAIN ON public.${name} TO "r";`),
+    );
+    assert.throws(
+      () => respond(grants),
+      /2 of 2 views failed\..*ON public\.daily TO .*ON public\.totals TO /,
+    );
+    const shared = ["daily", "totals"].map((name) => failing(name, "npm run migrate"));
+    assert.throws(
+      () => respond(shared),
+      /public\.daily, public\.totals: role .*\. To fix it: npm run migrate$/,
     );
   });
 });
