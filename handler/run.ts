@@ -165,21 +165,23 @@ class Rounds {
       return recorded(db, run, { view, outcome: "skipped", reason, stalenessSeconds: undefined });
     }
 
-    const otherNeedsMs = others.map((other) => this.needMs(other));
+    // What reads this view has no use for time of its own where this one fails: it is skipped then.
+    const isUnrelated = (other: ViewSettings): boolean => !this.sourcesOf(other).has(name);
+    const unrelated = others.filter(isUnrelated);
+    const otherNeedsMs = unrelated.map((other) => this.needMs(other));
     const shareNowMs = (): number => shareMs(run.budget.workLeftMs(), this.needMs(view), otherNeedsMs);
     const before = putOff.get(name);
     // About the same time again would end the same way.
     if (before?.usedUpMs !== undefined && shareNowMs() < before.usedUpMs * WORTH_ANOTHER_GO)
       return recorded(db, run, failed(view, before.failure), undefined, before.durationSeconds);
 
-    const isUnrelated = (other: ViewSettings): boolean => !this.sourcesOf(other).has(name);
     const outcome = await refreshView(db, {
       ...{ view, waitForLock: run.waitForLock, forceFull: run.forceFull ?? false },
       ...{ runId: run.runId, report: run.report, budget: run.budget },
       asOf: this.asOfTimes(),
       otherViews: run.views.length - 1,
       takeShare: () => run.budget.share(shareNowMs()),
-      mayPutOff: !isLast && others.some(isUnrelated),
+      mayPutOff: !isLast && unrelated.length > 0,
     });
     return outcome.outcome === "put off" ? this.putOffView(view, outcome, outcome.failure.problem) : outcome;
   }
