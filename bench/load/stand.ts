@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { escapeIdentifier, type Client } from "pg";
 import { renderTable } from "../../cli/table";
-import { qualifiedName, quotedName } from "../../handler/names";
+import { quotedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
 import { LambdaFunction } from "../../local/lambda/lambdaFunction";
 import type { Invocation } from "../../local/lambda/lambdaProcess";
@@ -116,7 +116,7 @@ export function reportsOf({
   return (JSON.parse(body) as { views?: ReturnType<typeof reportsOf> }).views ?? [];
 }
 
-/** How often each outcome stands in the history since the last call of {@link forget}. */
+/** How often each outcome stands in the history, since the last call of {@link forget}. */
 export async function outcomes(bed: Bed): Promise<Record<string, number>> {
   return withClient(bed.connection, async (client) => {
     const { rows } = await client.query<{ outcome: string; count: number }>(
@@ -150,4 +150,3 @@ export function printFigures(print: Print, title: string, rows: [string, string]
 export const kilobytes = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KB`;
 export const milliseconds = (ms: number, digits = 1): string => `${ms.toFixed(digits)} ms`;
 export const counted = (count: number): string => count.toLocaleString("en-US");
-export { qualifiedName };
