@@ -1,6 +1,6 @@
 /** The environment of the function, read back into the settings that `toEnvironment` wrote. */
 import * as z from "zod/mini";
-import { isLoopback, type HandlerSettings, type ViewSettings } from "./settings";
+import { isLoopback, readViewList, type HandlerSettings, type ViewSettings } from "./settings";
 
 /** The environment does not hold usable settings. `faults` has every one of them, `message` all together. */
 export class SettingsError extends Error {
@@ -119,9 +119,9 @@ function environmentReader(environment: Record<string, string | undefined>, faul
       if (text === "") return [];
       let value: unknown;
       try {
-        value = JSON.parse(text);
+        value = readViewList(text);
       } catch {
-        faults.push(`${variable} is not JSON`);
+        faults.push(`${variable} is neither JSON nor "brotli:" and JSON that was compressed, as base64`);
         return [];
       }
       const parsed = viewList.safeParse(value);

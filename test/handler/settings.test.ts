@@ -67,9 +67,31 @@ const good = {
   MATVIEW_HISTORY_RETENTION_DAYS: "7",
 };
 
+const SUBJECTS = ["sales", "orders", "customers", "stock", "shipments", "invoices", "payments", "returns"];
+
+/** So many views of names as people give them; the last one with a fault, where there is to be one. */
+function listing(count: number, fault = {}): HandlerSettings {
+  const views = Array.from({ length: count }, (_, index) => ({
+    schema: ["public", "reporting", "finance"][index % 3] ?? "",
+    name: `${SUBJECTS[index % SUBJECTS.length]}_by_region_and_month_${index}`,
+    allowBlocking: index % 7 !== 0,
+    ...(index === count - 1 ? fault : {}),
+  }));
+  return { ...parseEnvironment(good), views };
+}
+
 describe("the function's environment", () => {
   it("gives back the settings that were written to it", () => {
     fc.assert(fc.property(settings, (each) => assert.deepEqual(parseEnvironment(toEnvironment(each)), each)));
+  });
+
+  it("holds 200 views in half of Lambda's 4 KB, and as they are where they are few", () => {
+    const many = listing(200);
+    const environment = toEnvironment(many);
+    assert.match(environment.MATVIEW_VIEWS ?? "", /^brotli:[\w+/]+=*$/);
+    assert.ok((environment.MATVIEW_VIEWS ?? "").length < 2_048, environment.MATVIEW_VIEWS);
+    assert.deepEqual(parseEnvironment(environment), many);
+    assert.equal(toEnvironment(listing(20)).MATVIEW_VIEWS, JSON.stringify(listing(20).views));
   });
 
   it("carries values that are known only later, untouched", () => {
@@ -98,7 +120,18 @@ describe("the function's environment", () => {
 
   const faulty: Record<string, [Record<string, string>, RegExp]> = {
     "a port that is none": [{ MATVIEW_DATABASE_PORT: "65536" }, /^MATVIEW_DATABASE_PORT is "65536"/],
-    "views that are no JSON": [{ MATVIEW_VIEWS: "public.v" }, /^MATVIEW_VIEWS is not JSON$/],
+    "views that are no JSON": [
+      { MATVIEW_VIEWS: "public.v" },
+      /^MATVIEW_VIEWS is neither JSON nor "brotli:" and/,
+    ],
+    "a compressed list that was cut off": [
+      { MATVIEW_VIEWS: toEnvironment(listing(200)).MATVIEW_VIEWS?.slice(0, -40) ?? "" },
+      /^MATVIEW_VIEWS is neither JSON nor "brotli:" and/,
+    ],
+    "a compressed list with a fault in it": [
+      { MATVIEW_VIEWS: toEnvironment(listing(200, { name: "" })).MATVIEW_VIEWS ?? "" },
+      /^MATVIEW_VIEWS\.199\.name: must be 1 to 63 bytes/,
+    ],
     "no view": [{ MATVIEW_VIEWS: "[]" }, /at least one view/],
     "a view twice": [
       { MATVIEW_VIEWS: `[${'{"schema":"s","name":"v","allowBlocking":true},'.repeat(2).slice(0, -1)}]` },

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { makePlan } from "../../../components/plan/plan";
 import { SettingsFaults, type Fault, type Purpose } from "../../../components/settings/faults";
@@ -57,6 +58,11 @@ function deployFaults(values: Record<string, unknown>): Fault[] {
 }
 
 describe("settings", () => {
+  it("takes 200 views in one group", () => {
+    const views = Array.from({ length: 200 }, (_, index) => `reporting.sales_by_region_and_month_${index}`);
+    assert.equal(parseSettings({ views, groupName: "many" }, "local").views.length, 200);
+  });
+
   it("has a default for everything but the places", () => {
     const settings = parseSettings({}, "local");
     assert.deepEqual(settings.views, [
@@ -242,7 +248,11 @@ describe("settings", () => {
     }
   });
 
-  const manyViews = Array.from({ length: 60 }, (_, index) => `public.a_view_with_quite_a_long_name_${index}`);
+  // Names without a pattern, which no compression makes shorter.
+  const manyViews = Array.from({ length: 60 }, (_, index) => {
+    const digits = createHash("sha512").update(String(index)).digest("hex").slice(0, 60);
+    return `v${digits}.v${digits.split("").reverse().join("")}`;
+  });
 
   const single: [string, Record<string, unknown>, string, RegExp][] = [
     ["a timeout above Lambda's", { timeoutSeconds: 901 }, "timeoutSeconds", /above 900/],
