@@ -124,7 +124,7 @@ function otherRefusals(plan: Plan, found: Findings): void {
   const { names, settings, tags } = plan;
   found.text(names.role, "role name", 64, /^[\w+=,.@-]+$/);
   found.text(settings.rolePath, "role path", 512, /^(\/|\/[\x21-\x7e]+\/)$/);
-  found.text(names.logGroup, "log group", 512, /^(?!aws\/)[.\-_/#A-Za-z0-9]+$/);
+  found.text(settings.logGroupName ?? names.logGroup, "log group", 512, /^(?!aws\/)[.\-_/#A-Za-z0-9]+$/);
   const days = [
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1_096, 1_827, 2_192, 2_557, 2_922,
   ];
