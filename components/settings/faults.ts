@@ -74,7 +74,7 @@ export function cutText(text: string, most: number): string {
 }
 
 /** Whether a key's value would be shown with something left out. */
-function holdsSecret(key: string, value: unknown): boolean {
+export function holdsSecret(key: string, value: unknown): boolean {
   return SECRET_KEY.test(key) || jsonOf(value, withoutSecrets) !== jsonOf(value);
 }
 

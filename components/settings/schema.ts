@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { LOG_RETENTION_DAYS, RUNTIMES } from "../time/limits";
 import { parseRefreshRate, ScheduleError, type Schedule } from "../time/schedule";
+import { holdsSecret } from "./faults";
 import * as ids from "./identifiers";
 import {
   identifierProblem,
@@ -37,6 +38,7 @@ const relation = readBy(VIEW_NAME_LIMIT, "public.job_progress", (value) => {
   if (typeof value !== "string") return wrong("is not text");
   const { name, problem } = readViewName(value);
   if (name !== undefined) return writeViewName(name);
+  if (holdsSecret("", value)) return wrong("is not the name of a view", { example: "<schema>.<name>" });
   const quoted = value.split(".").map(quoteIdentifier).join(".");
   const meant = [`public.${value}`, quoted, `public.${quoted}`].find((text) => readViewName(text).name);
   return wrong(problem, { example: meant ?? "<schema>.<name>" });

@@ -60,13 +60,10 @@ function checkFaults(
 function checkEnvironment(plan: Plan): void {
   const { settings, group, views } = plan;
   const { logFormat, historyRetentionDays, environment, database } = settings;
-  const {
-    host = "db.example.com",
-
-    name = "scanner",
-    user = "refresher",
-    auth = "iam",
-  } = database;
+  const come = (text: string | undefined, standIn: string): string =>
+    text === undefined || text === KNOWN_LATER ? standIn : text;
+  const [host, name] = [come(database.host, "db.example.com"), come(database.name, "scanner")];
+  const { auth = "iam" } = database;
   const port = typeof database.port === "number" ? database.port : 5_432;
   const given = {
     host,
@@ -74,7 +71,9 @@ function checkEnvironment(plan: Plan): void {
     name,
     auth,
     tls: "verify-full",
-    ...(auth === "secret" ? { secretArn: database.secretArn ?? "arn" } : { user }),
+    ...(auth === "secret"
+      ? { secretArn: come(database.secretArn, "arn") }
+      : { user: come(database.user, "refresher") }),
   } as const;
   const variables = functionEnvironment(
     { group, views, logFormat, historyRetentionDays, environment },

@@ -239,6 +239,8 @@ describe("settings", () => {
       { alarms: [{ password }] },
       { alarms: `{"password":"${password}"` },
       { alarms: `password=${password} host=db` },
+      { views: [`password=${password}`] },
+      { views: [{ name: `{"password":"${password}"` }] },
       { database: { ...place.database, host: `postgres://scanner:${password}@db/scanner` } },
       { database: { ...place.database, port: { dbPassword: password } } },
       { tags: { password: [password] } },
