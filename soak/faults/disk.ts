@@ -9,7 +9,7 @@ import type { Dice } from "../dice";
 import type { Fault, Planted } from "../fault";
 import { backendsOf } from "./backends";
 import { strikeAt } from "./moment";
-import { SERVER_GONE } from "./server";
+import { SERVER_GONE } from "./server/serverFault";
 import { SmallTablespace } from "./tablespace";
 import { whyNoVolume } from "./volume";
 import { WalVolume } from "./walVolume";
@@ -75,7 +75,7 @@ function undoing(lift: () => Promise<void>): (error: unknown) => Promise<never> 
 
 /** Gives the next run much to do. */
 async function withADay(bed: Bed, planted: Planted): Promise<Planted> {
-  await bed.writers.transact("day").catch(undoing(planted.lift));
+  await bed.writers.transact("day").catch(undoing(() => planted.lift()));
   return planted;
 }
 

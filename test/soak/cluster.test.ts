@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import type { ClientConfig } from "pg";
 import { withClient } from "../../local/postgres/database";
 import { startBouncer, whyNoBouncer } from "../../soak/bed/bouncer";
 import { startCluster, type RunningCluster } from "../../soak/bed/cluster";
@@ -23,16 +24,17 @@ describe("the soak's servers", () => {
     await rm(folder, { recursive: true });
   });
 
-  async function ask(sql: string, port = cluster.port()): Promise<unknown> {
-    return withClient({ ...cluster.connection(), port }, async (client) => {
+  async function ask(sql: string, connection: ClientConfig = cluster.connection()): Promise<unknown> {
+    return withClient(connection, async (client) => {
       const { rows } = await client.query<unknown[]>({ text: sql, rowMode: "array" });
       return rows[0]?.[0];
     });
   }
 
   const write = (number: number): Promise<void> => cluster.execute(`INSERT INTO written VALUES (${number})`);
-  const isWritten = (number: number, port?: number): Promise<unknown> =>
-    ask(`SELECT EXISTS (SELECT FROM written WHERE number = ${number})`, port);
+  const isWritten = (number: number): Promise<unknown> =>
+    ask(`SELECT EXISTS (SELECT FROM written WHERE number = ${number})`);
+  const at = (port: number): ClientConfig => ({ ...cluster.connection(), port });
 
   for (const how of ["kill", "immediate", "fast"] as const) {
     it(`${how}: the primary comes back on its port with all that was committed`, async () => {
@@ -64,7 +66,7 @@ describe("the soak's servers", () => {
       assert.equal(cluster.port(), next);
       assert.ok(![old, next].includes(cluster.standbyPort()));
       assert.equal(await isWritten(number), true);
-      assert.equal(await ask("SELECT pg_is_in_recovery()", cluster.standbyPort()), true);
+      assert.equal(await ask("SELECT pg_is_in_recovery()", at(cluster.standbyPort())), true);
       // As a server's setting, which our own connections are spared.
       assert.equal(await ask("SELECT reset_val FROM pg_settings WHERE name = 'temp_file_limit'"), "-1");
       assert.equal(
@@ -113,14 +115,13 @@ describe("the soak's servers", () => {
       const guest = { ...cluster.connection(), options: undefined, port: bouncer.port };
       Object.assign(guest, { user: "guest", password: "of the guest" });
       const pids = [];
-      for (const _ of [1, 2])
-        pids.push(await withClient(guest, async (c) => (await c.query("SELECT pg_backend_pid()")).rows[0]));
+      for (const _ of [1, 2]) pids.push(await ask("SELECT pg_backend_pid()", guest));
       assert.deepEqual(pids[0], pids[1]);
       await assert.rejects(withClient({ ...guest, password: "wrong" }, (c) => c.query("SELECT")));
     } finally {
       await bouncer.stop();
     }
-    await assert.rejects(ask("SELECT", bouncer.port), { code: "ECONNREFUSED" });
+    await assert.rejects(ask("SELECT", at(bouncer.port)), { code: "ECONNREFUSED" });
     assert.equal(await ask("SELECT count(*)::int FROM pg_stat_activity WHERE usename = 'guest'"), 0);
   });
 });

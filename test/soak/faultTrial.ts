@@ -8,10 +8,16 @@ import type { SmallBed } from "./wireBed";
 /** How a failed run names what failed. */
 function codeOf({ invocation: { outcome, error } }: Run): string {
   if (outcome !== "failed") return outcome;
-  return /\((?:SQLSTATE )?(\w+)\)/.exec(error?.errorMessage ?? "")?.[1] ?? `no code: ${error?.errorMessage}`;
+  return (
+    /\((?:SQLSTATE )?(\w+)\)\. To fix it/.exec(error?.errorMessage ?? "")?.[1] ??
+    `no code: ${error?.errorMessage}`
+  );
 }
 
 const isRefreshed = (run: Run): boolean => tickOf(run.invocation, false).outcome === "refreshed";
+
+/** What a trial needs of a bed. */
+export type TrialBed = Pick<SmallBed, "bed" | "tick" | "fn" | "sessions">;
 
 /** What came of a fault that was planted for a tick, and of the tick after it was lifted. */
 export interface Trial {
@@ -25,7 +31,7 @@ export interface Trial {
  * Plants a fault, delivers a tick, lifts the fault twice, and delivers another tick.
  * @throws AssertionError where the fault says otherwise of it than what happens, or where something of it is left
  */
-export async function tryFault(bed: SmallBed, fault: Fault, seed: number): Promise<Trial> {
+export async function tryFault(bed: TrialBed, fault: Fault, seed: number): Promise<Trial> {
   const planted = await fault.plant(bed.bed, new Dice(seed));
   const runs = await bed.tick();
   const struck = planted.hasStruck?.();
