@@ -29,6 +29,8 @@ export interface Bed {
   configuration: FunctionConfiguration;
   /** Of one that refreshes some view and reads no statistics. */
   configurationOf(view: string): FunctionConfiguration;
+  /** Of one with the settings given, as they stand in a stack's configuration. */
+  configurationFor(settings: Record<string, unknown>): FunctionConfiguration;
   bundle: Bundle;
   /** Such as `18.4`. */
   serverVersion: string;
@@ -53,7 +55,7 @@ export async function makeBed(): Promise<Bed> {
     await writeFile(passFile, `*:*:*:*:${server.password}\n`, { mode: 0o600 });
     const bundle = await bundleHandler("handler/index.ts", join(folder, "bundle"));
     const database = databaseSettings(connection, login.user, secret.file, { tls: "disable" });
-    const configurationOf = (given: Record<string, unknown>): FunctionConfiguration => {
+    const configurationFor = (given: Record<string, unknown>): FunctionConfiguration => {
       const { group, views, settings } = makePlan(parseSettings(given, "local"));
       const { timeoutSeconds, memoryMb, runtime, historyRetentionDays } = settings;
       return {
@@ -66,8 +68,9 @@ export async function makeBed(): Promise<Bed> {
       passFile,
       bundle,
       serverVersion: await withClient(connection, serverVersion),
-      configuration: configurationOf({}),
-      configurationOf: (view) => configurationOf({ views: [{ name: view }] }),
+      configuration: configurationFor({}),
+      configurationOf: (view) => configurationFor({ views: [{ name: view }] }),
+      configurationFor,
       refill: (objects) => refill(connection, objects),
       stop: async () => {
         secret.remove();

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { alarms } from "./alarms";
 import { bloat, type BloatOptions } from "./bloat";
 import { incremental, type IncrementalOptions } from "./incremental";
+import { load, type LoadOptions } from "./load";
 import { overhead, type OverheadOptions } from "./overhead";
 import { watch, type WatchOptions } from "./watch";
 import { readers, type ReadersOptions } from "./readers";
@@ -70,6 +71,19 @@ program
   .option("--rows <n>", "rows of history", readNumber, 1_000_000)
   .option("--views <n>", "views that they are of", readNumber, 23)
   .action((options: WatchOptions) => watch(options, print));
+
+program
+  .command("load")
+  .description(
+    "many views: in one group, in levels, in several groups, with a long history and long names (about 5 minutes)",
+  )
+  .option("--views <n>", "views in all", readNumber, 200)
+  .option("--rows <n>", "rows of each view", readNumber, 1_000)
+  .option("--levels <n>", "levels of views that read views", readNumber, 20)
+  .option("--groups <n>", "groups whose ticks come at the same moment", readNumber, 5)
+  .option("--history <n>", "rows of history", readNumber, 1_000_000)
+  .option("--rounds <n>", "measurements of each kind", readNumber, 5)
+  .action((options: LoadOptions) => load(options, print));
 
 program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);

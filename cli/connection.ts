@@ -77,7 +77,7 @@ export function readTarget(environment: Environment): ConnectionTarget {
   }
   if (!/^\d+$/.test(server.port) || Number(server.port) < 1 || Number(server.port) > 65_535) {
     faults.push(
-      `the port "${server.port}" is not a whole number from 1 to 65535: export ${server.portVariable}=5432`,
+      `the port ${shown(server.port)} is not a whole number from 1 to 65535: export ${server.portVariable}=5432`,
     );
   }
   const sslMode = readSslMode(server, faults);
@@ -144,16 +144,21 @@ function readRds(environment: Environment, faults: string[]): Server {
 
 /** The URL is never quoted in a fault: it may hold a password. */
 function readUrl(text: string, faults: string[]): Partial<Record<keyof Server, string | null>> {
-  let url: URL;
   try {
-    url = new URL(text);
-    if (!/^postgres(ql)?:$/.test(url.protocol)) throw new Error("another protocol");
+    return partsOfUrl(text);
   } catch {
     faults.push(
-      'DATABASE_URL is not a URL: export DATABASE_URL="postgres://user:password@host:5432/database"',
+      'DATABASE_URL is not a URL: export DATABASE_URL="postgres://user:password@host:5432/database", with signs such ' +
+        "as % and @ in a name or password written as %25 and %40",
     );
     return {};
   }
+}
+
+/** @throws Error for what is no URL of PostgreSQL, or has a percent sign that encodes nothing. */
+function partsOfUrl(text: string): Partial<Record<keyof Server, string | null>> {
+  const url = new URL(text);
+  if (!/^postgres(ql)?:$/.test(url.protocol)) throw new Error("another protocol");
   const sslMode = url.searchParams.get("sslmode");
   const rootCertificateFile = url.searchParams.get("sslrootcert");
   // Taken out, since the parser reads the files at once and knows no default by host.
@@ -162,13 +167,20 @@ function readUrl(text: string, faults: string[]): Partial<Record<keyof Server, s
   return { host, port, database, user, password, sslMode, rootCertificateFile };
 }
 
+/** A word, quoted; anything longer may hold a password that was put into the wrong variable. */
+function shown(value: string): string {
+  return /^[\w.+-]{0,20}$/.test(value) ? `"${value}"` : "(not shown)";
+}
+
 function readSslMode(server: Server, faults: string[]): SslMode {
   const { sslMode, host, rootCertificateFile } = server;
   if (sslMode === undefined)
     return isLoopback(host) && rootCertificateFile === undefined ? "disable" : "verify-full";
   const known = SSL_MODES.find((mode) => mode === sslMode);
   if (known === undefined) {
-    faults.push(`sslmode "${sslMode}" is not one of ${SSL_MODES.join(", ")}: export PGSSLMODE=verify-full`);
+    faults.push(
+      `sslmode ${shown(sslMode)} is not one of ${SSL_MODES.join(", ")}: export PGSSLMODE=verify-full`,
+    );
   }
   if (known === "verify-ca" && (rootCertificateFile === undefined || rootCertificateFile === "system")) {
     faults.push(

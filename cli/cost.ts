@@ -7,6 +7,7 @@ import { usageOf } from "../components/plan/usagePlan";
 import { parseSettings } from "../components/settings/parseSettings";
 import type { Settings } from "../components/settings/schema";
 import { renderCost, type CostReport } from "./costText";
+import { parseDecimal } from "./decimal";
 import { readStack } from "./stackConfig";
 
 interface CostOptions {
@@ -76,7 +77,7 @@ function titleOf(settings: Settings, durationSeconds: number, region: string, st
 }
 
 function positiveNumber(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && Number.isFinite(value) && value > 0) return value;
+  const value = parseDecimal(text);
+  if (Number.isFinite(value) && value > 0) return value;
   throw new InvalidArgumentError("A number above 0 is wanted, for instance 1.5.");
 }

@@ -32,6 +32,7 @@ import {
   type Planned,
   type Terminal,
 } from "./incrementalText";
+import { parseDecimal } from "./decimal";
 import { progressOn } from "./progress";
 import { wrapped } from "./table";
 import { parseViewName } from "./viewName";
@@ -365,14 +366,14 @@ function printJson(value: unknown): void {
 }
 
 function parseSeconds(text: string): number {
-  const seconds = Number(text);
+  const seconds = parseDecimal(text);
   if (!(seconds >= 0.05 && seconds <= 86_400))
     throw new InvalidArgumentError("write seconds from 0.05 to 86400.");
   return seconds;
 }
 
 function parseCount(text: string): number {
-  const count = Number(text);
+  const count = parseDecimal(text);
   if (!Number.isInteger(count) || count < 0 || count > 10_000) {
     throw new InvalidArgumentError("write a whole number from 0 to 10000.");
   }

@@ -10,6 +10,7 @@ import { responseBody, throwFailures } from "../handler/response";
 import { runRefresh } from "../handler/run";
 import type { QualifiedName, ViewSettings } from "../handler/settings";
 import { ConnectionFaults, connectionFromEnvironment } from "./connection";
+import { parseDecimal } from "./decimal";
 import { parseViewName } from "./viewName";
 
 /** Exit codes of the command. */
@@ -155,7 +156,7 @@ function collectView(text: string, views: QualifiedName[]): QualifiedName[] {
 }
 
 function parseSeconds(text: string): number {
-  const seconds = Number(text);
+  const seconds = parseDecimal(text);
   if (!(seconds >= 1 && seconds <= 86_400)) throw new InvalidArgumentError("write seconds from 1 to 86400.");
   return seconds;
 }

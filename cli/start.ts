@@ -20,6 +20,7 @@ import { MigrationRefusedError } from "../migrations/runner";
 import { SCANNER_MIGRATIONS } from "../migrations/sets";
 import { compileView } from "./compiler";
 import { readTarget } from "./connection";
+import { parseDecimal } from "./decimal";
 import { existingServer } from "./existingServer";
 import { readStack } from "./stackConfig";
 import { parsePort } from "./watch";
@@ -252,7 +253,7 @@ function report(error: unknown, exitCode: number): number {
 }
 
 function parseObjects(text: string): number {
-  const objects = Number(text.replaceAll("_", ""));
+  const objects = parseDecimal(text.replaceAll("_", ""));
   if (!Number.isInteger(objects) || objects < sampleJobCount || objects > 20_000_000) {
     throw new Error(`"${text}" is not a whole number from ${sampleJobCount} to 20000000`);
   }

@@ -177,6 +177,6 @@ const UNIT_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 
 export function parseAge(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?$/.exec(text.trim());
   const seconds = Number(match?.[1]) * (UNIT_SECONDS[match?.[2]?.charAt(0) ?? "s"] ?? NaN);
-  if (!(seconds > 0)) throw new InvalidArgumentError("write 90s, 5m, 2h or 1d.");
+  if (!(seconds > 0) || !Number.isFinite(seconds)) throw new InvalidArgumentError("write 90s, 5m, 2h or 1d.");
   return seconds;
 }

@@ -4,7 +4,6 @@ import type { MaterializedViewRefreshArgs } from "./args";
 import { bundleHandler } from "./bundle";
 import { checkedPlan, refusingFaults, runError } from "./checkedPlan";
 import { pricedLines, toCents, unpricedLines, type CostEstimate } from "./cost/cost";
-import { partitionOf } from "./plan/arnTemplates";
 import { dashboardBody, dashboardUrl } from "./plan/dashboardPlan";
 import { estimateOf } from "./plan/estimate";
 import { grantsOf } from "./plan/grantPlan";
@@ -30,7 +29,9 @@ import { createRole, givenRole, policyDocument, type ArnValues, type FunctionRol
 import type { Scope } from "./resources/scope";
 import { createQueues, createTicks, type DelayQueue } from "./resources/ticks";
 import { functionEnvironment } from "./settings/environment";
+import { partitionOf } from "./settings/identifiers";
 import { checkArrived } from "./settings/parseSettings";
+import { MOST_SUBNETS } from "./time/limits";
 
 /** What a month costs, in US dollars, to the cent. */
 export interface MonthlyCost {
@@ -370,10 +371,15 @@ function given(
   });
 }
 
-/** The subnets, counted again where they were known only now. @throws RunError for one alone. */
+/** The subnets, counted again where they were known only now. @throws RunError for one alone, and for too many. */
 function subnetsOf({ network }: MaterializedViewRefreshArgs): pulumi.Output<string[]> {
   return pulumi.output(network.subnetIds).apply((subnetIds) => {
     const { size } = new Set(subnetIds);
+    if (size > MOST_SUBNETS) {
+      throw runError(
+        `network.subnetIds has ${size}, and a Lambda function stands in ${MOST_SUBNETS} at most. Give fewer.`,
+      );
+    }
     if (size >= 2) return subnetIds;
     throw runError(
       `network.subnetIds has ${size}: the loss of one zone would stop the refresh. Give two subnets in two zones.`,

@@ -108,9 +108,6 @@ function secretFault(key: string, value: string): Fault {
   };
 }
 
-/** Settings with a name like a secret's, which hold none. */
-const NO_SECRET = /^secret(?:Arn|KmsKeyArn|sEndpoint)$/;
-
 /** Takes nothing away but what looks like a secret: the rest of an object is worth keeping. */
 function secretRemedy(key: string, value: string): string {
   const parts = partsOf(value);
@@ -121,7 +118,7 @@ function secretRemedy(key: string, value: string): string {
     .map(([path]) => path)
     .filter((path) => {
       const name = path.slice(path.lastIndexOf(".") + 1);
-      return SECRET_KEY.test(name) && !NO_SECRET.test(name);
+      return SECRET_KEY.test(name);
     });
   if (suspects.length > 0) return suspects.map((path) => unsetCommand("deploy", path)).join(" && ");
   const path = Array.isArray(parts) ? `${key}[<index>]` : `${key}.<key>`;

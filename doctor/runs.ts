@@ -49,17 +49,24 @@ const ms = (time: string): string => `(extract(epoch FROM ${time}) * 1000)::doub
  * Everything of a view comes from its newest rows, by the index over (view_schema, view_name, id): an index over time
  * is not there, and not needed, since rows are written as runs end. The bounds are rows, and the order names every
  * column: by equal signs and ORDER BY id the planner may walk the primary key instead, which for a view without rows is
- * the whole table.
+ * the whole table. Where the last day begins is found by walking back through it, once for all views; what was before
+ * is not read, but for the refresh that the day began with.
  */
 const within = (columns: string, first: string, last: string): string =>
   `(${columns}) >= (asked.schema, asked.name, ${first}) AND (${columns}) <= (asked.schema, asked.name, ${last})
      ORDER BY ${columns.split(", ").join(" DESC, ")} DESC`;
 const MOST_ID = "9223372036854775807";
 const OF_VIEW = within("h.view_schema, h.view_name, h.id", "0", MOST_ID);
+const TODAY_OF_VIEW = within("h.view_schema, h.view_name, h.id", "earlier.id + 1", MOST_ID);
 const REFRESHES_OF_VIEW = within(
   "h.view_schema, h.view_name, h.outcome, h.id",
   "'refreshed', 0",
   `'refreshed', ${MOST_ID}`,
+);
+const EARLIER_REFRESHES_OF_VIEW = within(
+  "h.view_schema, h.view_name, h.outcome, h.id",
+  "'refreshed', 0",
+  "'refreshed', earlier.id",
 );
 const FAILURES_OF_VIEW = within(
   "h.view_schema, h.view_name, h.outcome, h.id",
@@ -73,6 +80,9 @@ WITH asked AS (
     FROM (SELECT v.*, pg_catalog.row_number() OVER () AS place FROM (VALUES ${nameRows(views)}) AS v (schema, name)) asked
     LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = asked.schema
     LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = asked.name AND c.relkind IN ('m', 'r')
+), earlier AS MATERIALIZED (
+  SELECT coalesce((SELECT h.id FROM ${HISTORY_TABLE} h
+                    WHERE h.finished_at <= pg_catalog.now() - interval '1 day' ORDER BY h.id DESC LIMIT 1), 0) AS id
 )
 SELECT pg_catalog.json_build_object('schema', asked.schema, 'name', asked.name) AS "view", asked.oid IS NOT NULL AS "exists",
        ${ms("pg_catalog.now()")} AS "nowMs",
@@ -82,6 +92,7 @@ SELECT pg_catalog.json_build_object('schema', asked.schema, 'name', asked.name) 
        END AS "last",
        day.*
   FROM asked
+ CROSS JOIN earlier
   LEFT JOIN LATERAL (
     SELECT h.outcome, h.finished_at, h.reason, h.sqlstate FROM ${HISTORY_TABLE} h
      WHERE ${OF_VIEW} LIMIT 1) last ON true
@@ -89,30 +100,34 @@ SELECT pg_catalog.json_build_object('schema', asked.schema, 'name', asked.name) 
     SELECT h.id, h.as_of, h.refresh_type FROM ${HISTORY_TABLE} h
      WHERE h.view_oid = asked.oid AND ${REFRESHES_OF_VIEW} LIMIT 1) refreshed ON true
  CROSS JOIN LATERAL (
-    WITH recent AS MATERIALIZED (
-      SELECT h.id, h.outcome, h.finished_at, h.as_of, h.duration_seconds, h.view_oid,
-             h.finished_at > pg_catalog.now() - interval '1 day' AS is_today
+    WITH today AS MATERIALIZED (
+      SELECT h.id, h.outcome, h.finished_at, h.as_of, h.duration_seconds, h.view_oid
         FROM ${HISTORY_TABLE} h
-       WHERE ${OF_VIEW} LIMIT ${MOST_RUNS}
+       WHERE ${TODAY_OF_VIEW} LIMIT ${MOST_RUNS}
+    ), refreshes AS (
+      SELECT id, finished_at, as_of FROM today WHERE outcome = 'refreshed' AND view_oid = asked.oid
+      UNION ALL
+      (SELECT h.id, h.finished_at, h.as_of FROM ${HISTORY_TABLE} h
+        WHERE (SELECT pg_catalog.count(*) FROM today) < ${MOST_RUNS} AND h.view_oid = asked.oid
+          AND ${EARLIER_REFRESHES_OF_VIEW} LIMIT 1)
     ), hourly AS (
       SELECT least(pg_catalog.floor(extract(epoch FROM pg_catalog.now() - r.finished_at) / 3600), ${HOURS})::int AS ago,
              pg_catalog.max(extract(epoch FROM r.finished_at - r.before))::double precision AS "peakSeconds",
              ${ms("pg_catalog.max(r.as_of)")} AS "lastAsOfMs"
-        FROM (SELECT finished_at, as_of, pg_catalog.lag(as_of) OVER (ORDER BY id) AS before
-                FROM recent WHERE outcome = 'refreshed' AND view_oid = asked.oid) r
+        FROM (SELECT finished_at, as_of, pg_catalog.lag(as_of) OVER (ORDER BY id) AS before FROM refreshes) r
        GROUP BY 1
     )
-    SELECT pg_catalog.count(*) FILTER (WHERE is_today)::int AS "runs",
-           pg_catalog.count(*) FILTER (WHERE is_today AND outcome = 'failed')::int AS "failures",
+    SELECT pg_catalog.count(*)::int AS "runs",
+           pg_catalog.count(*) FILTER (WHERE outcome = 'failed')::int AS "failures",
            (SELECT pg_catalog.count(*)::int
               FROM (SELECT FROM ${HISTORY_TABLE} h WHERE ${FAILURES_OF_VIEW} LIMIT ${MOST_RUNS}) AS f) AS "failuresInARow",
-           pg_catalog.count(*) = ${MOST_RUNS} AND pg_catalog.bool_and(is_today) AS "isCapped",
+           pg_catalog.count(*) = ${MOST_RUNS} AS "isCapped",
            pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_seconds)
-             FILTER (WHERE is_today AND outcome = 'refreshed') AS "p50Seconds",
+             FILTER (WHERE outcome = 'refreshed') AS "p50Seconds",
            pg_catalog.percentile_cont(0.99) WITHIN GROUP (ORDER BY duration_seconds)
-             FILTER (WHERE is_today AND outcome = 'refreshed') AS "p99Seconds",
+             FILTER (WHERE outcome = 'refreshed') AS "p99Seconds",
            coalesce((SELECT pg_catalog.json_agg(hourly) FROM hourly), '[]') AS "hours"
-      FROM recent) day
+      FROM today) day
  ORDER BY asked.place`;
 
 /** The runs of each view, in the order given. Needs SELECT on the history. */

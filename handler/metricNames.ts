@@ -31,8 +31,8 @@ export const METRIC = {
 } as const;
 
 /**
- * The dimensions of every metric of a view. CloudWatch takes ASCII alone, so other characters of a name are
- * percent-encoded, and a percent sign as well, which keeps different names apart.
+ * The dimensions of every metric of a view. CloudWatch takes ASCII alone, and no colon at the beginning, so other
+ * characters of a name are percent-encoded, and a percent sign as well, which keeps different names apart.
  */
 export function metricDimensions(group: string, view: QualifiedName): { group: string; view: string } {
   return { ...groupDimensions(group), view: asciiOnly(`${view.schema}.${view.name}`) };
@@ -44,7 +44,7 @@ export function groupDimensions(group: string): { group: string } {
 }
 
 function asciiOnly(text: string): string {
-  return text.replace(/[^\x20-\x24\x26-\x7e]+/g, (other) =>
+  return text.replace(/^:|[^\x20-\x24\x26-\x7e]+/g, (other) =>
     encodeURIComponent(Buffer.from(other).toString()),
   );
 }

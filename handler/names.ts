@@ -47,9 +47,19 @@ export function chooseView<View extends QualifiedName>(asked: string, views: Vie
   const [chosen] = matching;
   if (chosen !== undefined && matching.length === 1) return chosen;
   const known = views.map(qualifiedName).join(", ");
+  const shown = inOneLine(asked);
   throw new Error(
     matching.length > 1
-      ? `view "${asked}" is in several configured schemas; name one of: ${known}`
-      : `view "${asked}" is not configured; the configured views are: ${known}`,
+      ? `view "${shown}" is in several configured schemas; name one of: ${known}`
+      : `view "${shown}" is not configured; the configured views are: ${known}`,
   );
+}
+
+/** No name is longer: two of PostgreSQL's, quoted. */
+const LONGEST_SHOWN = 260;
+
+/** What somebody else wrote, so that it writes no line of its own into the log, and no page. */
+function inOneLine(text: string): string {
+  const line = text.slice(0, LONGEST_SHOWN).replace(/[\p{Cc}\p{Cs}]/gu, "\ufffd");
+  return text.length > LONGEST_SHOWN ? `${line}...` : line;
 }

@@ -54,22 +54,33 @@ export async function readDependencies(
   return row as Dependencies;
 }
 
-/** The views with every source before its readers, otherwise in the order of the settings. */
-export function orderViews(views: ViewSettings[], dependencies: Dependency[]): ViewSettings[] {
-  const waiting = [...views];
-  const ordered: ViewSettings[] = [];
-  while (waiting.length > 0) {
-    const names = new Set(waiting.map(qualifiedName));
-    const isReady = (view: ViewSettings): boolean =>
-      !dependencies.some((each) => each.reader === qualifiedName(view) && names.has(each.source));
-    // PostgreSQL lets no view read itself, so some view is always ready.
-    const [next] = waiting.splice(Math.max(0, waiting.findIndex(isReady)), 1);
-    if (next !== undefined) ordered.push(next);
+/** Of each view that reads others of the run, by qualified name: the qualified names of those. */
+export type Sources = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** The same dependencies by reader: a group of 200 views in 20 levels may have 19,000 of them. */
+export function sourcesByReader(dependencies: Dependency[]): Sources {
+  const sources = new Map<string, Set<string>>();
+  for (const { reader, source } of dependencies) {
+    const known = sources.get(reader);
+    if (known === undefined) sources.set(reader, new Set([source]));
+    else known.add(source);
   }
-  return ordered;
+  return sources;
 }
 
-/** Qualified names of the run's views that a view reads. */
-export function sourcesOf(view: ViewSettings, dependencies: Dependency[]): string[] {
-  return dependencies.filter((each) => each.reader === qualifiedName(view)).map((each) => each.source);
+/** The views with every source before its readers, otherwise in the order of the settings. */
+export function orderViews(views: ViewSettings[], sources: Sources): ViewSettings[] {
+  const waiting = [...views];
+  const names = new Set(waiting.map(qualifiedName));
+  const ordered: ViewSettings[] = [];
+  const isReady = (view: ViewSettings): boolean =>
+    ![...(sources.get(qualifiedName(view)) ?? [])].some((source) => names.has(source));
+  while (waiting.length > 0) {
+    // PostgreSQL lets no view read itself, so some view is always ready.
+    const [next] = waiting.splice(Math.max(0, waiting.findIndex(isReady)), 1);
+    if (next === undefined) break;
+    names.delete(qualifiedName(next));
+    ordered.push(next);
+  }
+  return ordered;
 }

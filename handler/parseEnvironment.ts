@@ -1,6 +1,6 @@
 /** The environment of the function, read back into the settings that `toEnvironment` wrote. */
 import * as z from "zod/mini";
-import { isLoopback, type HandlerSettings, type ViewSettings } from "./settings";
+import { isLoopback, readViewList, type HandlerSettings, type ViewSettings } from "./settings";
 
 /** The environment does not hold usable settings. `faults` has every one of them, `message` all together. */
 export class SettingsError extends Error {
@@ -11,28 +11,48 @@ export class SettingsError extends Error {
 }
 
 const LONGEST_IDENTIFIER_BYTES = 63;
-// A control character in a name would let it write lines of its own into the log.
-const CONTROL_CHARACTER = /\p{Cc}/u;
+// A control character in a name would let it write lines of its own into the log; half a character is not UTF-8.
+const UNFIT_CHARACTER = /[\p{Cc}\p{Cs}]/u;
+
+// PostgreSQL's intervals go further, and nobody waits for 68 years.
+const LONGEST_FULL_EVERY_SECONDS = 2 ** 31 - 1;
 
 const identifier = z.string({ error: "must be text" }).check(
   z.refine((text) => text.length > 0 && Buffer.byteLength(text) <= LONGEST_IDENTIFIER_BYTES, {
     error: `must be 1 to ${LONGEST_IDENTIFIER_BYTES} bytes long, as PostgreSQL's names are`,
   }),
-  z.refine((text) => !CONTROL_CHARACTER.test(text), { error: "must not hold control characters" }),
+  z.refine((text) => !UNFIT_CHARACTER.test(text), {
+    error: "must not hold control characters or half a character",
+  }),
 );
-const qualifiedName = z.strictObject({ schema: identifier, name: identifier });
+
+/** A name, an address with its zone, or the folder of a socket. */
+const HOST = /^(?:[\p{L}\p{N}_.:%-]+|\/[^\s\p{Cc}]*)$/u;
+
+/** An object with these keys alone; says which they are. */
+function only<Shape extends z.core.$ZodShape>(shape: Shape) {
+  return z.strictObject(shape, { error: `must be an object of ${Object.keys(shape).join(", ")} alone` });
+}
+
+const qualifiedName = only({ schema: identifier, name: identifier });
 const viewList = z
   .array(
-    z.strictObject({
+    only({
       schema: identifier,
       name: identifier,
       statistics: z.optional(qualifiedName),
       allowBlocking: z.boolean({ error: "must be true or false" }),
       fullEverySeconds: z.optional(
-        z.int({ error: "must be whole seconds" }).check(z.positive({ error: "must be more than 0" })),
+        z
+          .int({ error: "must be whole seconds" })
+          .check(
+            z.positive({ error: "must be more than 0" }),
+            z.maximum(LONGEST_FULL_EVERY_SECONDS, { error: `must be at most ${LONGEST_FULL_EVERY_SECONDS}` }),
+          ),
       ),
       allowFullRuns: z.optional(z.boolean({ error: "must be true or false" })),
     }),
+    { error: "must be a list of views" },
   )
   .check(
     z.minLength(1, { error: "must name at least one view" }),
@@ -53,14 +73,14 @@ export function parseEnvironment(environment: Record<string, string | undefined>
   const read = environmentReader(environment, faults);
   const auth = read.choice("MATVIEW_DATABASE_AUTH", ["iam", "secret", "password"]);
   const tls = read.choice("MATVIEW_DATABASE_TLS", ["verify-full", "disable"]);
-  const host = read.required("MATVIEW_DATABASE_HOST");
+  const host = read.host("MATVIEW_DATABASE_HOST");
   const settings: HandlerSettings = {
     group: read.required("MATVIEW_GROUP"),
     views: read.views("MATVIEW_VIEWS"),
     database: {
       host,
       port: read.integer("MATVIEW_DATABASE_PORT", 1, 65_535),
-      name: read.required("MATVIEW_DATABASE_NAME"),
+      name: read.identifier("MATVIEW_DATABASE_NAME", read.required("MATVIEW_DATABASE_NAME")),
       auth,
       tls,
       ...read.present("user", "MATVIEW_DATABASE_USER", auth !== "secret", auth),
@@ -76,8 +96,14 @@ export function parseEnvironment(environment: Record<string, string | undefined>
       `MATVIEW_DATABASE_TLS is "disable", which is for a server on this machine alone, and the host is "${host}"; use "verify-full"`,
     );
   }
+  read.identifier("MATVIEW_DATABASE_USER", environment.MATVIEW_DATABASE_USER ?? "");
   if (faults.length > 0) throw new SettingsError(faults);
   return settings;
+}
+
+/** A word, quoted; anything longer may hold a secret, and is of no use for a word or a number. */
+function shown(value: string): string {
+  return /^[\w.+-]{0,20}$/.test(value) ? `"${value}"` : "(not shown)";
 }
 
 /** Readers that return a usable placeholder and note the fault, so that one bad variable does not hide the next. */
@@ -89,17 +115,31 @@ function environmentReader(environment: Record<string, string | undefined>, faul
   };
   return {
     required,
+    /** Not shown where it is none: it may be a connection string, with the password in it. */
+    host(variable: string): string {
+      const value = required(variable);
+      if (value === "" || HOST.test(value)) return value;
+      faults.push(`${variable} must be a host name, an address or the folder of a socket alone`);
+      return "";
+    },
+    /** Text, which PostgreSQL would cut off where it is too long for a name. */
+    identifier(variable: string, text: string): string {
+      const error = text === "" ? undefined : identifier.safeParse(text).error;
+      for (const issue of error?.issues ?? []) faults.push(`${variable} ${issue.message}`);
+      return text;
+    },
     choice<Choice extends string>(variable: string, choices: readonly [Choice, ...Choice[]]): Choice {
       const value = environment[variable] ?? "";
       const chosen = choices.find((choice) => choice === value);
       if (chosen === undefined)
-        faults.push(`${variable} is "${value}"; it must be one of ${choices.join(", ")}`);
+        faults.push(`${variable} is ${shown(value)}; it must be one of ${choices.join(", ")}`);
       return chosen ?? choices[0];
     },
     integer(variable: string, least: number, most: number): string {
       const value = environment[variable] ?? "";
       const fits = /^\d+$/.test(value) && Number(value) >= least && Number(value) <= most;
-      if (!fits) faults.push(`${variable} is "${value}"; it must be a whole number from ${least} to ${most}`);
+      if (!fits)
+        faults.push(`${variable} is ${shown(value)}; it must be a whole number from ${least} to ${most}`);
       return value;
     },
     /** A variable that one way of authenticating needs; kept only where it is set. */
@@ -119,9 +159,9 @@ function environmentReader(environment: Record<string, string | undefined>, faul
       if (text === "") return [];
       let value: unknown;
       try {
-        value = JSON.parse(text);
+        value = readViewList(text);
       } catch {
-        faults.push(`${variable} is not JSON`);
+        faults.push(`${variable} is neither JSON nor "brotli:" and JSON that was compressed, as base64`);
         return [];
       }
       const parsed = viewList.safeParse(value);

@@ -13,7 +13,7 @@ import {
   type RefreshableFacts,
 } from "./mode";
 import { qualifiedName, quotedName } from "./names";
-import { orderViews, readDependencies } from "./order";
+import { orderViews, readDependencies, sourcesByReader } from "./order";
 import type { FailedView } from "./outcome";
 import type { ViewSettings } from "./settings";
 
@@ -45,7 +45,7 @@ export async function previewRun(
     session = await connector.open(budget);
     await session.query("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY");
     const { dependencies } = await readDependencies(session.query.bind(session), views);
-    const ordered = orderViews(views, dependencies);
+    const ordered = orderViews(views, sourcesByReader(dependencies));
     const previews: (Preview | FailedView)[] = [];
     for (const view of ordered) previews.push(await previewView(session, view, base, forceFull));
     await session.query("ROLLBACK");

@@ -54,7 +54,10 @@ export function throwFailures(outcomes: ViewOutcome[]): asserts outcomes is (Ref
   if (first === undefined) return;
   if (failures.length === 1) throw first;
   const { kind, code, problem, remedy } = first;
-  if (failures.every((each) => each.code === code && each.problem === problem)) {
+  // Where each needs something else to be done, such as a grant of its own, each has to be told.
+  const isOne = (each: RefreshFailure): boolean =>
+    each.code === code && each.problem === problem && each.remedy === remedy;
+  if (failures.every(isOne)) {
     const view = failures.map((each) => each.view).join(", ");
     throw new RefreshFailure({ kind, code, problem, remedy, view });
   }

@@ -4,7 +4,7 @@ import type { Session } from "./connect";
 import { classify, RefreshFailure } from "./failure";
 import { pruneHistory, readLongest } from "./history";
 import { displayName, qualifiedName } from "./names";
-import { orderViews, readDependencies, sourcesOf, type Dependency } from "./order";
+import { orderViews, readDependencies, sourcesByReader, type Sources } from "./order";
 import type { ViewOutcome } from "./outcome";
 import { failed, recorded, refreshView, type PutOffView } from "./refreshView";
 import { harmless, type Report } from "./report";
@@ -49,7 +49,7 @@ export async function runRefresh(asked: Run): Promise<ViewOutcome[]> {
 
 /** What is known of a run's views before the first of them is refreshed. */
 interface Survey {
-  dependencies: Dependency[];
+  sources: Sources;
   /** Longest of each view's last few refreshes in seconds, by qualified name, as far as history tells. */
   longest: Map<string, number>;
 }
@@ -62,12 +62,12 @@ async function surveyViews(run: Run, db: RunSession): Promise<Survey | RefreshFa
     try {
       const session = await db.get();
       // With one view there is nothing to put in order, and nothing to divide.
-      if (run.views.length < 2) return { dependencies: [], longest: new Map() };
+      if (run.views.length < 2) return { sources: new Map(), longest: new Map() };
       const ask = async (query: string): Promise<object[]> =>
         (await session.resultWithin(run.budget.workLeftMs() * LARGEST_SURVEY_SHARE, query)).rows as object[];
       const { dependencies, mayReadHistory } = await readDependencies(ask, run.views);
       return {
-        dependencies,
+        sources: sourcesByReader(dependencies),
         longest: mayReadHistory ? await longestKnown(run, session) : new Map<string, number>(),
       };
     } catch (error) {
@@ -128,7 +128,7 @@ class Rounds {
 
   /** Outcomes by qualified name. */
   async refreshAll(): Promise<Map<string, ViewOutcome>> {
-    let waiting = orderViews(this.run.views, this.known.dependencies);
+    let waiting = orderViews(this.run.views, this.known.sources);
     for (const isLast of [false, true]) {
       const again: ViewSettings[] = [];
       for (const [index, view] of waiting.entries()) {
@@ -148,38 +148,40 @@ class Rounds {
   ): Promise<ViewOutcome | "put off"> {
     const { run, db, outcomes, putOff } = this;
     const name = qualifiedName(view);
-    const sources = sourcesOf(view, this.known.dependencies);
+    const sources = this.sourcesOf(view);
     const isEarly = (source: ViewSettings): boolean =>
-      sources.includes(qualifiedName(source)) && putOff.has(qualifiedName(source));
+      sources.has(qualifiedName(source)) && putOff.has(qualifiedName(source));
     const early = isLast ? undefined : run.views.find(isEarly);
     if (early !== undefined)
       return this.putOffView(view, undefined, `${displayName(early)}, which it reads, is put off`);
 
-    const stale = sources
-      .map((source) => outcomes.get(source))
-      .find((each) => each !== undefined && each.outcome !== "refreshed");
+    const came = [...sources].flatMap((source) => outcomes.get(source) ?? []);
+    // What failed says more than what was skipped because of it, however many views are between them.
+    const stale =
+      came.find(({ outcome }) => outcome === "failed") ?? came.find(({ outcome }) => outcome === "skipped");
     if (stale !== undefined) {
       const what = stale.outcome === "failed" ? "was not refreshed" : "was skipped";
       const reason = `${displayName(stale.view)}, which it reads, ${what}`;
       return recorded(db, run, { view, outcome: "skipped", reason, stalenessSeconds: undefined });
     }
 
-    const otherNeedsMs = others.map((other) => this.needMs(other));
+    // What reads this view has no use for time of its own where this one fails: it is skipped then.
+    const isUnrelated = (other: ViewSettings): boolean => !this.sourcesOf(other).has(name);
+    const unrelated = others.filter(isUnrelated);
+    const otherNeedsMs = unrelated.map((other) => this.needMs(other));
     const shareNowMs = (): number => shareMs(run.budget.workLeftMs(), this.needMs(view), otherNeedsMs);
     const before = putOff.get(name);
     // About the same time again would end the same way.
     if (before?.usedUpMs !== undefined && shareNowMs() < before.usedUpMs * WORTH_ANOTHER_GO)
       return recorded(db, run, failed(view, before.failure), undefined, before.durationSeconds);
 
-    const isUnrelated = (other: ViewSettings): boolean =>
-      !sourcesOf(other, this.known.dependencies).includes(name);
     const outcome = await refreshView(db, {
       ...{ view, waitForLock: run.waitForLock, forceFull: run.forceFull ?? false },
       ...{ runId: run.runId, report: run.report, budget: run.budget },
       asOf: this.asOfTimes(),
       otherViews: run.views.length - 1,
       takeShare: () => run.budget.share(shareNowMs()),
-      mayPutOff: !isLast && others.some(isUnrelated),
+      mayPutOff: !isLast && unrelated.length > 0,
     });
     return outcome.outcome === "put off" ? this.putOffView(view, outcome, outcome.failure.problem) : outcome;
   }
@@ -188,6 +190,11 @@ class Rounds {
     this.putOff.set(qualifiedName(view), why);
     this.run.report.puttingOff(view, reason);
     return "put off";
+  }
+
+  /** Qualified names of the run's views that a view reads. */
+  private sourcesOf(view: ViewSettings): ReadonlySet<string> {
+    return this.known.sources.get(qualifiedName(view)) ?? new Set();
   }
 
   private needMs(view: ViewSettings): number {

@@ -23,6 +23,8 @@ export interface SessionOptions {
 
 const FIRST_RETRY_AFTER_MS = 200;
 const LONGEST_RETRY_PAUSE_MS = 3_000;
+/** A try with less time would fail for that, and its failure would stand in the place of the one that tells why. */
+const LEAST_TRY_MS = 500;
 
 export class RunSession {
   private session: Session | undefined;
@@ -81,7 +83,8 @@ export class RunSession {
       error instanceof RefreshFailure &&
       error.kind === "transient" &&
       mayTryAgain(error) &&
-      Math.min(this.isOpen ? leftMs() : budget.workLeftMs(), this.patienceLeftMs()) > LONGEST_RETRY_PAUSE_MS;
+      Math.min(this.isOpen ? leftMs() : budget.workLeftMs(), this.patienceLeftMs()) >
+        LONGEST_RETRY_PAUSE_MS + LEAST_TRY_MS;
     return pRetry(
       async () => {
         try {

@@ -4,6 +4,7 @@
  * deploys the function need not have.
  */
 import { isIP } from "node:net";
+import { brotliCompressSync, brotliDecompressSync } from "node:zlib";
 
 /** A schema-qualified name as it stands in the catalog: not quoted, not folded. */
 export interface QualifiedName {
@@ -70,12 +71,39 @@ export function isLoopback(host: string): boolean {
   return isIP(host) === 4 && host.startsWith("127.");
 }
 
+/*
+ * Lambda takes 4 KB for all variables, of which the JSON of 50 views would take the most. Half of it is left to the
+ * others; a longer list is compressed, to a tenth or less where names resemble each other. Brotli, whose output holds
+ * nothing of the machine that it was made on, so that a deployment from another one finds nothing changed.
+ */
+const LONGEST_PLAIN_LIST_BYTES = 2_048;
+const COMPRESSED = "brotli:";
+/** Many times what fits into 4 KB, so that a text which is none of ours cannot take up all memory. */
+const LONGEST_LIST_BYTES = 1_048_576;
+
+/** The list of views as the text of a variable: JSON, or where that is long `brotli:` and base64. */
+function writeViewList(views: ViewSettings[]): string {
+  const json = JSON.stringify(views);
+  if (Buffer.byteLength(json) <= LONGEST_PLAIN_LIST_BYTES) return json;
+  return COMPRESSED + brotliCompressSync(json).toString("base64");
+}
+
+/**
+ * The JSON value of such a text, whatever it holds.
+ * @throws Error where it is no JSON, or is not compressed as it says.
+ */
+export function readViewList(text: string): unknown {
+  if (!text.startsWith(COMPRESSED)) return JSON.parse(text);
+  const compressed = Buffer.from(text.slice(COMPRESSED.length), "base64");
+  return JSON.parse(brotliDecompressSync(compressed, { maxOutputLength: LONGEST_LIST_BYTES }).toString());
+}
+
 /** The environment that `parseEnvironment` reads back to the same settings. Absent values are left out. */
 export function toEnvironment<Text>(settings: HandlerSettings<Text>): Record<string, string | Text> {
   const { database } = settings;
   const variables: Record<string, string | Text | undefined> = {
     MATVIEW_GROUP: settings.group,
-    MATVIEW_VIEWS: JSON.stringify(settings.views),
+    MATVIEW_VIEWS: writeViewList(settings.views),
     MATVIEW_DATABASE_HOST: database.host,
     MATVIEW_DATABASE_PORT: database.port,
     MATVIEW_DATABASE_NAME: database.name,

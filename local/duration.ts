@@ -8,7 +8,8 @@ const unitSeconds: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 };
 export function parseDurationSeconds(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([smhd]?)$/.exec(text.trim());
   const seconds = Number(match?.[1]) * (unitSeconds[match?.[2] || "s"] ?? NaN);
-  if (!(seconds > 0)) throw new Error(`"${text}" is not a duration; write 60s, 5m, 2h or 1d`);
+  if (!(seconds > 0) || !Number.isFinite(seconds))
+    throw new Error(`"${text}" is not a duration; write 60s, 5m, 2h or 1d`);
   return seconds;
 }
 

@@ -7,7 +7,7 @@
  */
 import * as z from "zod";
 import { GROUP_TAG } from "../components/plan/plan";
-import type { QualifiedName } from "../handler/settings";
+import { readViewList, type QualifiedName } from "../handler/settings";
 import { REFRESH_USER_VARIABLE } from "../migrations/contract";
 import { alarmReading, watches, type AlarmReading } from "./alarms";
 import { asyncInvocationOf, type AsyncInvocation } from "./asyncInvocation";
@@ -105,7 +105,7 @@ function viewsOf(props: Properties): Reading<QualifiedName[]> {
   const text = readText(props, "environment", "variables", "MATVIEW_VIEWS");
   if (text.state !== "known") return text;
   try {
-    return { ...text, value: viewList.parse(JSON.parse(text.value)) };
+    return { ...text, value: viewList.parse(readViewList(text.value)) };
   } catch {
     return { state: "absent", path: text.path };
   }

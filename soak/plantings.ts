@@ -15,9 +15,13 @@ export interface Plant {
   fromVirtualMs: number;
   /** Since when it is over, and how; undefined while it goes on. */
   over?: { tick: number; virtualMs: number };
-  /** Ticks until all was well again; undefined where another fault came before. */
+  /** Ticks until all was well again, counted from when the last fault of the episode was over; undefined where it never was. */
   recoveredAfterTicks?: number;
   struck: boolean;
+  /** Whether a run said what the fault makes it say. */
+  isNamed: boolean;
+  /** Whether another fault was planted at the same time. */
+  isAlone: boolean;
   /** What came of the runs meanwhile: codes, `refreshed`, `timedOut` and so on, with how often. */
   seen: Map<string, number>;
 }
@@ -39,6 +43,8 @@ export class Plantings {
   /** Since when nothing is planted. */
   quiet: { tick: number; epochMs: number } | undefined;
   private active: Plant[] = [];
+  /** Those since all was well for the last time. */
+  private episode: Plant[] = [];
   /** Over by a remedy: lifted once it is seen to have helped, or not. */
   private remedied: Plant[] = [];
   /** Those of the tick before, whose codes may still be seen. */
@@ -68,11 +74,14 @@ export class Plantings {
       try {
         const planted = await fault.plant(this.bed, this.dice.fork());
         const plant: Plant = {
-          ...{ planting, planted, struck: false, seen: new Map<string, number>() },
+          ...{ planting, planted, struck: false, isNamed: false, isAlone: this.active.length === 0 },
+          seen: new Map<string, number>(),
           fromVirtualMs: this.bed.clock.nowMs(),
         };
+        for (const other of this.active) other.isAlone = false;
         this.active.push(plant);
         this.all.push(plant);
+        this.episode.push(plant);
         this.quiet = undefined;
         this.chronicle.add(`planted "${fault.name}": ${planted.what}`);
       } catch (error) {
@@ -102,10 +111,8 @@ export class Plantings {
   async recovered(tick: number): Promise<void> {
     const { quiet } = this;
     if (quiet === undefined) return;
-    for (const plant of this.all) {
-      if (plant.over === undefined || plant.over.tick < quiet.tick) continue;
-      plant.recoveredAfterTicks ??= tick - plant.over.tick;
-    }
+    for (const plant of this.episode) plant.recoveredAfterTicks ??= tick - quiet.tick;
+    this.episode = [];
     await this.liftRemedied(true);
   }
 
@@ -138,8 +145,17 @@ export class Plantings {
     plant.over = { tick, virtualMs: this.bed.clock.nowMs() };
     plant.struck ||= plant.planted.hasStruck?.() ?? true;
     if (byRemedy) this.remedied.push(plant);
+    this.judgeNaming(plant);
     this.chronicle.add(`${byRemedy ? "remedied" : "lifted"} "${fault.name}"`);
     return true;
+  }
+
+  /** Who had nothing else in the way has to have been told what was. */
+  private judgeNaming({ planting: { fault }, seen, struck, isAlone, isNamed }: Plant): void {
+    if (fault.says === undefined || !struck || !isAlone || isNamed) return;
+    const came = [...seen.keys()].join(", ");
+    if (fault.refresh === "stops" && seen.size > 0)
+      this.convict("failures say what was planted", `"${fault.name}" (${came}): no run says ${fault.says}`);
   }
 
   /** What is skipped of virtual time goes by for maintained views at once: the next run of each is a full one. */
@@ -185,7 +201,7 @@ function note(plant: Plant, runs: Run[]): void {
       const isItsOwn = fault.codes.includes(outcome) || ["refreshed", "skipped"].includes(outcome);
       if (isItsOwn) plant.seen.set(outcome, (plant.seen.get(outcome) ?? 0) + 1);
     }
-    if (fault.says?.test([...run.lines, run.invocation.error?.errorMessage ?? ""].join("\n")) === true)
-      plant.seen.set("said", (plant.seen.get("said") ?? 0) + 1);
+    const said = [...run.lines, run.invocation.error?.errorMessage ?? ""].join("\n");
+    plant.isNamed ||= fault.says?.test(said) === true;
   }
 }

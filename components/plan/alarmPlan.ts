@@ -2,6 +2,7 @@
  * The alarms of a stack. Each is a promise, derived from the model of runs in time/, and put into CloudWatch's terms.
  * They make a ladder: slow warns while all is well, failing says why, stale says that the promise is broken.
  */
+import { createHash } from "node:crypto";
 import { METRIC, METRIC_NAMESPACE, groupDimensions, metricDimensions } from "../../handler/metricNames";
 import type { ViewSettings } from "../../handler/settings";
 import { shellWord, writeViewName } from "../settings/names";
@@ -100,9 +101,21 @@ function viewAlarm(
   return {
     key: kind === "failing" ? suffix : `${kind}-${viewName}`,
     kind,
-    name: `${names.base}-${suffix}`.slice(0, LONGEST_NAME),
+    name: alarmName(`${names.base}-${suffix}`),
     view: `${view.schema}.${view.name}`,
   };
+}
+
+/** A name that is too long ends in a digest of all of it, so that no two alarms share one. */
+function alarmName(name: string): string {
+  if (name.length <= LONGEST_NAME) return name;
+  const digest = createHash("sha256").update(name).digest("hex").slice(0, 8);
+  return `${wholeSigns(name.slice(0, LONGEST_NAME - digest.length - 1))}-${digest}`;
+}
+
+/** A text that was cut, without half a character at its end. */
+function wholeSigns(text: string): string {
+  return text.replace(/[\ud800-\udbff]$/, "");
 }
 
 function failingAlarm(source: AlarmSource, view: ViewSettings): AlarmPlan {
@@ -283,5 +296,5 @@ function onePeriod(periodSeconds: number) {
 
 function withRunbook(description: string, runbookUrl: string | undefined): string {
   const link = runbookUrl === undefined ? "" : ` Runbook: ${runbookUrl}`;
-  return description.slice(0, LONGEST_DESCRIPTION - link.length) + link;
+  return wholeSigns(description.slice(0, LONGEST_DESCRIPTION - link.length)) + link;
 }

@@ -37,9 +37,3 @@ export function fillArn(template: string, values: Partial<Record<ArnToken, strin
     return value;
   });
 }
-
-/** The ARN partition of a region. */
-export function partitionOf(region: string): string {
-  if (region.startsWith("cn-")) return "aws-cn";
-  return region.startsWith("us-gov-") ? "aws-us-gov" : "aws";
-}

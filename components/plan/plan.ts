@@ -1,4 +1,5 @@
 /** Settings in, plan out: pure, so that the same settings give the same plan everywhere and every day. */
+import { cutText } from "../settings/faults";
 import { groupOf, viewSettingsOf } from "../settings/rules";
 import type { Settings } from "../settings/schema";
 import { defaultFailedTicks, keepableStalenessSeconds } from "../time/alarmTiming";
@@ -62,7 +63,7 @@ function planFunction(settings: Settings, names: NamesPlan): FunctionPlan {
   const description = `Refreshes ${views.map(({ name }) => name).join(", ")}`;
   return {
     name: names.function,
-    description: description.length <= 256 ? description : `${description.slice(0, 253)}...`,
+    description: cutText(description, 256),
     handler: "index.handler",
     runtime,
     architecture,

@@ -54,18 +54,54 @@ function describeFaults(faults: Fault[]): string {
   return [`${count}:`, ...paragraphs].join("\n");
 }
 
-/** The value as a fault quotes it: JSON, shortened where it is long. */
-export function quoteValue(value: unknown): string {
+/** Keys under which somebody may have put a secret; their values are never shown. Three of ours hold none. */
+export const SECRET_KEY = /pass|secret(?!(?:Arn|KmsKeyArn|sEndpoint)\b)|token|credential/i;
+
+/** What a fault says in place of a secret. */
+const NOT_SHOWN = "(not shown)";
+
+/** The value of a key as a fault quotes it: JSON without secrets, shortened where it is long. */
+export function quoteValue(key: string, value: unknown): string {
   if (value === undefined) return "absent";
-  const text = JSON.stringify(value) ?? typeof value;
-  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+  // Variables of a function may hold anything.
+  if (SECRET_KEY.test(key) || /^environment\b/.test(key)) return NOT_SHOWN;
+  return cutText(jsonOf(value, withoutSecrets), 120);
+}
+
+/** A text of at most so many signs, with dots where it was longer; no sign of two halves is cut apart. */
+export function cutText(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 3).replace(/[\ud800-\udbff]$/, "")}...`;
+}
+
+/** Whether a key's value would be shown with something left out. */
+export function holdsSecret(key: string, value: unknown): boolean {
+  return SECRET_KEY.test(key) || jsonOf(value, withoutSecrets) !== jsonOf(value);
+}
+
+/** JSON; of what has none, or is too deep for it, the kind of value. */
+function jsonOf(value: unknown, replacer?: (key: string, inside: unknown) => unknown): string {
+  try {
+    return JSON.stringify(value, replacer) ?? typeof value;
+  } catch {
+    return typeof value;
+  }
+}
+
+/** The password of a URL, and what follows the name of a secret in a text that may be JSON or a connection string. */
+const SECRET_IN_URL = /(:\/\/[^\s:/@]*:).*@/gs;
+const SECRET_IN_TEXT = new RegExp(
+  String.raw`((?:${SECRET_KEY.source})[\w-]*(?:\\*["']\s*[:=]|\s*=|:\s)).*`,
+  "is",
+);
+
+function withoutSecrets(key: string, inside: unknown): unknown {
+  if (SECRET_KEY.test(key)) return NOT_SHOWN;
+  if (typeof inside !== "string") return inside;
+  return inside.replace(SECRET_IN_URL, `$1${NOT_SHOWN}@`).replace(SECRET_IN_TEXT, `$1${NOT_SHOWN}`);
 }
 
 /** The project's name, which is the namespace of its config keys; a project made from it as a template has another. */
 export const CONFIG_NAMESPACE = "matview-refresh";
-
-/** Keys under which somebody may have put a secret; their values are never shown. */
-export const SECRET_KEY = /pass|secret|token|credential/i;
 
 /**
  * The command that gives a key a value. A key inside an object takes `--path`, and a list or object is set part
@@ -108,11 +144,15 @@ export function replaceCommand(purpose: Purpose, key: string, example: unknown):
   return purpose === "deploy" ? `${unsetCommand(purpose, key)} && ${set}` : set;
 }
 
+/** A longer value is not for a command line. */
+const LONGEST_COMMAND_VALUE = 1_000;
+
 /** The commands that give a mistyped key its right name. */
 export function renameCommand(purpose: Purpose, from: string, to: string, value: unknown): string {
   if (purpose === "local") return `edit Pulumi.local.yaml: write ${to} for ${from}`;
   if (purpose === "component") return `in the program: write ${to} for ${from}${inPython(to)}`;
-  const newValue = SECRET_KEY.test(from) ? "<value>" : inlineText(value);
+  const text = holdsSecret(from, value) ? "<value>" : inlineText(value);
+  const newValue = text.length > LONGEST_COMMAND_VALUE ? "<value>" : text;
   return `${unsetCommand(purpose, from)} && ${setCommand(purpose, to, newValue)}`;
 }
 
@@ -147,7 +187,7 @@ function configName(key: string): string {
 }
 
 function inlineText(example: unknown): string {
-  return typeof example === "string" ? example : JSON.stringify(example);
+  return typeof example === "string" ? example : jsonOf(example);
 }
 
 /** Double quotes where they are enough, as people write them; single quotes where the shell would expand. */

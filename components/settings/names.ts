@@ -8,14 +8,19 @@ export const LONGEST_IDENTIFIER_BYTES = 63;
 export const VIEW_NAME_LIMIT =
   "schema.name, each part at most 63 bytes; a part with capitals, spaces or signs in double quotes";
 
+/** No name that is right is longer: two parts in quotes, all of whose signs are doubled. */
+const LONGEST_NAME = 1_000;
+
 /** The parts of a name, or what is wrong with it. */
 export type NameReading = { name: QualifiedName; problem?: never } | { name?: never; problem: string };
 
 /**
  * Reads `public.job_progress` or `"My Schema"."My View"` the way SQL does: a part without quotes is folded to
- * lower case, a quoted one is taken as it stands, with `""` for a quote.
+ * lower case, a quoted one is taken as it stands, with `""` for a quote. As in a database of UTF-8, only the letters
+ * of ASCII are folded.
  */
 export function readViewName(text: string): NameReading {
+  if (text.length > LONGEST_NAME) return { problem: `is ${text.length} long` };
   const parts: string[] = [];
   let rest = text.trim();
   for (;;) {
@@ -25,7 +30,7 @@ export function readViewName(text: string): NameReading {
     const problem =
       quoted === undefined ? bareProblem(bare) : identifierProblem(quoted.replaceAll('""', '"'));
     if (problem !== undefined) return { problem };
-    parts.push(quoted === undefined ? bare.toLowerCase() : quoted.replaceAll('""', '"'));
+    parts.push(quoted === undefined ? foldCase(bare) : quoted.replaceAll('""', '"'));
     rest = rest.slice(part?.[0].length ?? 0);
     if (rest === "") break;
     if (!rest.startsWith(".")) return { problem: "has something other than a dot between its parts" };
@@ -39,6 +44,10 @@ export function readViewName(text: string): NameReading {
   return { name: { schema, name } };
 }
 
+function foldCase(part: string): string {
+  return part.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+}
+
 function bareProblem(part: string): string | undefined {
   if (part === "") return "has an empty part";
   if (!/^[\p{L}_][\p{L}\p{N}_$]*$/u.test(part))
@@ -50,6 +59,7 @@ function bareProblem(part: string): string | undefined {
 export function identifierProblem(text: string): string | undefined {
   if (text === "") return "has an empty part";
   if (/\p{Cc}/u.test(text)) return "has a control character in it";
+  if (/\p{Cs}/u.test(text)) return "has half a character in it, which UTF-8 does not know";
   const bytes = Buffer.byteLength(text);
   return bytes > LONGEST_IDENTIFIER_BYTES
     ? `has a part of ${bytes} bytes, where PostgreSQL keeps ${LONGEST_IDENTIFIER_BYTES}`

@@ -5,7 +5,6 @@ import {
   quoteValue,
   renameCommand,
   replaceCommand,
-  SECRET_KEY,
   setCommand,
   SettingsFaults,
   unsetCommand,
@@ -36,7 +35,7 @@ export function parseSettings(values: Record<string, unknown>, purpose: Purpose,
   }
   for (const { key, value, problem, limit, example, remedy } of ruleFaults(read, purpose, region)) {
     const command = example === undefined ? unsetCommand(purpose, key) : setCommand(purpose, key, example);
-    const quoted = quoteValue(values[key] ?? value);
+    const quoted = quoteValue(key, values[key] ?? value);
     faults.push({ key, value: quoted, problem, limit, remedy: remedy ?? command });
   }
   if (faults.length > 0) throw new SettingsFaults(faults);
@@ -68,13 +67,14 @@ function issueFaults(key: SettingKey, given: unknown, issue: z.core.$ZodIssue, p
   }
   const hint = (issue.code === "custom" ? (issue.params ?? {}) : {}) as FaultHint;
   const write = hint.isWhole === true ? replaceCommand : setCommand;
+  const { example } = hint;
   return [
     {
       key: path,
-      value: quoteValue(value),
+      value: quoteValue(path, value),
       problem: issue.message,
       limit: hint.limit ?? "",
-      remedy: write(purpose, path, hint.example),
+      remedy: example === undefined ? unsetCommand(purpose, path) : write(purpose, path, example),
     },
   ];
 }
@@ -84,19 +84,19 @@ function isBareView(given: unknown, path: PropertyKey[]): boolean {
   return path.length === 2 && path[1] === "name" && !isObject(valueAt(given, path.slice(0, 1)));
 }
 
-/** The value at a path of what was given, where text is JSON. */
+/** The value at a path of what was given, where text is JSON, at any depth. */
 function valueAt(given: unknown, path: PropertyKey[]): unknown {
   let value = given;
-  if (path.length > 0 && typeof value === "string") {
-    try {
-      value = JSON.parse(value);
-    } catch {
-      return given;
-    }
-  }
   for (const part of path) {
+    if (typeof value === "string") {
+      try {
+        value = JSON.parse(value);
+      } catch {
+        return value;
+      }
+    }
     if (typeof value !== "object" || value === null) return undefined;
-    value = (value as Record<PropertyKey, unknown>)[part];
+    value = Object.hasOwn(value, part) ? (value as Record<PropertyKey, unknown>)[part] : undefined;
   }
   return value;
 }
@@ -121,7 +121,7 @@ function unknownKeys(
       return {
         key: path,
         // Whoever mistypes a key may have put a password there.
-        value: SECRET_KEY.test(key) ? "(not shown)" : quoteValue(value),
+        value: quoteValue(path, value),
         problem: meant === undefined ? "is not a setting" : `is not a setting; perhaps ${meant} is meant`,
         limit: `one of ${known.join(", ")}`,
         remedy:
@@ -135,7 +135,7 @@ function unknownKeys(
 /** What a key of earlier versions is now: they had one for a queue or a topic. */
 function renamedKey(key: string, value: unknown, known: string[]): string | undefined {
   if (key !== "failureDestinationArn" || !known.includes("failureQueueArn")) return undefined;
-  return /^arn:[^:]*:sns:/.test(String(value)) ? "failureTopicArn" : "failureQueueArn";
+  return typeof value === "string" && /^arn:[^:]*:sns:/.test(value) ? "failureTopicArn" : "failureQueueArn";
 }
 
 /** The known key that differs least; none where even that has little in common. */

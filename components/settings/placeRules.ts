@@ -8,6 +8,7 @@ import {
   VPC_ID,
 } from "./identifiers";
 import { setCommand, unsetItems, type Purpose, type RuleFault } from "./faults";
+import { LEAST_RDS_PORT, MOST_SUBNETS } from "../time/limits";
 import { KNOWN_LATER } from "./readers";
 import type { DatabaseSetting, NetworkSetting } from "./schema";
 
@@ -54,16 +55,33 @@ function createdFaults(database: DatabaseSetting): RuleFault[] {
   const contradicting = (["host", "resourceId", "secretArn", "secretKmsKeyArn", "proxy"] as const).filter(
     (key) => database[key] !== undefined,
   );
-  const faults = contradicting.map((key) => ({
+  const faults: RuleFault[] = contradicting.map((key) => ({
     key: `database.${key}`,
     value: database[key],
     problem: "belongs to an existing database, and database.create makes a new one",
     limit: key === "proxy" ? "database.create.proxy" : "either an existing database or create",
     example: undefined,
   }));
+  faults.push(...madeFaults(database));
   if (database.auth !== "secret") return faults;
   const problem = "a database made with the stack is entered by IAM token";
   return [...faults, { key: "database.auth", value: "secret", problem, limit: "iam", example: "iam" }];
+}
+
+/** RDS takes less of a database that it makes than PostgreSQL (CreateDBInstance). */
+function madeFaults({ name, port }: DatabaseSetting): RuleFault[] {
+  const faults: RuleFault[] = [];
+  if (name !== undefined && !/^[A-Za-z][A-Za-z0-9_]*$/.test(name)) {
+    const problem = "is not a name that RDS gives to a database that it makes";
+    const limit = "with database.create: letters, digits and _, beginning with a letter";
+    faults.push({ key: "database.name", value: name, problem, limit, example: "scanner" });
+  }
+  if (port !== undefined && port < LEAST_RDS_PORT) {
+    const problem = "is not a port that RDS opens";
+    const limit = `with database.create: ${LEAST_RDS_PORT} to 65535`;
+    faults.push({ key: "database.port", value: port, problem, limit, example: 5_432 });
+  }
+  return faults;
 }
 
 function existingFaults(database: DatabaseSetting): RuleFault[] {
@@ -183,6 +201,11 @@ function subnetFaults(subnetIds: string[] | undefined, purpose: Purpose): RuleFa
   if (doubles.length > 0) {
     const remedy = subnetIds.length === 2 ? second(1) : unsetItems(purpose, key, doubles);
     return [{ ...fault, problem: "names a subnet twice", remedy }];
+  }
+  if (subnetIds.length > MOST_SUBNETS) {
+    const problem = `has ${subnetIds.length}, and a Lambda function stands in ${MOST_SUBNETS} at most`;
+    const remedy = unsetItems(purpose, key, [...subnetIds.keys()].slice(MOST_SUBNETS));
+    return [{ ...fault, problem, limit: `2 to ${MOST_SUBNETS} subnets`, remedy }];
   }
   if (subnetIds.length >= 2) return [];
   const problem = `has ${subnetIds.length}: the loss of one zone would stop the refresh`;

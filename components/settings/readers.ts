@@ -69,11 +69,19 @@ export function matching({ pattern, problem, limit, example }: Pattern): z.ZodTy
   return text(pattern, problem, limit, example);
 }
 
+/** The whole number that a value is, also as text in decimal digits; undefined where it is none. */
+export function wholeNumber(value: unknown): number | undefined {
+  const number = typeof value === "string" && /^-?\d+$/.test(value.trim()) ? Number(value) : value;
+  if (typeof number !== "number" || !Number.isInteger(number)) return undefined;
+  // Not -0, which is read again to another value.
+  return number === 0 ? 0 : number;
+}
+
 /** A whole number from `least` to `most`, also as text. */
 export function whole(least: number, most: number, example: number): z.ZodType<number> {
   return readBy(`a whole number from ${least} to ${most}`, example, (value) => {
-    const number = typeof value === "string" && /^-?\d+$/.test(value.trim()) ? Number(value) : value;
-    if (typeof number !== "number" || !Number.isInteger(number)) return wrong("is not a whole number");
+    const number = wholeNumber(value);
+    if (number === undefined) return wrong("is not a whole number");
     if (number < least) return wrong(`is below ${least}`);
     return number > most ? wrong(`is above ${most}`) : number;
   });
@@ -90,7 +98,7 @@ export function flag(): z.ZodType<boolean> {
 /** One of a few words. */
 export function choice<Choice extends string>(choices: readonly Choice[]): z.ZodType<Choice> {
   return readBy(`one of ${choices.join(", ")}`, choices[0], (value) => {
-    const chosen = choices.find((candidate) => candidate === String(value));
+    const chosen = choices.find((candidate) => candidate === value);
     return chosen ?? wrong("is not one of those known");
   });
 }
@@ -105,7 +113,13 @@ export function object<Shape extends z.ZodRawShape>(shape: Shape) {
 
 /** An object of any keys, also as JSON text. */
 export function record<Value>(value: z.ZodType<Value>) {
-  return fromText(z.record(z.string(), value), "an object", "an object", partsOf);
+  // zod would leave this key out without a word.
+  const held = z.custom((inside) => !Object.hasOwn(inside as object, "__proto__"), {
+    error: "is a key that objects keep for themselves",
+    path: ["__proto__"],
+    params: { limit: "any other key" },
+  });
+  return fromText(held.pipe(z.record(z.string(), value)), "an object", "an object", partsOf);
 }
 
 /** A list, also as JSON text. */

@@ -24,8 +24,9 @@ import {
   SECRETS_URL_VARIABLE,
   tickInput,
 } from "./environment";
-import { unsetCommand, unsetItems, writeStep, type Purpose, type RuleFault } from "./faults";
-import { resourceNamePart, viewNameOf } from "./names";
+import { scalars, unsetCommand, unsetItems, writeStep, type Purpose, type RuleFault } from "./faults";
+import { partitionOf } from "./identifiers";
+import { LONGEST_IDENTIFIER_BYTES, resourceNamePart, viewNameOf } from "./names";
 import { placeFaults } from "./placeRules";
 import { KNOWN_LATER } from "./readers";
 import type { Settings } from "./schema";
@@ -51,6 +52,7 @@ const RULES: Rule[] = [
   nameLengths,
   prefixFit,
   environmentNames,
+  environmentValues,
   environmentSize,
   tagLimits,
   noDoubles,
@@ -64,7 +66,9 @@ const RULES: Rule[] = [
   oneFailureDestination,
   actionsFew,
   actionsNear,
+  keysNear,
   payloadShort,
+  nothingLater,
   placeFaults,
 ];
 
@@ -171,6 +175,22 @@ function environmentNames({ environment = {} }: Given): RuleFault[] {
   });
 }
 
+function environmentValues({ environment = {} }: Given): RuleFault[] {
+  return Object.keys(environment).flatMap((name) => {
+    if (!/\0|\p{Cs}/u.test(environment[name] ?? "")) return [];
+    const problem = "has a NUL or half a character in it, which no variable can hold";
+    return [
+      {
+        key: `environment${writeStep(name)}`,
+        value: "(not shown)",
+        problem,
+        limit: "text",
+        example: "<value>",
+      },
+    ];
+  });
+}
+
 /** As long as an endpoint may be, so that a database whose address is known later fits as well. */
 const LONGEST_HOST = "h".repeat(253);
 
@@ -194,8 +214,8 @@ function environmentSize(
     {
       host: isHostKnown ? (database.host ?? "") : LONGEST_HOST,
       port: "65535",
-      name: database?.name ?? "",
-      user: database?.user ?? "",
+      name: longestOf(database?.name),
+      user: longestOf(database?.user),
       auth: database?.auth ?? "iam",
       tls: "verify-full",
       ...(database?.secretArn === undefined ? {} : { secretArn: database.secretArn }),
@@ -220,9 +240,29 @@ function environmentSize(
   ];
 }
 
+/** An identifier; as long as one may be where it is known later. */
+function longestOf(identifier = ""): string {
+  return identifier === KNOWN_LATER ? "i".repeat(LONGEST_IDENTIFIER_BYTES) : identifier;
+}
+
+/** What the keys of this product's own tags begin with. */
+const OWN_TAGS = "matview-refresh:";
+
 function tagLimits({ tags = {} }: Given, purpose: Purpose): RuleFault[] {
   const names = Object.keys(tags);
   const faults = names.flatMap((name) => tagFaults(name, tags[name] ?? ""));
+  const seen = new Set<string>();
+  for (const name of names) {
+    const folded = name.toLowerCase();
+    // IAM does not tell keys apart by their case, and the role has these tags too.
+    if (seen.has(folded)) {
+      const problem =
+        "differs from another key in the case of its letters alone, which IAM does not tell apart";
+      const fault = { value: tags[name], problem, limit: "each key once", example: undefined };
+      faults.push({ key: `tags${writeStep(name)}`, ...fault });
+    }
+    seen.add(folded);
+  }
   const excess = names.length - MOST_TAGS;
   if (excess > 0) {
     const fault = { key: "tags", value: tags, problem: `holds ${names.length} tags`, example: undefined };
@@ -238,6 +278,14 @@ function tagFaults(name: string, value: string): RuleFault[] {
     "a key of 1 to 128 and a value of up to 256 letters, digits, spaces and _ . : / = + - @; no key beginning with aws:";
   const fault = { key: `tags${writeStep(name)}`, value, limit, example: undefined };
   if (name === "" || name.length > 128) return [{ ...fault, problem: `has a key ${name.length} long` }];
+  if (name.toLowerCase().startsWith(OWN_TAGS))
+    return [
+      {
+        ...fault,
+        problem: "has a key of this product's own tags",
+        limit: `no key beginning with ${OWN_TAGS}`,
+      },
+    ];
   if (/^aws:/i.test(name)) return [{ ...fault, problem: "has a key that AWS keeps for itself" }];
   if (value.length > 256) return [{ ...fault, problem: `has a value ${value.length} long` }];
   if (!signs.test(name) || !signs.test(value)) return [{ ...fault, problem: "has a sign AWS does not take" }];
@@ -411,6 +459,23 @@ function actionsFew(given: Given, purpose: Purpose): RuleFault[] {
   });
 }
 
+/** Keys and secrets of another region are not found where the function is. */
+function keysNear({ kmsKeyArn, database }: Given, _purpose: Purpose, region?: string): RuleFault[] {
+  if (region === undefined) return [];
+  const { secretArn, secretKmsKeyArn } = database ?? {};
+  const given = { kmsKeyArn, "database.secretArn": secretArn, "database.secretKmsKeyArn": secretKmsKeyArn };
+  return Object.entries(given).flatMap(([key, arn]) => {
+    if (arn === undefined || arn === KNOWN_LATER || arn.split(":")[3] === region) return [];
+    const problem = `is in ${arn.split(":")[3]}, and the function looks for it in its own region`;
+    return [{ key, value: arn, problem, limit: `one in ${region}`, example: inRegion(arn, region) }];
+  });
+}
+
+function inRegion(arn: string, region: string): string {
+  const parts = arn.split(":");
+  return [parts[0], partitionOf(region), parts[2], region, ...parts.slice(4)].join(":");
+}
+
 function actionsNear(given: Given, _purpose: Purpose, region?: string): RuleFault[] {
   if (region === undefined) return [];
   return ACTION_KEYS.flatMap((key) =>
@@ -418,19 +483,56 @@ function actionsNear(given: Given, _purpose: Purpose, region?: string): RuleFaul
       const parts = arn.split(":");
       if (arn === KNOWN_LATER || parts[3] === region) return [];
       const problem = `is in ${parts[3]}, and alarms tell only what is in their own region`;
-      const example = [...parts.slice(0, 3), region, ...parts.slice(4)].join(":");
+      const example = inRegion(arn, region);
       return [{ key: `${key}[${index}]`, value: arn, problem, limit: `one in ${region}`, example }];
     }),
   );
 }
 
 function payloadShort({ eventPayload }: Given, purpose: Purpose): RuleFault[] {
-  const length = tickInput(eventPayload)?.length ?? 0;
+  const part = unsetCommand(purpose, "eventPayload.<key>");
+  const fault = (problem: string, limit: string, remedy: string): RuleFault[] => [
+    { key: "eventPayload", value: eventPayload, problem, limit, example: undefined, remedy },
+  ];
+  const input = payloadText(eventPayload);
+  if (input === undefined)
+    return fault(
+      "cannot be written as JSON, or is nested too deep for it",
+      "JSON",
+      `take a part out: ${part}`,
+    );
+  if (purpose === "component" && input.includes(JSON.stringify(KNOWN_LATER))) {
+    const problem = "has a value in it that is known only after deployment, and the plan is made before";
+    return fault(problem, "values that the program knows", `take it out: ${part}`);
+  }
+  const { length } = input;
   if (length <= LONGEST_TARGET_INPUT) return [];
-  const problem = `makes the event ${length} characters long`;
   const limit = `${LONGEST_TARGET_INPUT} for the event with eventPayload as its detail, so ${length - LONGEST_TARGET_INPUT} fewer`;
-  const remedy = `shorten it, or take a part out: ${unsetCommand(purpose, "eventPayload.<key>")}`;
-  return [{ key: "eventPayload", value: eventPayload, problem, limit, example: undefined, remedy }];
+  return fault(`makes the event ${length} characters long`, limit, `shorten it, or take a part out: ${part}`);
+}
+
+/** The input of ticks; undefined for what JSON does not hold. */
+function payloadText(eventPayload: Given["eventPayload"]): string | undefined {
+  try {
+    return tickInput(eventPayload) ?? "";
+  } catch {
+    return undefined;
+  }
+}
+
+/** Text in which a program's mark stands for a value was written by hand where there is no program. */
+function nothingLater(
+  { schedule: _schedule, environment: _e, tags: _t, eventPayload: _p, ...given }: Given,
+  purpose: Purpose,
+): RuleFault[] {
+  if (purpose === "component") return [];
+  return Object.entries(given)
+    .flatMap(([key, value]) => scalars(key, value))
+    .filter(([, text]) => text === KNOWN_LATER)
+    .map(([key]) => {
+      const problem = "stands for a value that a program gives";
+      return { key, value: KNOWN_LATER, problem, limit: "the value itself", example: "<value>" };
+    });
 }
 
 /** A view as the handler takes it. */

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { LOG_RETENTION_DAYS, RUNTIMES } from "../time/limits";
 import { parseRefreshRate, ScheduleError, type Schedule } from "../time/schedule";
+import { holdsSecret } from "./faults";
 import * as ids from "./identifiers";
 import {
   identifierProblem,
@@ -28,6 +29,7 @@ import {
   record,
   text,
   whole,
+  wholeNumber,
   wrong,
   WrongValue,
 } from "./readers";
@@ -36,6 +38,7 @@ const relation = readBy(VIEW_NAME_LIMIT, "public.job_progress", (value) => {
   if (typeof value !== "string") return wrong("is not text");
   const { name, problem } = readViewName(value);
   if (name !== undefined) return writeViewName(name);
+  if (holdsSecret("", value)) return wrong("is not the name of a view", { example: "<schema>.<name>" });
   const quoted = value.split(".").map(quoteIdentifier).join(".");
   const meant = [`public.${value}`, quoted, `public.${quoted}`].find((text) => readViewName(text).name);
   return wrong(problem, { example: meant ?? "<schema>.<name>" });
@@ -98,20 +101,27 @@ const identifier = later(
   }),
 );
 
-/** IAM reads `*` and `?` in the ARN of a database user as patterns, and `${...}` as a variable of the policy. */
+const DATABASE_USER_LIMIT = `1 to ${LONGEST_IDENTIFIER_BYTES} bytes of signs up to ÿ, without *, ? and \${; not public, none or pg_...`;
+
+/**
+ * IAM reads `*` and `?` in the ARN of a database user as patterns, and `${...}` as a variable of the policy, and a
+ * policy has no signs beyond Latin-1 (PutRolePolicy). PostgreSQL keeps some names of roles for itself.
+ */
 const databaseUser = later(
-  readBy(`1 to ${LONGEST_IDENTIFIER_BYTES} bytes, without *, ? and \${`, "matview_refresh", (value) => {
+  readBy(DATABASE_USER_LIMIT, "matview_refresh", (value) => {
     if (typeof value !== "string" || value === "") return wrong("is not a name");
     if (/[*?]|\$\{/.test(value))
       return wrong("would be read by IAM as a pattern or variable, which more users than one fit");
+    if (/^(?:pg_|public$|none$)/.test(value)) return wrong("is a name that PostgreSQL keeps for itself");
     const problem = identifierProblem(value);
-    return problem === undefined ? value : wrong(problem);
+    if (problem !== undefined) return wrong(problem);
+    return /[^\x20-\xff]/.test(value) ? wrong("has a sign in it that no IAM policy takes") : value;
   }),
 );
 
 const wholeMinutes = readBy("60 to 86400, a multiple of 60", 60, (value) => {
-  const seconds = Number(value);
-  return Number.isInteger(seconds) && seconds >= 60 && seconds <= 86_400 && seconds % 60 === 0
+  const seconds = wholeNumber(value);
+  return seconds !== undefined && seconds >= 60 && seconds <= 86_400 && seconds % 60 === 0
     ? seconds
     : wrong("is not a period of whole minutes; Lambda reports errors once a minute");
 });
@@ -136,7 +146,8 @@ const proxy = readBy<boolean | string>(`true, false, or ${ids.PROXY_ARN.limit}`,
 });
 
 const retention = readBy(`one of ${LOG_RETENTION_DAYS.join(", ")}`, 14, (value) => {
-  const days = LOG_RETENTION_DAYS.find((candidate) => String(candidate) === String(value));
+  const given = wholeNumber(value);
+  const days = LOG_RETENTION_DAYS.find((candidate) => candidate === given);
   return days ?? wrong("is not a period that CloudWatch Logs knows");
 });
 
@@ -181,12 +192,13 @@ const anyText = later(
 
 const runbookUrl = readBy("an https address", "https://example.com/runbook", (value) => {
   const isUrl = typeof value === "string" && URL.canParse(value) && /^https?:\/\//.test(value);
-  if (!isUrl || /[\s<>"]/.test(value)) return wrong("is not a web address");
+  // Alarms have it in their descriptions, where AWS takes no control characters.
+  if (!isUrl || /[\s<>"\p{Cc}\p{Cs}]/u.test(value)) return wrong("is not a web address");
   return value.length > 500 ? wrong(`is ${value.length} long`, { limit: "500 at most" }) : value;
 });
 
 const budget = readBy("above 0, in US dollars", 25, (value) => {
-  const usd = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  const usd = typeof value === "string" && /^\s*\d+(?:\.\d+)?\s*$/.test(value) ? Number(value) : value;
   return typeof usd === "number" && Number.isFinite(usd) && usd > 0
     ? usd
     : wrong("is not an amount of money");
@@ -200,9 +212,9 @@ const namePrefix = text(
 );
 
 const groupName = text(
-  /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/,
-  "is empty or has other signs in it than ASCII's",
-  "printable ASCII, for instance billing",
+  /^(?=.{1,255}$)[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/,
+  "is empty, over 255 long, or has other signs in it than ASCII's",
+  "1 to 255 of printable ASCII, for instance billing",
   "billing",
 );
 
@@ -251,9 +263,9 @@ export const SETTINGS = {
   logFormat: choice(["json", "text"]).default("json"),
   logGroupName: later(
     text(
-      /^[A-Za-z0-9_./#-]{1,512}$/,
+      /^(?!aws\/)[A-Za-z0-9_./#-]{1,512}$/,
       "is not a log group's name",
-      "1 to 512 of letters, digits and _ - / . #",
+      "1 to 512 of letters, digits and _ - / . #, not beginning with aws/",
       "/aws/lambda/matview-refresh-job-progress",
     ),
   ).optional(),

@@ -219,7 +219,7 @@ function stepsOf(ticks: number[], successors: number[]): (n: number) => number[]
   return (n) =>
     ticks.flatMap((tick, index) => {
       let last = index;
-      for (let step = 0; step < n; step += 1) last = successors[last] ?? ticks.length;
+      for (let step = 0; step < n && last < ticks.length; step += 1) last = successors[last] ?? ticks.length;
       const end = ticks[last];
       return end === undefined ? [] : [end - tick];
     });

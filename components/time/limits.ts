@@ -19,8 +19,14 @@ export const LONGEST_TARGET_INPUT = 8_192;
 /** AWS allows 50 tags on a resource; ours and those that a provider adds by default take some. */
 export const MOST_TAGS = 45;
 
+/** Lambda's limit on the subnets of a function (VpcConfig). */
+export const MOST_SUBNETS = 16;
+
 /** What RDS allows in the identifiers of instances and proxies. */
 export const LONGEST_RDS_IDENTIFIER = 63;
+
+/** The lowest port of an instance (CreateDBInstance). */
+export const LEAST_RDS_PORT = 1_150;
 
 /** Retention periods that CloudWatch Logs accepts, in days. */
 export const LOG_RETENTION_DAYS = [

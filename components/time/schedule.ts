@@ -13,6 +13,12 @@ export const DAYS_PER_MONTH = 30;
 /** Steps under a minute that fill a minute evenly with at most 5 ticks. */
 export const SUB_MINUTE_SECONDS = [12, 15, 20, 30] as const;
 
+/** EventBridge takes no longer schedule expression (PutRule). */
+const LONGEST_EXPRESSION = 256;
+
+/** No text of a rate that works is longer, spaces included. */
+const LONGEST_TEXT = 1_000;
+
 /** A rule has at most this many targets. */
 export const MOST_TARGETS_PER_RULE = 5;
 
@@ -70,6 +76,8 @@ type Unit = keyof typeof UNIT_SECONDS;
 
 /** Reads a refresh rate. Throws {@link ScheduleError} with every problem and the rates that work. */
 export function parseRefreshRate(text: string): Schedule {
+  if (text.length > LONGEST_TEXT)
+    throw new ScheduleError(text, [`is ${text.length} long`], ALLOWED_RATES, "rate(1 minute)");
   const trimmed = text.trim();
   const cron = /^cron\((.*)\)$/.exec(trimmed);
   if (cron) return cronSchedule(text, cron[1] ?? "");
@@ -86,7 +94,7 @@ export function parseRefreshRate(text: string): Schedule {
 
 function rateSchedule(text: string, valueText: string, unitText: string): Schedule {
   const unit = unitText.replace(/s$/, "") as Unit;
-  if (!(unit in UNIT_SECONDS)) {
+  if (!Object.hasOwn(UNIT_SECONDS, unit)) {
     throw new ScheduleError(text, [`"${unitText}" is not a unit`], ALLOWED_RATES, "rate(5 minutes)");
   }
   const value = Number(valueText);
@@ -165,6 +173,12 @@ function cronSchedule(text: string, inner: string): Schedule {
     throw new ScheduleError(text, [problem], ALLOWED_RATES, "cron(0/5 * * * ? *)");
   }
   const ruleExpression = `cron(${inner.trim().toUpperCase().split(/\s+/).join(" ")})`;
+  if (ruleExpression.length > LONGEST_EXPRESSION) {
+    const problem =
+      `is ${ruleExpression.length} long, and EventBridge takes ${LONGEST_EXPRESSION}; write ranges and steps for ` +
+      "lists";
+    throw new ScheduleError(text, [problem], ALLOWED_RATES, "cron(0/5 * * * ? *)");
+  }
   return {
     refreshRate: text,
     ruleExpression,

@@ -12,6 +12,9 @@ export interface Outage {
   lastsSeconds: number;
 }
 
+/** A timer of Node counts 24 days and then none at all. */
+const LONGEST_WAIT_SECONDS = 86_400;
+
 /**
  * Reads `--outage 20s,15s`: after 20 seconds, for 15 seconds.
  * @throws Error that shows the accepted form
@@ -20,6 +23,8 @@ export function parseOutage(text: string): Outage {
   const parts = text.split(",");
   if (parts.length !== 2) throw new Error(`"${text}" is not an outage; write when,how long, such as 20s,15s`);
   const [afterSeconds, lastsSeconds] = parts.map(parseDurationSeconds) as [number, number];
+  if (Math.max(afterSeconds, lastsSeconds) > LONGEST_WAIT_SECONDS)
+    throw new Error(`"${text}" takes longer than a day; write when,how long, such as 20s,15s`);
   return { afterSeconds, lastsSeconds };
 }
 

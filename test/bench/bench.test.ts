@@ -93,4 +93,24 @@ describe("the bench", function () {
     for (const stretch of ["autovacuum", "a transaction held open", "after its end"])
       assert.match(output, new RegExp(`^${stretch} +[\\d,]+ +[\\d,]+ `, "m"));
   });
+
+  it("prints what many views, levels, groups, a long history and long names take", async function () {
+    this.timeout(240_000);
+    const sizes = ["--views", "6", "--rows", "20", "--levels", "3", "--groups", "2", "--history", "600"];
+    const output = await bench("load", ...sizes, "--rounds", "1");
+    assert.match(output, /^usual names +[\d,]+ views; one more: views = .* environment \d+ bytes$/m);
+    assert.match(output, /^a run, of each view +\d+\.\d ms$/m);
+    assert.match(output, /^without a history +\d+ ms, succeeded, 0 put off$/m);
+    assert.equal(output.match(/^as_of of every level is that of the oldest below it +yes$/gm)?.length, 2);
+    assert.match(output, /^skipped views whose reason names it +4 of 4$/m);
+    assert.match(output, /^runs that failed +0$/m);
+    assert.match(output, /^the view in two groups, held by another +\{"skipped":2,"refreshed":5\}$/m);
+    assert.match(output, /^matview_freshness, one view +\d+\.\d ms$/m);
+    assert.match(output, /^a tick that finds a change in each +\d+ ms, /m);
+    for (const kind of ["letters", "several bytes", "capitals, blanks", "signs"])
+      assert.match(
+        output,
+        new RegExp(`^${kind} +concurrent, incremental, status knows it, doctor knows it, `, "m"),
+      );
+  });
 });

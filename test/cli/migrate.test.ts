@@ -39,6 +39,7 @@ describe("the migrate command for views of one's own", () => {
     "007_refresher_role.sql",
     "008_incremental.sql",
     "009_failure_detail.sql",
+    "010_fast_freshness.sql",
   ];
   const database = useDatabase({ template: "empty" });
   const migrate = (...args: string[]): Promise<Run> =>
@@ -62,7 +63,7 @@ describe("the migrate command for views of one's own", () => {
       [...run.out.matchAll(/✓ Applied (\S+)/g)].map(([, name]) => name),
       product,
     );
-    assert.match((await migrate("--product")).out, /^Nothing to do: all 5 migrations/);
+    assert.match((await migrate("--product")).out, /^Nothing to do: all 6 migrations/);
   });
 
   it("says how to go without the scanner where its files fail, once the product's are applied", async () => {
@@ -79,7 +80,7 @@ describe("the migrate command for views of one's own", () => {
 
   it("takes a stack with the scanner's view for all", async () => {
     const names = namesIn(await migrate("--stack", "scanner", "--status"));
-    assert.deepEqual(names.length, 9);
+    assert.deepEqual(names.length, 10);
     const run = await migrate("--stack", "scanner");
     assert.equal(run.exitCode, 0, run.error);
     const listed = await migrate("--product", "--status");
@@ -131,6 +132,7 @@ describe("the migrate command", () => {
         "007_refresher_role.sql",
         "008_incremental.sql",
         "009_failure_detail.sql",
+        "010_fast_freshness.sql",
         "002_optimize_for_scale.sql",
         "004_refresher_role.sql",
         "005_job_objects_index.sql",
@@ -139,7 +141,7 @@ describe("the migrate command", () => {
     assert.deepEqual(result.already_applied, ["001_jobs.sql"]);
     const again = await migrate();
     assert.equal(again.exitCode, 0, again.error);
-    assert.match(again.out, /^Nothing to do: all 9 migrations were applied before\n/);
+    assert.match(again.out, /^Nothing to do: all 10 migrations were applied before\n/);
   });
 
   it("tells the command that makes a dropped view again", async () => {

@@ -36,6 +36,19 @@ describe("an event", () => {
     assert.deepEqual(chosen("eu.west.sales"), [salesElsewhere]);
   });
 
+  it("cannot write lines of its own into the log, nor pages", () => {
+    const told = (view: string): string => {
+      try {
+        parseEvent({ source: "manual", view }, views);
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return "";
+    };
+    assert.match(told("jobs\n[2026-11-09 10:00:00] all is well"), /^view "jobs.\[2026[^\n]*$/);
+    assert.ok(told("x".repeat(100_000)).length < 500);
+  });
+
   const refused: [string, unknown, RegExp][] = [
     [
       "a view that is not configured",

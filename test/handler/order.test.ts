@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { orderViews, type Dependency } from "../../handler/order";
+import { RefreshFailure } from "../../handler/failure";
+import { orderViews, sourcesByReader, type Dependency } from "../../handler/order";
+import type { FailedView } from "../../handler/outcome";
 import { respond, type ResponseBody } from "../../handler/response";
 import { useDatabase } from "../database";
 import { onlyRefreshed, runViews, viewNamed } from "./harness";
@@ -105,6 +107,17 @@ for (const majorVersion of [18, 15] as const) {
       assert.deepEqual(rows, [{ outcome: "skipped", reason: "daily, which it reads, was not refreshed" }]);
     });
 
+    it("are told by what failed, and not by what was skipped because of it, at the end of a chain too", async () => {
+      const client = await database.connect();
+      await client.query(
+        "INSERT INTO sales VALUES (3, 0); CREATE MATERIALIZED VIEW average AS SELECT avg(amount) AS amount FROM totals",
+      );
+      const run = await runViews(database, [viewNamed("average"), totals, daily]);
+      const reasons = run.outcomes.map((outcome) => outcome.outcome === "skipped" && outcome.reason);
+      const why = "daily, which it reads, was not refreshed";
+      assert.deepEqual(reasons, [why, why, false]);
+    });
+
     it("fail together when the catalogs do not tell their order, and none is blamed for it", async () => {
       const holder = await database.connect();
       await holder.query("BEGIN; LOCK pg_catalog.pg_depend");
@@ -145,12 +158,39 @@ describe("the order of views", () => {
           .map(([reader, source]) => ({ reader: `public.${reader}`, source: `public.${source}` }));
         const ordered = orderViews(
           names.map((name) => viewNamed(name)),
-          dependencies,
+          sourcesByReader(dependencies),
         ).map(({ name }) => `public.${name}`);
         assert.deepEqual([...ordered].sort(), names.map((name) => `public.${name}`).sort());
         for (const { reader, source } of dependencies)
           assert.ok(ordered.indexOf(source) < ordered.indexOf(reader));
       }),
+    );
+  });
+});
+
+describe("the error of a run", () => {
+  const failing = (name: string, remedy: string): FailedView => ({
+    view: viewNamed(name),
+    outcome: "failed",
+    failure: new RefreshFailure({
+      ...{ kind: "permanent", code: "42501", problem: "role r may not refresh it", remedy },
+      view: `public.${name}`,
+    }),
+    stalenessSeconds: undefined,
+  });
+
+  it("has each view's own remedy, and one that they share once", () => {
+    const grants = ["daily", "totals"].map((name) =>
+      failing(name, `GRANT MAINTAIN ON public.${name} TO "r";`),
+    );
+    assert.throws(
+      () => respond(grants),
+      /2 of 2 views failed\..*ON public\.daily TO .*ON public\.totals TO /,
+    );
+    const shared = ["daily", "totals"].map((name) => failing(name, "npm run migrate"));
+    assert.throws(
+      () => respond(shared),
+      /public\.daily, public\.totals: role .*\. To fix it: npm run migrate$/,
     );
   });
 });

@@ -2,46 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { parseEnvironment, SettingsError } from "../../handler/parseEnvironment";
 import { toEnvironment, type HandlerSettings } from "../../handler/settings";
-
-const text = fc.string({ minLength: 1, maxLength: 40 });
-const identifier = fc
-  .string({ unit: "grapheme", minLength: 1, maxLength: 20 })
-  .filter((name) => Buffer.byteLength(name) <= 63 && !/\p{Cc}/u.test(name));
-const qualifiedName = fc.record({ schema: identifier, name: identifier }, { noNullPrototype: true });
-const view = fc
-  .tuple(
-    qualifiedName,
-    fc.boolean(),
-    fc.record(
-      { statistics: qualifiedName, fullEverySeconds: fc.integer({ min: 1 }), allowFullRuns: fc.boolean() },
-      { requiredKeys: [], noNullPrototype: true },
-    ),
-  )
-  .map(([name, allowBlocking, more]) => ({ ...name, allowBlocking, ...more }));
-const authentication = fc.oneof(
-  fc.record({ auth: fc.constant("iam" as const), user: text }),
-  fc.record({ auth: fc.constant("secret" as const), secretArn: text }),
-  fc.record({ auth: fc.constant("password" as const), user: text, passwordFile: text }),
-);
-const place = fc.oneof(
-  fc.record({ host: text, tls: fc.constant("verify-full" as const), caFile: text }),
-  fc.record({ host: fc.constantFrom("localhost", "127.0.0.1", "::1"), tls: fc.constant("disable" as const) }),
-);
-const settings: fc.Arbitrary<HandlerSettings> = fc
-  .record({
-    group: text,
-    views: fc.uniqueArray(view, {
-      minLength: 1,
-      maxLength: 4,
-      selector: (each) => JSON.stringify([each.schema, each.name]),
-    }),
-    database: fc
-      .tuple(place, authentication, text, fc.integer({ min: 1, max: 65_535 }))
-      .map(([where, who, name, port]) => ({ ...where, ...who, name, port: String(port) })),
-    logFormat: fc.constantFrom("text", "json"),
-    historyRetentionDays: fc.integer({ min: 1, max: 3_650 }),
-  })
-  .map((each) => ({ ...each }));
+import { handlerSettings } from "./handlerSettings";
 
 function faultsOf(environment: Record<string, string>): string[] {
   try {
@@ -67,9 +28,33 @@ const good = {
   MATVIEW_HISTORY_RETENTION_DAYS: "7",
 };
 
+const SUBJECTS = ["sales", "orders", "customers", "stock", "shipments", "invoices", "payments", "returns"];
+
+/** So many views of names as people give them; the last one with a fault, where there is to be one. */
+function listing(count: number, fault = {}): HandlerSettings {
+  const views = Array.from({ length: count }, (_, index) => ({
+    schema: ["public", "reporting", "finance"][index % 3] ?? "",
+    name: `${SUBJECTS[index % SUBJECTS.length]}_by_region_and_month_${index}`,
+    allowBlocking: index % 7 !== 0,
+    ...(index === count - 1 ? fault : {}),
+  }));
+  return { ...parseEnvironment(good), views };
+}
+
 describe("the function's environment", () => {
   it("gives back the settings that were written to it", () => {
-    fc.assert(fc.property(settings, (each) => assert.deepEqual(parseEnvironment(toEnvironment(each)), each)));
+    fc.assert(
+      fc.property(handlerSettings, (each) => assert.deepEqual(parseEnvironment(toEnvironment(each)), each)),
+    );
+  });
+
+  it("holds 200 views in half of Lambda's 4 KB, and as they are where they are few", () => {
+    const many = listing(200);
+    const environment = toEnvironment(many);
+    assert.match(environment.MATVIEW_VIEWS ?? "", /^brotli:[\w+/]+=*$/);
+    assert.ok((environment.MATVIEW_VIEWS ?? "").length < 2_048, environment.MATVIEW_VIEWS);
+    assert.deepEqual(parseEnvironment(environment), many);
+    assert.equal(toEnvironment(listing(20)).MATVIEW_VIEWS, JSON.stringify(listing(20).views));
   });
 
   it("carries values that are known only later, untouched", () => {
@@ -98,7 +83,22 @@ describe("the function's environment", () => {
 
   const faulty: Record<string, [Record<string, string>, RegExp]> = {
     "a port that is none": [{ MATVIEW_DATABASE_PORT: "65536" }, /^MATVIEW_DATABASE_PORT is "65536"/],
-    "views that are no JSON": [{ MATVIEW_VIEWS: "public.v" }, /^MATVIEW_VIEWS is not JSON$/],
+    "views that are no JSON": [
+      { MATVIEW_VIEWS: "public.v" },
+      /^MATVIEW_VIEWS is neither JSON nor "brotli:" and/,
+    ],
+    "a compressed list that was cut off": [
+      { MATVIEW_VIEWS: toEnvironment(listing(200)).MATVIEW_VIEWS?.slice(0, -40) ?? "" },
+      /^MATVIEW_VIEWS is neither JSON nor "brotli:" and/,
+    ],
+    "a compressed list with a fault in it": [
+      { MATVIEW_VIEWS: toEnvironment(listing(200, { name: "" })).MATVIEW_VIEWS ?? "" },
+      /^MATVIEW_VIEWS\.199\.name: must be 1 to 63 bytes/,
+    ],
+    "a port that holds something else, without showing it": [
+      { MATVIEW_DATABASE_PORT: '{"password":"hunter2"}' },
+      /^MATVIEW_DATABASE_PORT is \(not shown\); it must be a whole number/,
+    ],
     "no view": [{ MATVIEW_VIEWS: "[]" }, /at least one view/],
     "a view twice": [
       { MATVIEW_VIEWS: `[${'{"schema":"s","name":"v","allowBlocking":true},'.repeat(2).slice(0, -1)}]` },
@@ -123,6 +123,37 @@ describe("the function's environment", () => {
     "full runs that are neither allowed nor forbidden": [
       { MATVIEW_VIEWS: '[{"schema":"s","name":"v","allowBlocking":true,"allowFullRuns":"no"}]' },
       /^MATVIEW_VIEWS\.0\.allowFullRuns: must be true or false$/,
+    ],
+    "views that are no list": [{ MATVIEW_VIEWS: "5" }, /^MATVIEW_VIEWS: must be a list of views$/],
+    "a view that is none": [
+      { MATVIEW_VIEWS: '["s.v"]' },
+      /^MATVIEW_VIEWS\.0: must be an object of schema, name, statistics, allowBlocking, /,
+    ],
+    "a view with something else in it": [
+      { MATVIEW_VIEWS: '[{"schema":"s","name":"v","allowBlocking":true,"sql":"DROP"}]' },
+      /^MATVIEW_VIEWS\.0: must be an object of .* alone$/,
+    ],
+    "half a character in a name": [
+      { MATVIEW_VIEWS: '[{"schema":"s","name":"\\ud83d","allowBlocking":true}]' },
+      /^MATVIEW_VIEWS\.0\.name: must not hold .* half a character$/,
+    ],
+    "full runs further apart than PostgreSQL counts": [
+      {
+        MATVIEW_VIEWS: '[{"schema":"s","name":"v","allowBlocking":true,"fullEverySeconds":9007199254740991}]',
+      },
+      /^MATVIEW_VIEWS\.0\.fullEverySeconds: must be at most 2147483647$/,
+    ],
+    "a user that PostgreSQL would cut off": [
+      { MATVIEW_DATABASE_USER: "u".repeat(64) },
+      /^MATVIEW_DATABASE_USER must be 1 to 63 bytes/,
+    ],
+    "a database that PostgreSQL would cut off": [
+      { MATVIEW_DATABASE_NAME: "d".repeat(64) },
+      /^MATVIEW_DATABASE_NAME must be 1 to 63 bytes/,
+    ],
+    "a connection string for a host, without showing it": [
+      { MATVIEW_DATABASE_HOST: "postgres://u:hunter2@h/d" },
+      /^MATVIEW_DATABASE_HOST must be a host name, an address or the folder of a socket alone$/,
     ],
     "no TLS to another machine": [{ MATVIEW_DATABASE_TLS: "disable" }, /for a server on this machine alone/],
     "a secret without its ARN": [

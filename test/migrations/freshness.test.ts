@@ -62,6 +62,22 @@ for (const majorVersion of [18, 15] as const) {
       last_failure_sqlstate: null,
     };
 
+    it("looks each view up in an index, whatever the planner thinks of the others", async () => {
+      await client.query("SET enable_seqscan = off; SET enable_sort = off");
+      const { rows } = await client.query<{ "QUERY PLAN": string }>(
+        "EXPLAIN (COSTS OFF) SELECT * FROM matview_freshness",
+      );
+      await client.query("RESET ALL");
+      const plan = rows.map((row) => row["QUERY PLAN"].trim());
+      const lookups = plan.flatMap((line, index) =>
+        /Scan .*on matview_refresh_history h(_\d)?$/.test(line) ? [[line, plan[index + 1]]] : [],
+      );
+      // The first name of all is found without a condition; the next one, and four facts of each view, with one.
+      assert.equal(lookups.length, 6, plan.join("\n"));
+      const walks = lookups.filter(([, condition]) => !/^Index Cond: .*ROW\(/.test(condition ?? ""));
+      assert.equal(walks.length, 1, walks.join("\n"));
+    });
+
     it("shows a view that no run has touched, with no age", async () => {
       assert.deepEqual(await freshness(), unknownAge);
     });

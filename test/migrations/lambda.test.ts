@@ -23,6 +23,7 @@ const names = [
   "007_refresher_role.sql",
   "008_incremental.sql",
   "009_failure_detail.sql",
+  "010_fast_freshness.sql",
 ];
 
 describe("the migration function", () => {

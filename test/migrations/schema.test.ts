@@ -10,6 +10,7 @@ const productFiles = [
   "007_refresher_role.sql",
   "008_incremental.sql",
   "009_failure_detail.sql",
+  "010_fast_freshness.sql",
 ];
 const scannerFiles = [
   "001_jobs.sql",
@@ -101,7 +102,7 @@ for (const majorVersion of [18, 15] as const) {
       );
       assert.deepEqual(
         applied.map(({ name }) => name),
-        ["007_refresher_role.sql", "008_incremental.sql", "009_failure_detail.sql"],
+        ["007_refresher_role.sql", "008_incremental.sql", "009_failure_detail.sql", "010_fast_freshness.sql"],
       );
     });
 

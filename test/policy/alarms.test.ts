@@ -1,6 +1,7 @@
 /** The rules on alarms: they exist, can fire, fire in time, and tell somebody. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { toEnvironment, type HandlerSettings } from "../../handler/settings";
 import { alarmSubscribers } from "../../policy/rules/alarmSubscribers";
 import { errorsAlarm } from "../../policy/rules/errorsAlarm";
 import { refreshSchedule } from "../../policy/rules/refreshSchedule";
@@ -10,6 +11,11 @@ import { staleAlarm } from "../../policy/rules/staleAlarm";
 import { acceptedSettings } from "../components/settings/acceptedSettings";
 import { advice, judge, refusals, unknown } from "./judge";
 import { advised, all, changed, handWritten, ofComponent, refused, without } from "./stacks";
+
+const HANDLER_SETTINGS: HandlerSettings = {
+  ...{ group: "many", views: [], logFormat: "json", historyRetentionDays: 30 },
+  database: { host: "db", port: "5432", name: "d", user: "u", auth: "iam", tls: "verify-full" },
+};
 
 /** The classic alarm: over 5 errors in each of 2 periods of a minute. */
 const CLASSIC = {
@@ -188,6 +194,19 @@ describe("stale-alarm", () => {
     const messages = await refused(staleAlarm, two);
     assert.equal(messages.length, 1);
     assert.match(messages[0] ?? "", /View public\.totals has no stale alarm/);
+  });
+
+  it("reads a list of views that is too long to stand in the variable as it is", async () => {
+    const names = Array.from({ length: 50 }, (_, index) => `sales_by_region_${index}`);
+    const views = names.map((name) => ({ schema: "public", name, allowBlocking: true }));
+    const stack = ofComponent();
+    const { variables } = stack.fn!.props.environment as { variables: object };
+    const { MATVIEW_VIEWS } = toEnvironment({ ...HANDLER_SETTINGS, views });
+    assert.match(MATVIEW_VIEWS ?? "", /^brotli:/);
+    const many = changed(stack, "fn", { environment: { variables: { ...variables, MATVIEW_VIEWS } } });
+    const messages = await refused(staleAlarm, many);
+    assert.equal(messages.length, 50);
+    assert.match(messages.at(-1) ?? "", /View public\.sales_by_region_49 has no stale alarm/);
   });
 
   it("refuses missing data that does not breach, which a dead schedule leaves", async () => {

@@ -26,12 +26,9 @@ async function dropIndexes(bed: Bed, place: 0 | 1): Promise<Planted> {
   };
 }
 
-const ofPeople = { group: "people", touches: ["view"] } as const satisfies Partial<Fault>;
-const onlyFull = { ...ofPeople, modes: ["full"] } as const satisfies Partial<Fault>;
-
 export const DEFINITION_FAULTS: Fault[] = [
   {
-    ...onlyFull,
+    group: "people",
     touches: ["view"],
     modes: ["full"],
     name: "index dropped of a view that may not block",
@@ -43,7 +40,7 @@ export const DEFINITION_FAULTS: Fault[] = [
     plant: (bed) => dropIndexes(bed, 0),
   },
   {
-    ...ofPeople,
+    group: "people",
     touches: ["view"],
     modes: ["full"],
     name: "index dropped of a view that may block",
@@ -54,7 +51,7 @@ export const DEFINITION_FAULTS: Fault[] = [
     plant: (bed) => dropIndexes(bed, 1),
   },
   {
-    ...ofPeople,
+    group: "people",
     touches: ["view"],
     modes: ["incremental"],
     name: "index dropped of a published table",
@@ -64,7 +61,7 @@ export const DEFINITION_FAULTS: Fault[] = [
     plant: (bed, dice) => dropIndexes(bed, dice.oneOf([0, 1])),
   },
   {
-    ...ofPeople,
+    group: "people",
     touches: ["view"],
     modes: ["full"],
     name: "index dropped as the refresh begins",
@@ -88,7 +85,7 @@ export const DEFINITION_FAULTS: Fault[] = [
     },
   },
   {
-    ...ofPeople,
+    group: "people",
     touches: ["view"],
     modes: ["full"],
     name: "views dropped, and made anew later",
@@ -101,7 +98,7 @@ export const DEFINITION_FAULTS: Fault[] = [
     },
   },
   {
-    ...ofPeople,
+    group: "people",
     touches: ["view"],
     modes: ["full"],
     name: "views dropped as a refresh begins",
@@ -125,7 +122,7 @@ export const DEFINITION_FAULTS: Fault[] = [
     },
   },
   {
-    ...ofPeople,
+    group: "people",
     touches: ["view"],
     modes: ["full"],
     name: "views made anew between two runs",
@@ -138,7 +135,7 @@ export const DEFINITION_FAULTS: Fault[] = [
     },
   },
   {
-    ...ofPeople,
+    group: "people",
     touches: ["view"],
     modes: ["full"],
     name: "views made anew as a refresh begins",

@@ -19,8 +19,6 @@ const ODD_DEFAULTS = {
   TimeZone: "Pacific/Chatham",
 };
 
-const everywhere = { group: "people", modes: ["full", "incremental"] } as const satisfies Partial<Fault>;
-
 export const RIGHTS_FAULTS: Fault[] = [
   {
     group: "people",
@@ -88,7 +86,7 @@ export const RIGHTS_FAULTS: Fault[] = [
     },
   },
   {
-    ...everywhere,
+    group: "people",
     modes: ["full", "incremental"],
     name: "history not writable",
     touches: ["maintenance"],

@@ -1,50 +1,10 @@
 /** What an administrator does on any day, in the middle of a run. */
 import { readdir } from "node:fs/promises";
-import type { Client } from "pg";
 import { PRODUCT_MIGRATIONS } from "../../../migrations/sets";
 import { migrate } from "../../../migrations/runner";
-import type { Bed } from "../../bed/bed";
-import type { Fault, Planted } from "../../fault";
-import { ask, byHand, execute, inMidRun, uniqueIndexes, viewAt, whileHeld } from "../administrator";
-
-const PATIENCE_MS = 5_000;
-
-/** Of the function's backends alone, at their work: without OFFSET every session of the server might be signalled first. */
-const signalled = (signal: string): string => `
-  SELECT FROM (SELECT pid FROM pg_stat_activity
-                WHERE usename = $1 AND state = 'active' AND query ~ '(REFRESH MATERIALIZED VIEW|__fold"?[(])' OFFSET 0) AS busy
-   WHERE ${signal}(pid)`;
-
-/**
- * Signals the function's backend while it is at its work. It looks again and again, since a refresh may take a few
- * milliseconds: so it is connected before the refresh is let go on.
- */
-export function signalAtWork(bed: Bed, signal: "pg_cancel_backend" | "pg_terminate_backend"): Planted {
-  let isOver = false;
-  let hits = 0;
-  let looking: Promise<unknown> = Promise.resolve();
-  const look = async (client: Client): Promise<void> => {
-    const endsAtMs = performance.now() + PATIENCE_MS;
-    while (hits === 0 && !isOver && performance.now() < endsAtMs)
-      hits = (await client.query(signalled(signal), [bed.fn.user])).rowCount ?? 0;
-  };
-  const at = { phase: "refresh", moment: "before", what: `${signal} at its work` } as const;
-  const planted = whileHeld(bed, at, async () => {
-    const client = await bed.connect();
-    looking = look(client)
-      .catch(() => undefined)
-      .finally(() => client.end().catch(() => undefined));
-  });
-  return {
-    ...planted,
-    async lift() {
-      await planted.lift();
-      isOver = true;
-      await looking;
-    },
-    hasStruck: () => hits > 0,
-  };
-}
+import type { Fault } from "../../fault";
+import { ask, byHand, execute, inMidRun, uniqueIndexes, viewAt } from "../administrator";
+import { signalAtWork } from "../signal";
 
 const REINDEX_LEFT_OVER = `
   SELECT indexrelid::regclass::text AS "name" FROM pg_index WHERE indrelid = $1::regclass AND NOT indisvalid`;
@@ -55,18 +15,17 @@ const ignoring =
     if (!codes.includes((error as { code?: string }).code ?? "")) throw error;
   };
 
-const inBothModes = { group: "people", modes: ["full", "incremental"] } as const;
-
 export const ROUTINE_FAULTS: Fault[] = [
   {
-    ...inBothModes,
+    group: "people",
     modes: ["full", "incremental"],
     name: "refresh cancelled by an administrator",
-    touches: ["view"],
+    touches: ["view", "source"],
     ticks: [1, 1],
     refresh: "may pass",
     codes: ["57014"],
-    plant: (bed) => Promise.resolve(signalAtWork(bed, "pg_cancel_backend")),
+    says: /somebody cancelled the refresh/,
+    plant: (bed, dice) => Promise.resolve(signalAtWork(bed, dice, "pg_cancel_backend")),
   },
   {
     group: "people",

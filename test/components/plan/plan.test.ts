@@ -158,6 +158,30 @@ describe("plan", () => {
     assert.match(alarm(least, "failing").description, /through at least 2 ticks/);
   });
 
+  it("names each alarm once where names are too long for CloudWatch", () => {
+    const long = '""'.repeat(62);
+    const views = ["a", "b"].map((end) => `"${long}a"."${long}${end}"`);
+    const names = plan({ views, groupName: "g".repeat(40) }).alarms.map(({ name }) => name);
+    assert.equal(new Set(names).size, names.length);
+    assert.ok(names.every((name) => name.length <= 255));
+  });
+
+  it("cuts no character apart where a description is too long", () => {
+    for (const start of ["", "a"]) {
+      const views = Array.from({ length: 9 }, (_, index) => `"${start}${index}${"😀".repeat(15)}".b`);
+      const { description } = plan({ views, groupName: "g" }).function;
+      assert.ok(description.length > 250 && description.length <= 256 && !/\p{Cs}/u.test(description));
+    }
+  });
+
+  it("has no dimension that begins with a colon, which CloudWatch refuses", () => {
+    const { group, views } = plan({ views: ['":a".b'], groupName: ":x" });
+    assert.deepEqual(
+      views.map((view) => metricDimensions(group, view)),
+      [{ group: "%3Ax", view: "%3Aa.b" }],
+    );
+  });
+
   it("reads in the stale alarm what the handler writes, for each view", () => {
     const views = ["public.a", 'public."größe"'];
     const { alarms } = plan({ views, groupName: "both" });

@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { makePlan } from "../../../components/plan/plan";
 import { SettingsFaults, type Fault, type Purpose } from "../../../components/settings/faults";
 import { readViewName, writeViewName } from "../../../components/settings/names";
 import { checkArrived, parseSettings } from "../../../components/settings/parseSettings";
+import { KNOWN_LATER } from "../../../components/settings/readers";
 import { LOG_RETENTION_DAYS, MOST_ENVIRONMENT_BYTES } from "../../../components/time/limits";
+import { nested } from "../../fuzz";
 
 const place = {
   network: {
@@ -57,6 +60,11 @@ function deployFaults(values: Record<string, unknown>): Fault[] {
 }
 
 describe("settings", () => {
+  it("takes 200 views in one group", () => {
+    const views = Array.from({ length: 200 }, (_, index) => `reporting.sales_by_region_and_month_${index}`);
+    assert.equal(parseSettings({ views, groupName: "many" }, "local").views.length, 200);
+  });
+
   it("has a default for everything but the places", () => {
     const settings = parseSettings({}, "local");
     assert.deepEqual(settings.views, [
@@ -223,6 +231,82 @@ describe("settings", () => {
     assert.ok(!JSON.stringify(secret).includes("hunter2"));
   });
 
+  it("shows no secret of an object, a text, a URL or the function's variables", () => {
+    const password = "hunter2";
+    for (const values of [
+      { databse: { password } },
+      { databse: { login: [{ password }] } },
+      { alarms: [{ password }] },
+      { alarms: `{"password":"${password}"` },
+      { alarms: `password=${password} host=db` },
+      { views: [`password=${password}`] },
+      { views: [{ name: `{"password":"${password}"` }] },
+      { database: { ...place.database, host: `postgres://scanner:${password}@db/scanner` } },
+      { database: { ...place.database, port: { dbPassword: password } } },
+      { tags: { password: [password] } },
+      { environment: `TEAM=${password}` },
+      { environment: { TEAM: [password] } },
+      { environment: { TEAM: password, LARGE: "x".repeat(MOST_ENVIRONMENT_BYTES) } },
+    ]) {
+      const faults = deployFaults(values);
+      assert.equal(faults.length, 1);
+      assert.ok(!JSON.stringify(faults).includes(password), JSON.stringify(faults));
+    }
+  });
+
+  it("shows what is wrong inside text inside text", () => {
+    const errors = JSON.stringify({ threshold: -1, periodSeconds: 60, evaluationPeriods: 1 });
+    const [fault] = deployFaults({ alarms: JSON.stringify({ errors }) });
+    assert.deepEqual([fault?.key, fault?.value], ["alarms.errors.threshold", "-1"]);
+  });
+
+  it("tells of what has no JSON", () => {
+    assert.equal(deployFaults({ memoryMb: 256n })[0]?.value, "bigint");
+    assert.equal(deployFaults({ memoryMb: nested(20_000) })[0]?.value, "object");
+  });
+
+  it("reads -0 as 0, which it is read again to", () => {
+    const errors = { threshold: "-0", periodSeconds: 60, evaluationPeriods: 1 };
+    const settings = parseSettings({ alarms: { errors } }, "local");
+    assert.ok(Object.is(settings.alarms.errors?.threshold, 0));
+  });
+
+  it("refuses a key and a secret of another region, where the stack's is known", () => {
+    const kmsKeyArn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const database = { host: "db", name: "d", auth: "secret", secretArn, secretKmsKeyArn: kmsKeyArn };
+    const values = { ...place, kmsKeyArn, database };
+    assert.throws(
+      () => parseSettings(values, "deploy", "cn-north-1"),
+      (error: SettingsFaults) => {
+        assert.deepEqual(
+          error.faults.map(({ key }) => key),
+          ["kmsKeyArn", "database.secretArn", "database.secretKmsKeyArn"],
+        );
+        assert.match(error.faults[0]?.remedy ?? "", / arn:aws-cn:kms:cn-north-1:123456789012:key\//);
+        return true;
+      },
+    );
+  });
+
+  it("refuses a payload with a value that only another resource gives", () => {
+    const faults = faultsOf({ ...place, eventPayload: { arn: KNOWN_LATER } }, "component");
+    assert.deepEqual(
+      faults.map(({ key }) => key),
+      ["eventPayload"],
+    );
+    assert.deepEqual(deployFaults({ eventPayload: { text: KNOWN_LATER } }), []);
+  });
+
+  it("keeps room in the environment for a user and a database that are known later", () => {
+    const fitting = (name: string) => {
+      const database = { ...place.database, name, user: name };
+      return faultsOf({ ...place, database, environment: { LARGE: "x".repeat(3_600) } }, "component");
+    };
+    assert.deepEqual(fitting("d"), []);
+    assert.equal(fitting("d".repeat(63)).length, 1);
+    assert.equal(fitting(KNOWN_LATER).length, 1);
+  });
+
   it("accepts what it gives as an example", () => {
     const faults = deployFaults({
       alarmEmails: ["x"],
@@ -242,7 +326,11 @@ describe("settings", () => {
     }
   });
 
-  const manyViews = Array.from({ length: 60 }, (_, index) => `public.a_view_with_quite_a_long_name_${index}`);
+  // Names without a pattern, which no compression makes shorter.
+  const manyViews = Array.from({ length: 60 }, (_, index) => {
+    const digits = createHash("sha512").update(String(index)).digest("hex").slice(0, 60);
+    return `v${digits}.v${digits.split("").reverse().join("")}`;
+  });
 
   const single: [string, Record<string, unknown>, string, RegExp][] = [
     ["a timeout above Lambda's", { timeoutSeconds: 901 }, "timeoutSeconds", /above 900/],
@@ -504,6 +592,132 @@ describe("settings", () => {
       "network.secretsEndpoint",
       /not used/,
     ],
+    [
+      "a unit that objects have and rates do not",
+      { refreshRate: "rate(5 constructors)" },
+      "refreshRate",
+      /"constructors" is not a unit/,
+    ],
+    [
+      "a cron expression beyond EventBridge's 256",
+      {
+        refreshRate: `cron(${[...Array(60).keys()].join(",")} ${[...Array(24).keys()].join(",")} ? * 1,2,3,4,5,6,7 *)`,
+      },
+      "refreshRate",
+      /is 257 long, and EventBridge takes 256/,
+    ],
+    [
+      "a rate with a page of spaces",
+      { refreshRate: `rate(1${" ".repeat(4_000)}minute` },
+      "refreshRate",
+      /is 4012 long/,
+    ],
+    ["a list for one word", { architecture: ["arm64"] }, "architecture", /not one of/],
+    ["an object that cannot be text", { runtime: { toString: 1 } }, "runtime", /not one of/],
+    ["a list for a number of days", { logRetentionDays: [14] }, "logRetentionDays", /not a period/],
+    [
+      "a list for a period",
+      { alarms: { errors: { threshold: 1, periodSeconds: [60], evaluationPeriods: 2 } } },
+      "alarms.errors.periodSeconds",
+      /whole minutes/,
+    ],
+    ["money in hexadecimal", { monthlyBudgetUsd: "0x10" }, "monthlyBudgetUsd", /not an amount/],
+    [
+      "half a character in a view's name",
+      { views: ['public."\ud83d"'], groupName: "g" },
+      "views[0]",
+      /half a character/,
+    ],
+    [
+      "a view's name that ends a regular expression",
+      { views: [`public."${"a".repeat(1e7)}"`] },
+      "views[0]",
+      /is 10000009 long/,
+    ],
+    [
+      "a group's name that is no dimension",
+      { groupName: `a${"!".repeat(255)}` },
+      "groupName",
+      /over 255 long/,
+    ],
+    ["a log group of AWS's", { logGroupName: "aws/lambda/x" }, "logGroupName", /not a log group's name/],
+    ["a runbook with a NUL", { runbookUrl: "https://example.com/\0" }, "runbookUrl", /not a web address/],
+    ["a variable with a NUL", { environment: { TEAM: "a\0b" } }, "environment.TEAM", /NUL/],
+    [
+      "a key that objects keep for themselves",
+      { tags: JSON.parse('{"__proto__":"x"}') as unknown },
+      "tags.__proto__",
+      /keep for themselves/,
+    ],
+    [
+      "a tag of ours",
+      { tags: { "Matview-Refresh:group": "x" } },
+      'tags["Matview-Refresh:group"]',
+      /own tags/,
+    ],
+    [
+      "two tags that IAM takes for one",
+      { tags: { team: "a", Team: "b" } },
+      "tags.Team",
+      /case of its letters alone/,
+    ],
+    [
+      "more subnets than a function stands in",
+      {
+        network: {
+          ...place.network,
+          subnetIds: Array.from({ length: 17 }, (_, index) => `subnet-${String(index).padStart(17, "0")}`),
+        },
+      },
+      "network.subnetIds",
+      /has 17, and a Lambda function stands in 16/,
+    ],
+    [
+      "a partition that is not the region's",
+      { kmsKeyArn: "arn:aws:kms:cn-north-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab" },
+      "kmsKeyArn",
+      /KMS key/,
+    ],
+    ["a role without a name", { roleArn: "arn:aws:iam::123456789012:role/team/" }, "roleArn", /IAM role/],
+    [
+      "a function that is none",
+      { okActionArns: ["arn:aws:lambda:us-east-1:123456789012:function:a:b:c"] },
+      "okActionArns[0]",
+      /Lambda function/,
+    ],
+    ["an address with two dots", { alarmEmails: ["a..b@example.com"] }, "alarmEmails[0]", /e-mail/],
+    ["an address beyond ASCII", { alarmEmails: ["größe@example.com"] }, "alarmEmails[0]", /e-mail/],
+    [
+      "a user that no policy can name",
+      { database: { ...place.database, user: "имя" } },
+      "database.user",
+      /IAM policy/,
+    ],
+    [
+      "a user whose name PostgreSQL keeps",
+      { database: { ...place.database, user: "pg_refresh" } },
+      "database.user",
+      /keeps for itself/,
+    ],
+    [
+      "a database that RDS cannot make",
+      { database: { create: {}, name: "my-db" }, network: { create: true } },
+      "database.name",
+      /RDS gives/,
+    ],
+    [
+      "a port that RDS does not open",
+      { database: { create: {}, port: 80 }, network: { create: true } },
+      "database.port",
+      /RDS opens/,
+    ],
+    [
+      "the mark of a value that a program gives",
+      { roleArn: "known after deployment" },
+      "roleArn",
+      /stands for a value that a program gives/,
+    ],
+    ["a payload nested without end", { eventPayload: nested(20_000) }, "eventPayload", /nested too deep/],
   ];
   for (const [title, values, key, problem] of single) {
     it(`refuses ${title}, and nothing else`, () => {
@@ -760,6 +974,12 @@ describe("view names", () => {
 
   it("are folded without quotes and kept inside them, as in SQL", () => {
     assert.deepEqual(readViewName("Public.Job_Progress").name, { schema: "public", name: "job_progress" });
+    // As PostgreSQL has it in UTF-8; a letter that is longer in lower case would have passed the limit.
+    assert.deepEqual(readViewName("public.ÄPFEL").name, { schema: "public", name: "Äpfel" });
+    assert.deepEqual(readViewName(`public.${"İ".repeat(31)}`).name, {
+      schema: "public",
+      name: "İ".repeat(31),
+    });
     assert.deepEqual(readViewName('public."x""; drop table jobs; --"').name, {
       schema: "public",
       name: 'x"; drop table jobs; --',
