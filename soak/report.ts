@@ -43,6 +43,8 @@ export interface SoakResult {
   /** By outcome: `refreshed`, `skipped`, `failed`, `timedOut`, `crashed`. */
   runs: Record<string, number>;
   faults: FaultResult[];
+  /** Faults of the story that could not be planted in their tick, such as while another had taken the server away. */
+  unplanted: { tick: number; fault: string; why: string }[];
   violations: ToldViolation[];
   judge: {
     /** Times that the views were read and compared. */
@@ -158,10 +160,13 @@ function recovered({ recoveredAfterTicks }: FaultResult): string {
   return `${middle === most ? most : `${middle} to ${most}`} ${most === 1 ? "tick" : "ticks"}`;
 }
 
-function skippedLines({ faults }: SoakResult): string[] {
-  return faults.flatMap(({ name, skipped }) =>
-    skipped === undefined ? [] : [`Not planted: ${name}: ${skipped}`],
-  );
+function skippedLines({ faults, unplanted }: SoakResult): string[] {
+  return [
+    ...faults.flatMap(({ name, skipped }) =>
+      skipped === undefined ? [] : [`Not planted: ${name}: ${skipped}`],
+    ),
+    ...unplanted.map(({ tick, fault, why }) => `Not planted in tick ${tick}: ${fault}: ${why}`),
+  ];
 }
 
 function violationText({ tick, invariant, what, story }: ToldViolation): string {

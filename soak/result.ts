@@ -30,6 +30,7 @@ export function resultOf(soaked: Soaked, { mode, seed, faults }: Asked): SoakRes
       ...names.map((name) => faultResult(name, soaked)),
       ...skipped.map(({ fault: { name, group }, why }) => ({ ...nothing(name, group), skipped: why })),
     ],
+    unplanted: [...soaked.unplanted],
     violations: [...convictions],
     judge: {
       ...{ looks: soaked.looks, cuts: soaked.moments },

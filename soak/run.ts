@@ -12,7 +12,7 @@ import type { Fault } from "./fault";
 import type { Judgement } from "./judge/promise";
 import { nameOf } from "./judge/viewName";
 import { Judges, type Conviction } from "./judges";
-import { Plantings, type Plant, type RemedyTried } from "./plantings";
+import { Plantings, type Plant, type RemedyTried, type Unplanted } from "./plantings";
 import { tellStory, type Planting } from "./story";
 
 /** What a soak is asked to do. */
@@ -48,6 +48,7 @@ export interface Soaked {
   runs: Run[];
   skipped: SkippedFault[];
   plants: readonly Plant[];
+  unplanted: readonly Unplanted[];
   remedies: readonly RemedyTried[];
   convictions: readonly Conviction[];
   /** Times that views were read, and how often they showed another moment than before. */
@@ -115,7 +116,8 @@ export async function soak(options: SoakOptions, observer: Observer, stop: Abort
       ...{ plan, ticks: done, skipped, judgement, runs: soaking.runs },
       realSeconds: (performance.now() - startedMs) / 1_000,
       virtualSeconds: clock.nowMs() / 1_000 - startSeconds,
-      ...{ plants: plantings.all, remedies: plantings.remedies, convictions: judges.convictions },
+      ...{ plants: plantings.all, unplanted: plantings.unplanted },
+      ...{ remedies: plantings.remedies, convictions: judges.convictions },
       ...{ ...judges.counts, transactions: bed.claims.committed },
     };
   } finally {

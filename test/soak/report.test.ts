@@ -28,6 +28,7 @@ const result: SoakResult = {
     }),
     fault("volume full", { planted: 0, struck: 0, skipped: "no tmpfs may be mounted here" }),
   ],
+  unplanted: [{ tick: 40, fault: "postmaster killed", why: "there was no server" }],
   violations: [
     {
       ...{
@@ -56,6 +57,7 @@ describe("the report of a soak", () => {
       assert.match(text, /1,000, 16 h 40 min of the plan in 20 min 30 s/);
       assert.match(text, /983: refreshed×900, failed×80, timedOut×3/);
       assert.match(text, /Not planted: volume full: no tmpfs may be mounted here/);
+      assert.match(text, /Not planted in tick 40: postmaster killed: there was no server/);
       assert.match(text, /Broken in tick 12: readers see one moment: writer 3/);
       assert.match(text, /tick 11: planted: SIGKILL of the postmaster/);
       assert.match(text, /Again: npm run soak -- --ticks 1000 --seed 7 --mode full$/m);
