@@ -211,8 +211,9 @@ const outOfMemory = diskFault({
   ticks: [1, 1],
   // What is free in what the process has already may do.
   refresh: "may pass",
-  codes: ["53200", ...SERVER_GONE],
-  says: /the server ran out of memory/,
+  // A library that has no place in memory is told as a file that cannot be loaded.
+  codes: ["53200", "58P01", ...SERVER_GONE],
+  says: /the server ran out of memory|could not load library/,
   missing: whyNoLimits,
   plant(bed, dice) {
     const phase = dice.oneOf(["begin", "refresh"] as const);
