@@ -117,6 +117,7 @@ export async function whyUnwritten(session: Session, what: string, error: unknow
   const why: Record<string, string> = {
     "55P03": `waited for a lock on ${HISTORY_TABLE}${heldBy(blockers)}`,
     "57014": `writing to ${HISTORY_TABLE} took too long`,
+    "53100": `the disk of ${HISTORY_TABLE} is full`,
     "23514": `${HISTORY_TABLE} is older than this function; to fix it: npm run migrate`,
   };
   return `history: ${what}: ${why[code ?? ""] ?? `${HISTORY_TABLE} refused it`} (${code})`;
