@@ -2,6 +2,7 @@
 import { escapeLiteral } from "pg";
 import { READS, type FoldFacts, type ViewFacts } from "./catalog";
 import type { Session } from "./connect";
+import { LOG_WRITER, WRITTEN_BESIDES } from "./maintained";
 
 /** Of the two halves of a view's advisory lock, the first ("mvrf"); shown in pg_locks as classid. */
 export const LOCK_NAMESPACE = 0x6d767266;
@@ -83,14 +84,14 @@ const writtenBesides = (view: number | null, query: number): string => `
    CROSS JOIN LATERAL (SELECT pg_catalog.left(query.relname::text, -pg_catalog.length('query')) AS base) named
     JOIN pg_catalog.pg_class own ON own.relnamespace = query.relnamespace AND own.relkind = 'r'
      AND pg_catalog.starts_with(own.relname::text, named.base)
-     AND pg_catalog.substr(own.relname::text, pg_catalog.length(named.base) + 1) ~ '^(status|(log|leaf|layer)_[0-9]+)$'
+     AND pg_catalog.substr(own.relname::text, pg_catalog.length(named.base) + 1) ~ '${WRITTEN_BESIDES}'
    WHERE query.oid = ${query}
   UNION ALL
   SELECT log.oid
     FROM pg_catalog.pg_trigger t
     JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
     JOIN pg_catalog.pg_class query ON query.oid = ${query} AND query.relnamespace = p.pronamespace
-    JOIN pg_catalog.pg_class log ON log.relnamespace = p.pronamespace AND log.relname::text || '_write' = p.proname
+    JOIN pg_catalog.pg_class log ON log.relnamespace = p.pronamespace AND log.relname::text || '${LOG_WRITER}' = p.proname
    WHERE t.tgrelid = ${view}`;
 
 /** A lock on a relation, as pg_locks calls it. */

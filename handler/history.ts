@@ -93,10 +93,8 @@ export async function recordUnrefreshed(
     return await session.within(LONGEST_HISTORY_MS, async () => {
       const facts = run.facts ?? (await readFacts(session, view));
       if (!facts.history.mayInsert) {
-        report.note(
-          `${displayName(view)} ${outcome.outcome} is not recorded: role ${facts.currentUser} has no INSERT on ` +
-            `${HISTORY_TABLE}, or it is not there`,
-        );
+        // Of a skip the run says that it is untracked.
+        if (outcome.outcome === "failed") report.note(unwritable(view, facts.currentUser));
         return undefined;
       }
       return insertOutcome(session, facts, outcome, { ...run, startedAt: run.facts?.clock, reason });
@@ -108,6 +106,10 @@ export async function recordUnrefreshed(
     return undefined;
   }
 }
+
+const unwritable = (view: QualifiedName, user: string): string =>
+  `history: ${displayName(view)} failed is not recorded: role ${user} has no INSERT on ${HISTORY_TABLE}, or it is not ` +
+  "there; to fix it: npm run migrate";
 
 /** What to say of a statement about history that failed, outside of its transaction. */
 export async function whyUnwritten(session: Session, what: string, error: unknown): Promise<string> {

@@ -15,6 +15,19 @@ export const inSchema = (name: string): string => quotedName({ schema: MAINTENAN
 /** How a fold's comment begins; the name of the table that it writes follows, quoted as SQL where it must be. */
 export const FOLD_COMMENT = "matview-refresh: folds ";
 
+/** A numbered table of a view: `public__job_progress__log_1`. A log's trigger function ends in `_write`. */
+export const numberedName = (
+  { base }: MaintainedNames,
+  kind: "log" | "leaf" | "layer",
+  number: number,
+): string => `${base}__${kind}_${number}`;
+
+/** What a fold writes beside the view, as a regular expression over what follows `<base>__`. */
+export const WRITTEN_BESIDES = "^(status|(log|leaf|layer)_[0-9]+)$";
+
+/** Trigger function of a log. */
+export const LOG_WRITER = "_write";
+
 const LONGEST_BASE_BYTES = 48;
 const HASH_DIGITS = 8;
 

@@ -233,9 +233,9 @@ export const CONNECTION_RULES = {
       "  # a function reads the file that MATVIEW_DATABASE_CA_FILE names",
   ),
   expired: permanent(
-    ({ address }) => `the certificate of ${address} has expired`,
-    "aws rds modify-db-instance --db-instance-identifier <id> --ca-certificate-identifier rds-ca-rsa2048-g1 " +
-      "--apply-immediately  # makes a new one; or renew it where the server is your own",
+    ({ address }) => `the certificate of ${address}, or of who signed it, has expired`,
+    "curl -o ca.pem https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem && export PGSSLROOTCERT=ca.pem" +
+      "  # where it is that of an old bundle; the server's own: aws rds modify-db-instance --ca-certificate-identifier",
   ),
   wrongHost: permanent(
     ({ message }) => `the certificate is another host's: ${message}`,

@@ -4,8 +4,7 @@
  */
 import { escapeLiteral } from "pg";
 import { qualifiedName, quotedName } from "../handler/names";
-import { inSchema } from "../handler/maintained";
-import type { MaintainedNames } from "../handler/maintained";
+import { inSchema, numberedName, type MaintainedNames } from "../handler/maintained";
 import { affectedKeys, hasKeys, publish, publishAffected, type KeyedTable } from "./keyed";
 import { groupsVariable } from "./leaf";
 import { applyDeltas, goneRows, newRows, stateName, type DeltaSources, type KeyedLayer } from "./leafFold";
@@ -27,7 +26,8 @@ interface FoldInput extends DeltaSources {
   timeZone: string;
 }
 
-export const layerName = (names: MaintainedNames, layer: number): string => `${names.base}__layer_${layer}`;
+export const layerName = (names: MaintainedNames, layer: number): string =>
+  numberedName(names, "layer", layer);
 /**
  * CREATE OR REPLACE FUNCTION of the fold and of what it calls where there is something to do, without grants. They are
  * two, since a tick has a session of its own, in which a function is compiled when it is called for the first time: most

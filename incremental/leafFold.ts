@@ -1,5 +1,5 @@
 /** How the state of an additive leaf is kept up: what came is added, what went is taken away, a lost extreme is read again. */
-import { inSchema, type MaintainedNames } from "../handler/maintained";
+import { inSchema, numberedName, type MaintainedNames } from "../handler/maintained";
 import { toSql } from "./expression";
 import type { KeyedTable } from "./keyed";
 import type { Layer } from "./layer";
@@ -17,7 +17,7 @@ import {
 import { OPERATION, OPERATIONS, type Log } from "./log";
 import { indent, quoted } from "./print";
 
-export const stateName = (names: MaintainedNames, leaf: number): string => `${names.base}__leaf_${leaf}`;
+export const stateName = (names: MaintainedNames, leaf: number): string => numberedName(names, "leaf", leaf);
 export const goneRows = (layer: Layer): string => `matview_gone_${layer.number}`;
 export const newRows = (layer: Layer): string => `matview_new_${layer.number}`;
 

@@ -2,8 +2,7 @@
 import { createHash } from "node:crypto";
 import { escapeLiteral } from "pg";
 import { quotedName } from "../handler/names";
-import { inSchema } from "../handler/maintained";
-import type { MaintainedNames } from "../handler/maintained";
+import { inSchema, LOG_WRITER, numberedName, type MaintainedNames } from "../handler/maintained";
 import type { QualifiedName } from "../handler/settings";
 import { deltaQuery, hasDelta, came, went, type Leaf } from "./leaf";
 import type { TableLog } from "./maintenance";
@@ -38,8 +37,8 @@ export function makeLog(
   leaf: Leaf | undefined,
   relied: string[][],
 ): Log {
-  const name = `${names.base}__log_${number}`;
-  const writer = `${name}_write`;
+  const name = numberedName(names, "log", number);
+  const writer = `${name}${LOG_WRITER}`;
   const relations: QualifiedName[] = [relation, ...relation.partitions].map(({ schema, name: table }) => ({
     schema,
     name: table,

@@ -248,14 +248,14 @@ function longestOf(identifier = ""): string {
 /** What the keys of this product's own tags begin with. */
 const OWN_TAGS = "matview-refresh:";
 
-function tagLimits({ tags = {} }: Given, purpose: Purpose): RuleFault[] {
+function tagLimits({ tags = {}, roleArn }: Given, purpose: Purpose): RuleFault[] {
   const names = Object.keys(tags);
   const faults = names.flatMap((name) => tagFaults(name, tags[name] ?? ""));
   const seen = new Set<string>();
   for (const name of names) {
     const folded = name.toLowerCase();
-    // IAM does not tell keys apart by their case, and the role has these tags too.
-    if (seen.has(folded)) {
+    // IAM does not tell keys apart by their case, and a role that is made has these tags too.
+    if (seen.has(folded) && roleArn === undefined) {
       const problem =
         "differs from another key in the case of its letters alone, which IAM does not tell apart";
       const fault = { value: tags[name], problem, limit: "each key once", example: undefined };

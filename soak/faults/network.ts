@@ -124,7 +124,7 @@ const certificateWrong = networkFault({
   ticks: [1, 3],
   refresh: "stops",
   codes: ["CERT_HAS_EXPIRED", "ERR_TLS_CERT_ALTNAME_INVALID"],
-  says: /the certificate of .* has expired|the certificate is another host's/,
+  says: /the certificate of .*, or of who signed it, has expired|the certificate is another host's/,
   plant({ wire }, dice) {
     const which = dice.oneOf(["expired", "of another host"] as const);
     return onTheWire(

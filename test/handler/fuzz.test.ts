@@ -186,7 +186,7 @@ describe("fuzzed environments", () => {
             assert.ok(error.message.includes(fault));
             assert.match(
               fault,
-              /^MATVIEW_[A-Z_]+.* (must (be|not|have|name) |is not set|is not JSON|use "verify-full")/s,
+              /^MATVIEW_[A-Z_]+.* (must (be|not|have|name) |is not set|is neither JSON nor |use "verify-full")/s,
             );
           }
         }

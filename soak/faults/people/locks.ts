@@ -13,7 +13,7 @@ const FIRST_COLUMN = `
 const plantIndexBuild: Fault["plant"] = async (bed) => {
   const { sql } = viewAt(bed, 0);
   const [column] = await ask<{ name: string }>(bed, FIRST_COLUMN, [sql]);
-  const what = `BEGIN; CREATE INDEX ON ${sql} (${column?.name}), and to lunch`;
+  const what = `BEGIN; CREATE INDEX ON ${sql} (${column?.name}), left open`;
   return leaveOpen(bed, what, `CREATE INDEX ON ${sql} (${column?.name})`);
 };
 
