@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Plan } from "../components/plan/plan";
 import type { Run } from "./bed/bed";
-import { BALANCE, SUMMARY } from "./bed/books";
+import { BALANCE, SUMMARY } from "./books/books";
 import type { SoakBed } from "./bed/makeBed";
 import type { Chronicle } from "./chronicle";
 import type { Dice } from "./dice";
@@ -10,9 +10,9 @@ import type { Fault, Touched } from "./fault";
 import { SizeWatch } from "./judge/growth";
 import { HistoryJudge } from "./judge/history";
 import { LeftoversJudge } from "./judge/leftovers";
-import { judgePromises, type Judgement } from "./judge/promise";
-import { Recorder } from "./judge/record";
-import { nameOf } from "./judge/viewName";
+import { judgePromises, type Judgement } from "./judge/alarms/promise";
+import { Recorder } from "./judge/alarms/record";
+import { qualifiedName } from "../handler/names";
 import { ViewJudge, type Look } from "./judge/views";
 import type { Violation } from "./judge/verdict";
 import { outcomesOf } from "./outcomes";
@@ -27,7 +27,7 @@ export interface Conviction extends Violation {
 const LOOK_EVERY_MS = 100;
 
 /** What each view reads, by `schema.name`. */
-const SOURCES = { [nameOf(SUMMARY)]: [nameOf(BALANCE)] };
+const SOURCES = { [qualifiedName(SUMMARY)]: [qualifiedName(BALANCE)] };
 
 /** What runs say where they could not write history. */
 const UNRECORDED = /is not recorded|is untracked/;

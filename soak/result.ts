@@ -1,7 +1,7 @@
 /** Makes the report's figures of what a soak has brought to light. */
 import type { Mode } from "./bed/bed";
 import type { Conviction } from "./judges";
-import type { Stretch } from "./judge/promise";
+import type { Stretch } from "./judge/alarms/promise";
 import { outcomesOf } from "./outcomes";
 import type { Plant } from "./plantings";
 import type { FaultResult, SoakResult } from "./report";

@@ -3,14 +3,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { makePlan, type Plan } from "../components/plan/plan";
 import { parseSettings } from "../components/settings/parseSettings";
 import type { Mode, Run } from "./bed/bed";
-import { BALANCE, SUMMARY } from "./bed/books";
+import { BALANCE, SUMMARY } from "./books/books";
 import { makeBed, type SoakBed } from "./bed/makeBed";
 import { Chronicle } from "./chronicle";
 import { VirtualClock } from "./clock";
 import { Dice } from "./dice";
 import type { Fault } from "./fault";
-import type { Judgement } from "./judge/promise";
-import { nameOf } from "./judge/viewName";
+import type { Judgement } from "./judge/alarms/promise";
+import { qualifiedName } from "../handler/names";
 import { Judges, type Conviction } from "./judges";
 import { Plantings, type Plant, type RemedyTried, type Unplanted } from "./plantings";
 import { tellStory, type Planting } from "./story";
@@ -73,8 +73,8 @@ export function soakPlan(mode: Mode): Plan {
       {
         groupName: "soak",
         views: [
-          { name: nameOf(BALANCE), allowBlocking: false, ...incremental },
-          { name: nameOf(SUMMARY), allowBlocking: true, ...incremental },
+          { name: qualifiedName(BALANCE), allowBlocking: false, ...incremental },
+          { name: qualifiedName(SUMMARY), allowBlocking: true, ...incremental },
         ],
         refreshRate: "rate(1 minute)",
         timeoutSeconds: 8,

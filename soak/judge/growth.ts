@@ -1,7 +1,7 @@
 /** Whether anything grows without end: what maintains views, the views, and history. */
 import { Client, type ClientConfig } from "pg";
 import type { QualifiedName } from "../../handler/settings";
-import { nameOf } from "./viewName";
+import { qualifiedName } from "../../handler/names";
 
 const HISTORY = "public.matview_refresh_history";
 const MAINTENANCE_SCHEMA = "matview_refresh";
@@ -45,7 +45,7 @@ export class SizeWatch {
     try {
       await client.query("SET lock_timeout = 200");
       const { rows } = await client.query<{ name: string; isSource: boolean; bytes: number }>(SIZES, [
-        [...this.views.map(nameOf), HISTORY],
+        [...this.views.map(qualifiedName), HISTORY],
         this.sources,
       ]);
       const count = await client.query<{ rows: string }>(`SELECT count(*) AS rows FROM ${HISTORY}`);

@@ -8,7 +8,7 @@ import type { Run } from "../bed/bed";
 import { readAnswer, type ViewAnswer } from "./answer";
 import { describe, HistoryReader, type HistoryRow } from "./historyRows";
 import { readRunLog, type ViewStory } from "./runLog";
-import { nameOf } from "./viewName";
+import { qualifiedName } from "../../handler/names";
 
 /** What is known of a tick from elsewhere. */
 export interface HistoryCircumstances {
@@ -61,7 +61,7 @@ export class HistoryJudge {
   /** @param connection of a superuser, to the server that takes writes now. */
   constructor(connection: () => ClientConfig, views: QualifiedName[]) {
     this.reader = new HistoryReader(connection);
-    this.names = views.map(nameOf);
+    this.names = views.map(qualifiedName);
   }
 
   /** Takes the rows that are there already, of runs that nobody judges. */

@@ -2,7 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Client, type ClientConfig } from "pg";
 import type { QualifiedName } from "../../handler/settings";
-import { nameOf } from "./viewName";
+import { qualifiedName } from "../../handler/names";
 
 /** What is allowed for how long after a run's end. */
 export interface Patience {
@@ -92,7 +92,7 @@ export class LeftoversJudge {
     patience: Partial<Patience> = {},
   ) {
     this.patience = { ...PATIENCE, ...patience };
-    this.names = views.map(nameOf);
+    this.names = views.map(qualifiedName);
   }
 
   /**

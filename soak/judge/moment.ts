@@ -1,6 +1,6 @@
 /** Whether what a view shows can have been at one moment, and at the moment that is claimed. */
-import type { Claim } from "../bed/claims";
-import type { Span } from "./ledger";
+import type { Claim } from "../books/claims";
+import type { Span } from "../books/ledger";
 import type { Offset } from "./serverClock";
 import type { Refreshed } from "./shown";
 

@@ -1,5 +1,4 @@
 /** What a run says for itself in its log: the claims that history is held against. */
-import { displayed } from "./viewName";
 
 /** What a run told of one view. */
 export interface ViewStory {
@@ -45,15 +44,12 @@ export function readRunLog(lines: string[], views: string[], isBroken: boolean):
 
 class LogReader {
   private readonly stories = new Map<string, ViewStory>();
-  private readonly byDisplayed: Map<string, string>;
   /** The view whose refresh has begun and has not ended. */
   private underWay: string | undefined;
   private lastCode: string | undefined;
   private isConnected: boolean | undefined;
 
-  constructor(views: string[]) {
-    this.byDisplayed = new Map(views.map((view) => [displayed(view), view]));
-  }
+  constructor(private readonly views: string[]) {}
 
   finish(isBroken: boolean): Map<string, ViewStory> {
     if (isBroken && this.underWay !== undefined) this.storyOf(this.underWay).openCommits += 1;
@@ -82,7 +78,7 @@ class LogReader {
       /^history: the refresh of (.+) is done and not recorded: /.exec(line) ??
       /^history: (.+) (?:failed|skipped) is not recorded: /.exec(line) ??
       /^freshness of (.+) is untracked: /.exec(line);
-    if (unrecorded?.[1] !== undefined) this.storyOf(this.named(unrecorded[1])).saysUnrecorded = true;
+    if (unrecorded?.[1] !== undefined) this.storyOf(unrecorded[1]).saysUnrecorded = true;
   }
 
   /** The session before this one, if there was one, is lost: nobody opens another otherwise. */
@@ -98,7 +94,7 @@ class LogReader {
   }
 
   private begin(name: string): void {
-    this.underWay = this.named(name);
+    this.underWay = name;
     this.isConnected = true;
     this.storyOf(this.underWay);
   }
@@ -118,7 +114,7 @@ class LogReader {
   }
 
   private fail(message: string): void {
-    const view = [...this.byDisplayed.values()].find((each) => message.startsWith(`${each}: `));
+    const view = this.views.find((each) => message.startsWith(`${each}: `));
     const found = FAILED.exec(message);
     if (view === undefined) return;
     const code = found?.[1];
@@ -131,13 +127,9 @@ class LogReader {
   }
 
   private end(name: string, told: Partial<ViewStory>): void {
-    const story = this.storyOf(this.named(name));
+    const story = this.storyOf(name);
     Object.assign(story, told, this.isConnected === undefined ? {} : { wasConnected: this.isConnected });
     this.underWay = undefined;
-  }
-
-  private named(shown: string): string {
-    return this.byDisplayed.get(shown) ?? shown;
   }
 
   private storyOf(view: string): ViewStory {

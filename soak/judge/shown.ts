@@ -1,7 +1,7 @@
 /** What readers see of a view, and what is said of it, in one snapshot. */
 import { escapeLiteral, type Client } from "pg";
 import type { QualifiedName } from "../../handler/settings";
-import type { Row } from "./model";
+import type { Row } from "../books/model";
 
 /** A row of matview_refresh_history that says that the view was refreshed. Times by the server's clock. */
 export interface Refreshed {

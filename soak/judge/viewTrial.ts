@@ -1,9 +1,9 @@
 /** One view before the judge: is what it shows the books at one moment, and the moment that is claimed? */
 import type { Client } from "pg";
 import type { QualifiedName } from "../../handler/settings";
-import type { Claims } from "../bed/claims";
-import type { Ledger } from "./ledger";
-import { WriterModel, type Row } from "./model";
+import type { Claims } from "../books/claims";
+import type { Ledger } from "../books/ledger";
+import { WriterModel, type Row } from "../books/model";
 import {
   cutText,
   earlierReturned,

@@ -4,12 +4,12 @@
  */
 import type { Client, ClientConfig } from "pg";
 import type { QualifiedName } from "../../handler/settings";
-import { BALANCE, SUMMARY, WRITERS } from "../bed/books";
-import type { Claims } from "../bed/claims";
+import { BALANCE, SUMMARY, WRITERS } from "../books/books";
+import type { Claims } from "../books/claims";
 import { Excuses } from "./excuses";
 import { HistoryTrial } from "./historyTrial";
 import { JudgeConnection } from "./judgeConnection";
-import { Ledger, LedgerError } from "./ledger";
+import { Ledger, LedgerError } from "../books/ledger";
 import { both, measureOffset, type Offset } from "./serverClock";
 import { readHistory, readShown, type RefreshedView, type Shown } from "./shown";
 import { ViewTrial, type ViewKind } from "./viewTrial";

@@ -5,8 +5,8 @@ import { parseSettings } from "../../components/settings/parseSettings";
 import { METRIC, METRIC_NAMESPACE, groupDimensions, metricDimensions } from "../../handler/metricNames";
 import type { Datapoint } from "../../local/metrics";
 import { Dice } from "../../soak/dice";
-import { judgePromises, raisedAfter, type Judgement } from "../../soak/judge/promise";
-import { Recorder, type Facts } from "../../soak/judge/record";
+import { judgePromises, raisedAfter, type Judgement } from "../../soak/judge/alarms/promise";
+import { Recorder, type Facts } from "../../soak/judge/alarms/record";
 import type { HistoryRow } from "../../soak/judge/historyRows";
 import { plantedRun } from "./runs";
 

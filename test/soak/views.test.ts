@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
 import type { Mode } from "../../soak/bed/bed";
-import { Bookkeeping, type Draw } from "../../soak/bed/bookkeeping";
-import { BALANCE, BOOKS, VIEW_SQL, WRITERS } from "../../soak/bed/books";
-import { Claims } from "../../soak/bed/claims";
-import { prepareBooks } from "../../soak/bed/prepare";
-import { BookWriters } from "../../soak/bed/writers";
+import { Bookkeeping, type Draw } from "../../soak/books/bookkeeping";
+import { BALANCE, BOOKS, VIEW_SQL, WRITERS } from "../../soak/books/books";
+import { Claims } from "../../soak/books/claims";
+import { prepareBooks } from "../../soak/books/prepare";
+import { BookWriters } from "../../soak/books/writers";
 import { Dice } from "../../soak/dice";
-import type { Operation, WriterModel } from "../../soak/judge/model";
+import type { Operation, WriterModel } from "../../soak/books/model";
 import { ViewJudge } from "../../soak/judge/views";
 import { useDatabase, type TestDatabase } from "../database";
 import { runViews } from "../handler/harness";
@@ -129,7 +129,7 @@ describe("soak: the judge of views", () => {
   /** So much later that times can be told apart, however slowly the clocks are compared. */
   const later = (): Promise<void> => sleep(150);
   const spanning = async (...writers: number[]): Promise<void> => {
-    await books.transact({ client }, writers, put);
+    await books.transact(client, writers, put);
     // Claims are of whole milliseconds.
     const endedMs = claims.now();
     while (claims.now() < endedMs + 2) await client.query("SELECT");
@@ -315,7 +315,7 @@ describe("soak: the judge of views", () => {
     const reload: Draw = (models) =>
       new Map(models.map(({ writer }) => [writer, [{ kind: "reload", cents: 1 }]]));
     const drift = (): Promise<void> =>
-      books.transact({ client }, [2], reload, { setUp: "SET LOCAL session_replication_role = replica" });
+      books.transact(client, [2], reload, { setUp: "SET LOCAL session_replication_role = replica" });
     await judge.excuseUntilFullRun(BALANCE);
     await drift();
     await write(2);

@@ -3,12 +3,12 @@
  * read, and never from their rules. Whether they went off in time is judged by what readers got; whether they had a
  * cause, by what was told: a success that its run could not tell of is none to an alarm.
  */
-import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metricNames";
-import { LATENESS_SECONDS } from "../../components/time/replay";
+import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../../handler/metricNames";
+import { LATENESS_SECONDS } from "../../../components/time/replay";
 import { pointsOf, type AlarmCase, type BrokenAlarm } from "./alarmCase";
 import type { RefreshFact, ToldPoint } from "./record";
-import { gaps, Timeline } from "./timeline";
-import { nameOf } from "./viewName";
+import { gaps, Timeline } from "../timeline";
+import { qualifiedName } from "../../../handler/names";
 
 /** What readers got of a view, and what CloudWatch was told of it. */
 export interface ViewFacts {
@@ -23,7 +23,7 @@ export interface ViewFacts {
 const STEP_SECONDS = 60;
 
 export function viewFacts({ plan, facts }: Pick<AlarmCase, "plan" | "facts">, viewName: string): ViewFacts {
-  const view = plan.views.find((each) => nameOf(each) === viewName);
+  const view = plan.views.find((each) => qualifiedName(each) === viewName);
   if (view === undefined) throw new Error(`the plan has no view ${viewName}`);
   const told = pointsOf(facts.points, {
     ...{ namespace: METRIC_NAMESPACE, name: METRIC.succeeded },

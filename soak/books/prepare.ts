@@ -10,8 +10,8 @@ import { withClient } from "../../local/postgres/database";
 import { migrate } from "../../migrations/runner";
 import { PRODUCT_MIGRATIONS } from "../../migrations/sets";
 import { Dice } from "../dice";
-import type { Operation, WriterModel } from "../judge/model";
-import type { Mode } from "./bed";
+import type { Operation, WriterModel } from "./model";
+import type { Mode } from "../bed/bed";
 import { Bookkeeping } from "./bookkeeping";
 import { BOOKS, TABLES_SQL, VIEW_SQL, WRITERS } from "./books";
 import { Claims } from "./claims";
@@ -36,7 +36,7 @@ export async function prepareBooks(
   await withClient(connection, async (client) => {
     await client.query(TABLES_SQL);
     await client.query("INSERT INTO soak.watermark SELECT unnest($1::integer[]), 0", [writers]);
-    await new Bookkeeping(new Claims(), writers).transact({ client }, writers, firstOperations);
+    await new Bookkeeping(new Claims(), writers).transact(client, writers, firstOperations);
     await client.query(
       "GRANT USAGE ON SCHEMA soak TO matview_refresher; ANALYZE soak.account, soak.entry, soak.watermark",
     );

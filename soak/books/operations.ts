@@ -1,6 +1,6 @@
 /** Carries out in the database what the model computes. */
 import type { Client } from "pg";
-import type { Entry, Operation } from "../judge/model";
+import type { Entry, Operation } from "./model";
 
 /** Does to the tables, in the client's transaction, what one operation says of a writer's books. */
 export async function carryOut(client: Client, writer: number, operation: Operation): Promise<void> {

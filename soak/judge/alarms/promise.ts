@@ -2,15 +2,15 @@
  * Whether every stretch in which a promise was broken was told in time, and nothing was told without cause: the plan's
  * alarms, replayed over what CloudWatch would have had, against what happened.
  */
-import type { AlarmKind, AlarmPlan, Plan } from "../../components/plan/planTypes";
-import type { Transition } from "../../components/time/replay";
-import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metricNames";
+import type { AlarmKind, AlarmPlan, Plan } from "../../../components/plan/planTypes";
+import type { Transition } from "../../../components/time/replay";
+import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../../handler/metricNames";
 import { AlarmCase, pointsOf, type BrokenAlarm, type Span } from "./alarmCase";
 import { judgeDrift, judgeFullRuns, judgeSlow, judgeThrottled } from "./otherAlarms";
 import type { Facts } from "./record";
-import { gaps } from "./timeline";
+import { gaps } from "../timeline";
 import { judgeFailing, judgeStale, viewFacts } from "./viewAlarms";
-import { nameOf } from "./viewName";
+import { qualifiedName } from "../../../handler/names";
 
 export type { BrokenAlarm, Span } from "./alarmCase";
 
@@ -80,7 +80,7 @@ export function judgePromises(
       ...{ key, kind, transitions },
       ...(view !== undefined && { view }),
     })),
-    stretches: plan.views.flatMap((view) => stretchesOf(plan, facts, span, nameOf(view), caseOf)),
+    stretches: plan.views.flatMap((view) => stretchesOf(plan, facts, span, qualifiedName(view), caseOf)),
   };
 }
 
@@ -101,7 +101,7 @@ export function raisedAfter(
 function missingAlarms(plan: Plan, { fromSeconds }: Span): BrokenAlarm[] {
   const wanted = plan.views.flatMap((view) =>
     (["failing", "stale", ...(view.fullEverySeconds === undefined ? [] : (["drift"] as const))] as const).map(
-      (kind) => ({ kind, view: nameOf(view) }),
+      (kind) => ({ kind, view: qualifiedName(view) }),
     ),
   );
   return wanted
@@ -121,12 +121,14 @@ function untold(plan: Plan, facts: Facts, { toSeconds }: Span): BrokenAlarm[] {
       dimensions: metricDimensions(plan.group, view),
     });
     return facts.refreshes
-      .filter((each) => each.view === nameOf(view) && each.isKnownToRun && each.finishedSeconds < toSeconds)
+      .filter(
+        (each) => each.view === qualifiedName(view) && each.isKnownToRun && each.finishedSeconds < toSeconds,
+      )
       .filter(
         ({ finishedSeconds: at }) => told.within(at - 1, at + plan.settings.timeoutSeconds + 1).length === 0,
       )
       .map(({ finishedSeconds }) => ({
-        ...{ atSeconds: finishedSeconds, alarm: `stale of ${nameOf(view)}` },
+        ...{ atSeconds: finishedSeconds, alarm: `stale of ${qualifiedName(view)}` },
         what: "a refresh of which its run knew was told by no metric",
       }));
   });

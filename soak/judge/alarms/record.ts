@@ -2,13 +2,13 @@
  * What happened in the plan's time: what readers got, what was told of it, and when CloudWatch would have known. Kept
  * over the whole soak, and judged by promise.ts.
  */
-import type { Plan } from "../../components/plan/planTypes";
-import { LATENESS_SECONDS } from "../../components/time/replay";
-import type { Run } from "../bed/bed";
-import type { VirtualClock } from "../clock";
-import type { Dice } from "../dice";
-import type { HistoryRow } from "./historyRows";
-import { readRunLog } from "./runLog";
+import type { Plan } from "../../../components/plan/planTypes";
+import { LATENESS_SECONDS } from "../../../components/time/replay";
+import type { Run } from "../../bed/bed";
+import type { VirtualClock } from "../../clock";
+import type { Dice } from "../../dice";
+import type { HistoryRow } from "../historyRows";
+import { readRunLog } from "../runLog";
 
 /** A value of a metric, in the plan's time. */
 export interface ToldPoint {

@@ -1,10 +1,14 @@
 /** One alarm, replayed over what CloudWatch would have had, and held against what happened. */
-import type { AlarmPlan, Plan } from "../../components/plan/planTypes";
-import { evaluationSeconds } from "../../components/time/alarmRule";
-import type { Timing } from "../../components/time/alarmTiming";
-import { replayAlarm, type Datapoint as ReplayedPoint, type Transition } from "../../components/time/replay";
+import type { AlarmPlan, Plan } from "../../../components/plan/planTypes";
+import { evaluationSeconds } from "../../../components/time/alarmRule";
+import type { Timing } from "../../../components/time/alarmTiming";
+import {
+  replayAlarm,
+  type Datapoint as ReplayedPoint,
+  type Transition,
+} from "../../../components/time/replay";
 import type { Facts, ToldPoint } from "./record";
-import { Timeline } from "./timeline";
+import { Timeline } from "../timeline";
 
 /** In the plan's time, from when its alarms were made. */
 export interface Span {

@@ -1,10 +1,9 @@
 /** Transactions in the books, with their numbers, their rows in the ledger and what is claimed of them. */
 import type { Client } from "pg";
-import { readRows } from "../judge/ledger";
-import { WriterModel, type Operation } from "../judge/model";
+import { readRows } from "./ledger";
+import { WriterModel, type Operation } from "./model";
 import type { Claims } from "./claims";
 import { carryOut } from "./operations";
-import type { WriterConnection } from "./writerConnection";
 
 /** Draws what a transaction does to the books of each writer; called with the books as they are, all of them locked. */
 export type Draw = (models: WriterModel[]) => Map<number, Operation[]>;
@@ -34,7 +33,7 @@ export class Bookkeeping {
    * @throws the server's error, or the connection's; its outcome is unknown where COMMIT had been sent
    */
   async transact(
-    { client }: Pick<WriterConnection, "client">,
+    client: Client,
     involved: readonly number[],
     draw: Draw,
     { setUp, rollBack = false }: TransactionOptions = {},
