@@ -62,7 +62,7 @@ export class Judges {
     const connection = (): ReturnType<typeof bed.cluster.connection> => bed.cluster.connection();
     const { views, tables } = bed.books;
     this.views = new ViewJudge({ connection, claims: bed.claims });
-    this.history = new HistoryJudge(connection, views);
+    this.history = new HistoryJudge(connection, views, SOURCES);
     this.leftovers = new LeftoversJudge(connection, views);
     this.sizes = new SizeWatch(connection, views, tables);
     this.recorder = new Recorder(plan, bed.clock, lateness);
@@ -75,7 +75,7 @@ export class Judges {
   }
 
   get counts(): { looks: number; moments: number; historyRows: number } {
-    return { looks: this.looks, moments: this.views.moments, historyRows: this.history.counts.rows };
+    return { looks: this.looks, moments: this.views.moments, historyRows: this.history.count };
   }
 
   /** What stays wrong is told once. */

@@ -1,5 +1,7 @@
 /** What a view may be for a while, because of a fault that was planted. All of it ends by rows of its history. */
-import type { HistoryTrial } from "./historyTrial";
+import type { Client } from "pg";
+import type { QualifiedName } from "../../handler/settings";
+import { firstFullRun } from "./shown";
 
 export class Excuses {
   /** It may be wrong until a full run with a higher id. */
@@ -11,7 +13,7 @@ export class Excuses {
   private readonly readers: Excuses[] = [];
 
   constructor(
-    private readonly history: HistoryTrial,
+    private readonly view: QualifiedName,
     private readonly source?: Excuses,
   ) {
     source?.readers.push(this);
@@ -26,9 +28,9 @@ export class Excuses {
   }
 
   /** Whether what is shown may be wrong. @param id newest row of history that belongs to what is shown */
-  mayBeWrong(id: number): boolean {
+  async mayBeWrong(client: Client, id: number): Promise<boolean> {
     if (this.wrongUntilFullAfter !== undefined) {
-      const full = this.history.fullRunWithin(this.wrongUntilFullAfter, id);
+      const full = await firstFullRun(client, this.view, this.wrongUntilFullAfter, id);
       if (full === undefined) return true;
       this.wrongUntilFullAfter = undefined;
       for (const reader of this.readers) reader.wrongUntilAfter = full;

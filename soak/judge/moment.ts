@@ -1,7 +1,7 @@
 /** Whether what a view shows can have been at one moment, and at the moment that is claimed. */
+import type { Client } from "pg";
 import type { Claim } from "../books/claims";
 import type { Span } from "../books/ledger";
-import type { Offset } from "./serverClock";
 import type { Refreshed } from "./shown";
 
 /** The number of each writer's last transaction that is in a view. */
@@ -56,6 +56,32 @@ export function notOneMoment({ began, returned }: Edges): string[] {
     `no moment is like this: ${named(returned.writer, returned.number)} had returned ${began.ms - returned.ms} ms ` +
       `before ${named(began.writer, began.number)} began, and only the latter is shown`,
   ];
+}
+
+/** How far the server's clock is ahead of this machine's: milliseconds between which it is. */
+export interface Offset {
+  leastMs: number;
+  mostMs: number;
+}
+
+/** A time of this machine is of whole milliseconds, cut off. */
+const CUT_OFF_MS = 1;
+
+export async function measureOffset(client: Client, now: () => number): Promise<Offset> {
+  const beforeMs = now();
+  const { rows } = await client.query<{ ms: number }>(
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::double precision AS ms",
+  );
+  const afterMs = now() + CUT_OFF_MS;
+  const serverMs = rows[0]?.ms ?? NaN;
+  return { leastMs: serverMs - afterMs, mostMs: serverMs - beforeMs };
+}
+
+/** What both measures allow; undefined where the clock was moved between them. */
+export function both(one: Offset, other: Offset): Offset | undefined {
+  const leastMs = Math.max(one.leastMs, other.leastMs);
+  const mostMs = Math.min(one.mostMs, other.mostMs);
+  return leastMs <= mostMs ? { leastMs, mostMs } : undefined;
 }
 
 /** What had returned before as_of has to be shown, what began after the row was written cannot be. */

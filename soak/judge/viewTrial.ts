@@ -13,8 +13,8 @@ import {
   tornSpans,
   type Cut,
   type Edges,
+  type Offset,
 } from "./moment";
-import type { Offset } from "./serverClock";
 import type { Columns, Shown } from "./shown";
 
 /** What a view is, as the judge computes it. */

@@ -7,11 +7,10 @@ import type { QualifiedName } from "../../handler/settings";
 import { BALANCE, SUMMARY, WRITERS } from "../books/books";
 import type { Claims } from "../books/claims";
 import { Excuses } from "./excuses";
-import { HistoryTrial } from "./historyTrial";
 import { JudgeConnection } from "./judgeConnection";
 import { Ledger, LedgerError } from "../books/ledger";
-import { both, measureOffset, type Offset } from "./serverClock";
-import { readHistory, readShown, type RefreshedView, type Shown } from "./shown";
+import { both, measureOffset, type Offset } from "./moment";
+import { lastHistoryId, readShown, type Shown } from "./shown";
 import { ViewTrial, type ViewKind } from "./viewTrial";
 
 /** What one look has found. */
@@ -49,7 +48,6 @@ const UNJUDGED = /^(08|40|53|55|57|58)/;
 /** A view that is judged. */
 class Case {
   readonly trial: ViewTrial;
-  readonly history: HistoryTrial;
   readonly excuses: Excuses;
   /** The server's clock was moved since the view was last read. */
   hasClockMoved = false;
@@ -62,8 +60,7 @@ class Case {
     readonly source?: Case,
   ) {
     this.trial = new ViewTrial(kind, writers);
-    this.history = new HistoryTrial(source?.history);
-    this.excuses = new Excuses(this.history, source?.excuses);
+    this.excuses = new Excuses(kind.view, source?.excuses);
   }
 }
 
@@ -123,12 +120,12 @@ export class ViewJudge {
    * after that. To be called while no run is under way.
    */
   async excuseUntilFullRun(view: QualifiedName): Promise<void> {
-    this.caseOf(view).excuses.untilFullRun(await this.lastHistoryId());
+    this.caseOf(view).excuses.untilFullRun(await lastHistoryId(await this.connection.open()));
   }
 
   /** A refresh may have no row of history from now on until the view's next row. */
   async excuseUntilRecorded(view: QualifiedName): Promise<void> {
-    this.caseOf(view).excuses.untilRecorded(await this.lastHistoryId());
+    this.caseOf(view).excuses.untilRecorded(await lastHistoryId(await this.connection.open()));
   }
 
   /** The server's clock was moved since the last look, and perhaps back again: what was written meanwhile cannot be compared. */
@@ -152,22 +149,15 @@ export class ViewJudge {
     }
     const readMs = now();
     await this.ledger.read(client);
-    const history = unread.length === this.cases.length ? [] : await this.readHistory(client);
     this.compareClocks(both(first, await measureOffset(client, now)));
     this.found.push(...this.lostTransactions(readMs));
     for (const each of this.cases) {
       const { name } = each.trial.kind.view;
-      const rows = history.filter(({ view }) => view === name);
-      await this.judge(client, each, rows, (violation) => this.found.push(`${name} ${violation}`));
+      await this.judge(client, each, (violation) => this.found.push(`${name} ${violation}`));
     }
     this.found.push(...this.newerThanSource());
     this.forget();
     return unread;
-  }
-
-  private readHistory(client: Client): Promise<RefreshedView[]> {
-    const views = this.cases.map(({ trial }) => trial.kind.view);
-    return readHistory(client, views, Math.min(...this.cases.map(({ history }) => history.readUpTo)));
   }
 
   private compareClocks(offset: Offset | undefined): void {
@@ -178,14 +168,8 @@ export class ViewJudge {
     this.offset = offset;
   }
 
-  private async judge(
-    client: Client,
-    each: Case,
-    rows: RefreshedView[],
-    say: (violation: string) => void,
-  ): Promise<void> {
+  private async judge(client: Client, each: Case, say: (violation: string) => void): Promise<void> {
     const { trial, excuses, shown, source } = each;
-    each.history.take(rows, !each.hasClockMoved).forEach(say);
     if (shown === undefined) return;
     // What reads a view takes its time over, right or wrong.
     const newestOfSource = source?.trial.newest;
@@ -195,7 +179,7 @@ export class ViewJudge {
     each.hasClockMoved = false;
     const id = shown.newest?.id ?? 0;
     const mayBeUnrecorded = excuses.mayBeUnrecorded(id);
-    if (excuses.mayBeWrong(id)) return;
+    if (await excuses.mayBeWrong(client, id)) return;
     const evidence = { client, ledger: this.ledger, claims: this.options.claims };
     (await trial.judge(shown, evidence, mayBeUnrecorded)).forEach(say);
   }
@@ -238,14 +222,6 @@ export class ViewJudge {
     );
     if (found === undefined) throw new Error(`no view ${schema}.${name} is judged`);
     return found;
-  }
-
-  private async lastHistoryId(): Promise<number> {
-    const client = await this.connection.open();
-    const { rows } = await client.query<{ id: number }>(
-      "SELECT coalesce(max(id), 0)::double precision AS id FROM public.matview_refresh_history",
-    );
-    return rows[0]?.id ?? 0;
   }
 }
 

@@ -93,7 +93,7 @@ function live(recorder: Recorder, of: Plan, startMs: number, course: Course): vo
     metrics: isTold ? metricsOf(of, done, endMs, { isFull, drift, runSeconds: takesMs / 1_000 }) : [],
   });
   const row = (view: string, rowDrift: number): HistoryRow => ({
-    ...{ id: startMs + views.indexOf(view), view, oid: 1, outcome: "refreshed", durationSeconds: 0.1 },
+    ...{ id: startMs + views.indexOf(view), view, oid: 1, outcome: "refreshed" },
     ...{ refreshType: isFull ? "full" : "incremental", drift: isFull ? rowDrift : null, sqlstate: null },
     ...{
       asOfUs: (startMs + 10) * 1_000,
