@@ -88,13 +88,12 @@ export class Judges {
 
   /** Faults that have just been planted. */
   async planted(plants: Plant[]): Promise<void> {
-    const { views } = this.bed.books;
     const faults = plants.map(({ planting }) => planting.fault);
     const drifts = plants.some(({ planted }) => planted.driftsUntilFullRun);
     if (touchesAny(faults, "clock")) this.views.clockWasMoved();
     await this.mayBeUnrecorded(faults);
     if (!drifts) return;
-    for (const view of views) await this.views.excuseUntilFullRun(view);
+    await this.views.excuseUntilFullRun();
     await this.looking;
     this.suspicions = [];
   }
@@ -206,8 +205,7 @@ export class Judges {
   }
 
   private async excuseUnrecorded(): Promise<void> {
-    for (const view of this.bed.books.views)
-      await this.views.excuseUntilRecorded(view).catch(() => undefined);
+    await this.views.excuseUntilRecorded().catch(() => undefined);
   }
 
   private async lookOn(): Promise<void> {

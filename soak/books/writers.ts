@@ -15,7 +15,6 @@ export interface WritersOptions {
   connection: () => ClientConfig;
   dice: Dice;
   claims: Claims;
-  writers?: readonly number[];
   /** Between two transactions of one writer, least and most. */
   pauseMs?: [number, number];
   /** How long {@link Writers.stop} waits for transactions under way; then their connections are given up. */
@@ -47,14 +46,14 @@ export class BookWriters implements Writers {
   private isRunning = false;
 
   constructor(private readonly options: WritersOptions) {
-    this.books = new Bookkeeping(options.claims, options.writers ?? WRITERS);
+    this.books = new Bookkeeping(options.claims);
   }
 
   start(): void {
     if (this.isRunning) return;
     this.isRunning = true;
     this.stopping = new AbortController();
-    for (const writer of this.books.writers) void this.track(this.run(writer, this.options.dice.fork()));
+    for (const writer of WRITERS) void this.track(this.run(writer, this.options.dice.fork()));
   }
 
   /**
@@ -74,16 +73,15 @@ export class BookWriters implements Writers {
 
   /** @throws the server's error, or the connection's; nobody knows then whether it has committed */
   async transact(kind: "truncate" | "day" | "reload", setUp?: string): Promise<void> {
-    const { writers } = this.books;
     const dice = this.options.dice.fork();
     const drawn: Record<typeof kind, [readonly number[], Draw]> = {
-      truncate: [writers, (models) => eachOf(models, () => [{ kind: "truncate" }])],
+      truncate: [WRITERS, (models) => eachOf(models, () => [{ kind: "truncate" }])],
       day: [
-        writers,
+        WRITERS,
         (models) =>
           eachOf(models, (model) => drawFill(dice, model, Math.ceil(ROWS_OF_A_DAY / models.length))),
       ],
-      reload: [[dice.oneOf(writers)], (models) => eachOf(models, () => drawReload(dice))],
+      reload: [[dice.oneOf(WRITERS)], (models) => eachOf(models, () => drawReload(dice))],
     };
     const [involved, draw] = drawn[kind];
     await this.track(
@@ -105,9 +103,9 @@ export class BookWriters implements Writers {
 
   /** What a writer does by itself. Now and then it thinks better of it at the very end. */
   private async one(connection: WriterConnection, writer: number, dice: Dice): Promise<void> {
-    const others = this.books.writers.filter((each) => each !== writer);
+    const others = WRITERS.filter((each) => each !== writer);
     const rollBack = dice.percent(4);
-    if (others.length === 0 || dice.percent(80)) {
+    if (dice.percent(80)) {
       const draw: Draw = (models) => eachOf(models, (model) => drawTransaction(dice, model));
       return this.books.transact(connection.client, [writer], draw, { rollBack });
     }

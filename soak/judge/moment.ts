@@ -67,12 +67,12 @@ export interface Offset {
 /** A time of this machine is of whole milliseconds, cut off. */
 const CUT_OFF_MS = 1;
 
-export async function measureOffset(client: Client, now: () => number): Promise<Offset> {
-  const beforeMs = now();
+export async function measureOffset(client: Client): Promise<Offset> {
+  const beforeMs = Date.now();
   const { rows } = await client.query<{ ms: number }>(
     "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::double precision AS ms",
   );
-  const afterMs = now() + CUT_OFF_MS;
+  const afterMs = Date.now() + CUT_OFF_MS;
   const serverMs = rows[0]?.ms ?? NaN;
   return { leastMs: serverMs - afterMs, mostMs: serverMs - beforeMs };
 }

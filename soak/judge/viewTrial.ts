@@ -1,6 +1,7 @@
 /** One view before the judge: is what it shows the books at one moment, and the moment that is claimed? */
 import type { Client } from "pg";
 import type { QualifiedName } from "../../handler/settings";
+import { WRITERS } from "../books/books";
 import type { Claims } from "../books/claims";
 import type { Ledger } from "../books/ledger";
 import { WriterModel, type Row } from "../books/model";
@@ -44,17 +45,12 @@ export class ViewTrial {
   /** Newest row of history that was seen, and by which offset of the clocks; undefined where its times cannot be compared. */
   newest: { id: number; offset: Offset | undefined } | undefined;
   private oid: string | undefined;
-  private models: Map<number, WriterModel>;
+  private models = newModels();
   private began: Edges["began"];
   /** Newest row of history at the last look that could be judged. */
   private recordedId: number | undefined;
 
-  constructor(
-    readonly kind: ViewKind,
-    private readonly writers: readonly number[],
-  ) {
-    this.models = newModels(writers);
-  }
+  constructor(readonly kind: ViewKind) {}
 
   /** Number of each writer's last transaction that has been replayed. */
   get replayed(): Cut {
@@ -107,7 +103,7 @@ export class ViewTrial {
         return `rows of writer ${writer} are of different moments: transactions ${before} and ${number} (${columns[0]} ${row[0]})`;
       cut.set(writer, number);
     }
-    const missing = this.writers.find((writer) => !cut.has(writer));
+    const missing = WRITERS.find((writer) => !cut.has(writer));
     return missing === undefined ? cut : `no row of writer ${missing} is shown`;
   }
 
@@ -133,7 +129,7 @@ export class ViewTrial {
   /** Replays the ledger up to what is shown; from its beginning where that is older than what has been replayed. */
   private async advance(seen: Cut, { client, ledger, claims }: Evidence): Promise<void> {
     if ([...this.models].some(([writer, { number }]) => number > (seen.get(writer) ?? 0))) {
-      this.models = newModels(this.writers);
+      this.models = newModels();
       this.began = undefined;
     }
     for (const [writer, model] of this.models) {
@@ -187,8 +183,8 @@ export class ViewTrial {
   }
 }
 
-const newModels = (writers: readonly number[]): Map<number, WriterModel> =>
-  new Map(writers.map((writer) => [writer, new WriterModel(writer)]));
+const newModels = (): Map<number, WriterModel> =>
+  new Map(WRITERS.map((writer) => [writer, new WriterModel(writer)]));
 
 const isSame = (one: Row, other: Row): boolean =>
   one.length === other.length && one.every((value, index) => value === other[index]);

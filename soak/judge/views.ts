@@ -3,7 +3,6 @@
  * transactions: nothing of it is what the function says.
  */
 import type { Client, ClientConfig } from "pg";
-import type { QualifiedName } from "../../handler/settings";
 import { BALANCE, SUMMARY, WRITERS } from "../books/books";
 import type { Claims } from "../books/claims";
 import { Excuses } from "./excuses";
@@ -26,7 +25,6 @@ export interface ViewJudgeOptions {
   /** To the server that takes writes now. */
   connection: () => ClientConfig;
   claims: Claims;
-  writers?: readonly number[];
 }
 
 const SUMMARY_KIND: ViewKind = {
@@ -56,17 +54,16 @@ class Case {
 
   constructor(
     kind: ViewKind,
-    writers: readonly number[],
     readonly source?: Case,
   ) {
-    this.trial = new ViewTrial(kind, writers);
+    this.trial = new ViewTrial(kind);
     this.excuses = new Excuses(kind.view, source?.excuses);
   }
 }
 
 export class ViewJudge {
   private readonly connection: JudgeConnection;
-  private readonly ledger: Ledger;
+  private readonly ledger = new Ledger();
   /** In the order of dependency. */
   private readonly cases: readonly [balance: Case, summary: Case];
   /** Of the last look; undefined where the clock was moved in the middle of it, or nothing was looked at yet. */
@@ -76,11 +73,9 @@ export class ViewJudge {
   private readonly found: string[] = [];
 
   constructor(private readonly options: ViewJudgeOptions) {
-    const { connection, writers = WRITERS } = options;
-    this.connection = new JudgeConnection(connection);
-    this.ledger = new Ledger(writers);
-    const balance = new Case(BALANCE_KIND, writers);
-    this.cases = [balance, new Case(SUMMARY_KIND, writers, balance)];
+    this.connection = new JudgeConnection(options.connection);
+    const balance = new Case(BALANCE_KIND);
+    this.cases = [balance, new Case(SUMMARY_KIND, balance)];
   }
 
   /** How often either view showed another moment than before. */
@@ -119,13 +114,15 @@ export class ViewJudge {
    * A maintained view may be wrong from now on until its next full run, and what reads it until it has been refreshed
    * after that. To be called while no run is under way.
    */
-  async excuseUntilFullRun(view: QualifiedName): Promise<void> {
-    this.caseOf(view).excuses.untilFullRun(await lastHistoryId(await this.connection.open()));
+  async excuseUntilFullRun(): Promise<void> {
+    const id = await lastHistoryId(await this.connection.open());
+    for (const { excuses } of this.cases) excuses.untilFullRun(id);
   }
 
   /** A refresh may have no row of history from now on until the view's next row. */
-  async excuseUntilRecorded(view: QualifiedName): Promise<void> {
-    this.caseOf(view).excuses.untilRecorded(await lastHistoryId(await this.connection.open()));
+  async excuseUntilRecorded(): Promise<void> {
+    const id = await lastHistoryId(await this.connection.open());
+    for (const { excuses } of this.cases) excuses.untilRecorded(id);
   }
 
   /** The server's clock was moved since the last look, and perhaps back again: what was written meanwhile cannot be compared. */
@@ -140,16 +137,15 @@ export class ViewJudge {
 
   /** @returns views that could not be read */
   private async lookAt(client: Client): Promise<string[]> {
-    const { now } = this.options.claims;
-    const first = await measureOffset(client, now);
+    const first = await measureOffset(client);
     const unread: string[] = [];
     // What reads comes before what it reads, so that it can never be newer.
     for (const each of this.cases.toReversed()) {
       each.shown = await readOr(client, each.trial.kind, unread);
     }
-    const readMs = now();
+    const readMs = Date.now();
     await this.ledger.read(client);
-    this.compareClocks(both(first, await measureOffset(client, now)));
+    this.compareClocks(both(first, await measureOffset(client)));
     this.found.push(...this.lostTransactions(readMs));
     for (const each of this.cases) {
       const { name } = each.trial.kind.view;
@@ -186,7 +182,7 @@ export class ViewJudge {
 
   /** What had returned before the ledger was read has to be in it. */
   private lostTransactions(readMs: number): string[] {
-    return this.ledger.writers.flatMap((writer) =>
+    return WRITERS.flatMap((writer) =>
       this.options.claims
         .after(writer, this.ledger.end(writer))
         .filter(([, { returnedMs = Infinity }]) => returnedMs < readMs)
@@ -210,18 +206,10 @@ export class ViewJudge {
   private forget(): void {
     const replayed = this.cases.map(({ trial }) => trial.replayed);
     const passed = new Map(
-      this.ledger.writers.map((writer) => [writer, Math.min(...replayed.map((cut) => cut.get(writer) ?? 0))]),
+      WRITERS.map((writer) => [writer, Math.min(...replayed.map((cut) => cut.get(writer) ?? 0))]),
     );
     this.ledger.forget(passed);
     for (const [writer, number] of passed) this.options.claims.forget(writer, number);
-  }
-
-  private caseOf({ schema, name }: QualifiedName): Case {
-    const found = this.cases.find(
-      ({ trial: { kind } }) => kind.view.schema === schema && kind.view.name === name,
-    );
-    if (found === undefined) throw new Error(`no view ${schema}.${name} is judged`);
-    return found;
   }
 }
 
