@@ -1,6 +1,7 @@
 /** All judges, asked in turn after each tick, and of the views all the time, as readers read. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Plan } from "../components/plan/plan";
+import { qualifiedName } from "../handler/names";
 import type { Run } from "./bed/bed";
 import { BALANCE, SUMMARY } from "./books/books";
 import type { SoakBed } from "./bed/makeBed";
@@ -12,7 +13,6 @@ import { HistoryJudge } from "./judge/history";
 import { LeftoversJudge } from "./judge/leftovers";
 import { judgePromises, type Judgement } from "./judge/alarms/promise";
 import { Recorder } from "./judge/alarms/record";
-import { qualifiedName } from "../handler/names";
 import { ViewJudge, type Look } from "./judge/views";
 import type { Violation } from "./judge/verdict";
 import { outcomesOf } from "./outcomes";

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { makePlan, type Plan } from "../components/plan/plan";
 import { parseSettings } from "../components/settings/parseSettings";
+import { qualifiedName } from "../handler/names";
 import type { Mode, Run } from "./bed/bed";
 import { BALANCE, SUMMARY } from "./books/books";
 import { makeBed, type SoakBed } from "./bed/makeBed";
@@ -10,7 +11,6 @@ import { VirtualClock } from "./clock";
 import { Dice } from "./dice";
 import type { Fault } from "./fault";
 import type { Judgement } from "./judge/alarms/promise";
-import { qualifiedName } from "../handler/names";
 import { Judges, type Conviction } from "./judges";
 import { Plantings, type Plant, type RemedyTried, type Unplanted } from "./plantings";
 import { tellStory, type Planting } from "./story";

@@ -53,7 +53,7 @@ describe("the judge of what is left", () => {
     const checking = judge.check({ ...LONG_AGO, lastEndedEpochMs: Date.now() });
     await until(
       client,
-      `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'soak-judge' AND datname = current_database()
+      `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'soak judge' AND datname = current_database()
                        AND query LIKE '%pg_ls_tmpdir%')`,
     );
     await left.end();
@@ -61,7 +61,7 @@ describe("the judge of what is left", () => {
   });
 
   it("allows a session while the network is silent, but none that holds a view", async () => {
-    const patient = new LeftoversJudge(() => database.options(), [BALANCE], { longestLockSeconds: 0 });
+    const patient = new LeftoversJudge(() => database.options(), [BALANCE], 0);
     const left = await sessionOf("matview-refresh");
     const silent = { ...LONG_AGO, isWireSilent: true };
     await left.query("BEGIN; SELECT count(*) FROM soak.entry");

@@ -8,7 +8,7 @@ import {
   type Transition,
 } from "../../../components/time/replay";
 import type { Facts, ToldPoint } from "./record";
-import { Timeline } from "../timeline";
+import { Timeline } from "./timeline";
 
 /** In the plan's time, from when its alarms were made. */
 export interface Span {
@@ -38,6 +38,10 @@ export class AlarmCase {
     this.states = new Timeline(this.transitions, ({ atSeconds }) => atSeconds);
   }
 
+  get kind(): AlarmPlan["kind"] {
+    return this.alarm.kind;
+  }
+
   get timing(): Timing {
     return { schedule: this.plan.schedule, timeoutSeconds: this.plan.settings.timeoutSeconds };
   }
@@ -52,6 +56,14 @@ export class AlarmCase {
       this.isAlarmAt(fromSeconds) ||
       this.states.within(fromSeconds, toSeconds + 1).some(({ state }) => state === "ALARM")
     );
+  }
+
+  /** When it first went off from one moment to another, in seconds since the first; undefined where it did not. */
+  raisedAfter(fromSeconds: number, toSeconds: number): number | undefined {
+    const raised = this.transitions.find(
+      ({ state, atSeconds }) => state === "ALARM" && atSeconds >= fromSeconds && atSeconds <= toSeconds,
+    );
+    return raised && raised.atSeconds - fromSeconds;
   }
 
   broken(atSeconds: number, what: string): BrokenAlarm {
