@@ -5,17 +5,7 @@ import { WRITERS } from "../books/books";
 import type { Claims } from "../books/claims";
 import type { Ledger } from "../books/ledger";
 import { WriterModel, type Row } from "../books/model";
-import {
-  cutText,
-  earlierReturned,
-  falseTimes,
-  laterBegan,
-  notOneMoment,
-  tornSpans,
-  type Cut,
-  type Edges,
-  type Offset,
-} from "./moment";
+import { cutText, falseTimes, notOneMoment, tornSpans, type Cut, type Edge, type Offset } from "./moment";
 import type { Columns, Shown } from "./shown";
 
 /** What a view is, as the judge computes it. */
@@ -46,7 +36,8 @@ export class ViewTrial {
   newest: { id: number; offset: Offset | undefined } | undefined;
   private oid: string | undefined;
   private models = newModels();
-  private began: Edges["began"];
+  /** Of those that have been replayed. */
+  private began: Edge | undefined;
   /** Newest row of history at the last look that could be judged. */
   private recordedId: number | undefined;
 
@@ -78,7 +69,7 @@ export class ViewTrial {
       ...(await this.compare(shown.rows, evidence)),
       ...tornSpans(seen, evidence.ledger.openSpans),
     );
-    const edges = this.edges(seen, evidence.claims);
+    const edges = { began: this.began, returned: firstReturned(seen, evidence.claims) };
     violations.push(...notOneMoment(edges));
     if (shown.newest !== null && this.newest?.offset !== undefined && !mayBeUnrecorded)
       violations.push(...falseTimes(shown.newest, edges, this.newest.offset));
@@ -133,24 +124,13 @@ export class ViewTrial {
       this.began = undefined;
     }
     for (const [writer, model] of this.models) {
-      for (const { number, operations } of await ledger.between(
-        client,
-        writer,
-        model.number + 1,
-        seen.get(writer) ?? 0,
-      )) {
+      const further = await ledger.between(client, writer, model.number + 1, seen.get(writer) ?? 0);
+      for (const { number, operations } of further) {
         model.advance(operations);
-        this.began = laterBegan(this.began, writer, number, claims.of(writer, number));
+        const ms = claims.of(writer, number)?.beganMs ?? -Infinity;
+        if (ms > (this.began?.ms ?? -Infinity)) this.began = { writer, number, ms };
       }
     }
-  }
-
-  private edges(seen: Cut, claims: Claims): Edges {
-    let returned: Edges["returned"];
-    for (const [writer, cut] of seen)
-      for (const [number, claim] of claims.after(writer, cut))
-        returned = earlierReturned(returned, writer, number, claim);
-    return { ...(this.began && { began: this.began }), ...(returned && { returned }) };
   }
 
   /** The first row that is not as it has to be. */
@@ -185,6 +165,15 @@ export class ViewTrial {
 
 const newModels = (): Map<number, WriterModel> =>
   new Map(WRITERS.map((writer) => [writer, new WriterModel(writer)]));
+
+/** Of what is not shown. */
+function firstReturned(seen: Cut, claims: Claims): Edge | undefined {
+  let first: Edge | undefined;
+  for (const [writer, cut] of seen)
+    for (const [number, { returnedMs: ms = Infinity }] of claims.after(writer, cut))
+      if (ms < (first?.ms ?? Infinity)) first = { writer, number, ms };
+  return first;
+}
 
 const isSame = (one: Row, other: Row): boolean =>
   one.length === other.length && one.every((value, index) => value === other[index]);
