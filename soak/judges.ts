@@ -53,7 +53,7 @@ export class Judges {
   ) {
     const connection = () => bed.cluster.connection();
     const { views, tables } = bed.books;
-    this.views = new ViewJudge({ connection, claims: bed.claims });
+    this.views = new ViewJudge(connection, bed.claims);
     this.history = new HistoryJudge(connection, views, SOURCES);
     this.leftovers = new LeftoversJudge(connection, views);
     this.sizes = new SizeWatch(connection, views, tables);

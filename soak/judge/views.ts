@@ -21,12 +21,6 @@ export interface Look {
   unread: string[];
 }
 
-export interface ViewJudgeOptions {
-  /** To the server that takes writes now. */
-  connection: () => ClientConfig;
-  claims: Claims;
-}
-
 const SUMMARY_KIND: ViewKind = {
   view: SUMMARY,
   columns: ["writer", "watermark", "accounts", "entries", "total", "labels"],
@@ -72,8 +66,12 @@ export class ViewJudge {
   /** Violations that no look has returned as yet: one that breaks off leaves its own to the next. */
   private readonly found: string[] = [];
 
-  constructor(private readonly options: ViewJudgeOptions) {
-    this.connection = new JudgeConnection(options.connection);
+  /** @param connection to the server that takes writes now. */
+  constructor(
+    connection: () => ClientConfig,
+    private readonly claims: Claims,
+  ) {
+    this.connection = new JudgeConnection(connection);
     const balance = new Case(BALANCE_KIND);
     this.cases = [balance, new Case(SUMMARY_KIND, balance)];
   }
@@ -103,9 +101,7 @@ export class ViewJudge {
   isFresh(sinceEpochMs: number): boolean {
     return this.cases.every(({ trial }) => {
       if (!trial.isKnown) return false;
-      const outside = [...(trial.cut ?? [])].flatMap(([writer, cut]) =>
-        this.options.claims.after(writer, cut),
-      );
+      const outside = [...(trial.cut ?? [])].flatMap(([writer, cut]) => this.claims.after(writer, cut));
       return outside.every(([, { returnedMs = Infinity }]) => returnedMs > sinceEpochMs);
     });
   }
@@ -176,14 +172,14 @@ export class ViewJudge {
     const id = shown.newest?.id ?? 0;
     const mayBeUnrecorded = excuses.mayBeUnrecorded(id);
     if (await excuses.mayBeWrong(client, id)) return;
-    const evidence = { client, ledger: this.ledger, claims: this.options.claims };
+    const evidence = { client, ledger: this.ledger, claims: this.claims };
     (await trial.judge(shown, evidence, mayBeUnrecorded)).forEach(say);
   }
 
   /** What had returned before the ledger was read has to be in it. */
   private lostTransactions(readMs: number): string[] {
     return WRITERS.flatMap((writer) =>
-      this.options.claims
+      this.claims
         .after(writer, this.ledger.end(writer))
         .filter(([, { returnedMs = Infinity }]) => returnedMs < readMs)
         .map(([number]) => `ledger: transaction ${number} of writer ${writer} had returned and is not in it`),
@@ -209,7 +205,7 @@ export class ViewJudge {
       WRITERS.map((writer) => [writer, Math.min(...replayed.map((cut) => cut.get(writer) ?? 0))]),
     );
     this.ledger.forget(passed);
-    for (const [writer, number] of passed) this.options.claims.forget(writer, number);
+    for (const [writer, number] of passed) this.claims.forget(writer, number);
   }
 }
 

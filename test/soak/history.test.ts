@@ -30,6 +30,21 @@ const succeed = (report: Report): void =>
 const fail = (report: Report, code: string): void =>
   report.finished({ view: BALANCE, outcome: "failed", failure: failure(code), stalenessSeconds: undefined });
 
+/** A run whose one refresh comes to this. */
+const refreshedRun = (more: Partial<Run["invocation"]> = {}): Run =>
+  plantedRun({ outcome: "succeeded", ...more }, (report) => {
+    report.connecting();
+    report.refreshing(BALANCE);
+    succeed(report);
+  });
+
+const failedRun = (code: string): Run =>
+  plantedRun({ outcome: "failed" }, (report) => {
+    report.connecting();
+    report.refreshing(BALANCE);
+    fail(report, code);
+  });
+
 describe("the judge of history", () => {
   const database = useDatabase();
   let client: Client;
@@ -153,11 +168,7 @@ describe("the judge of history", () => {
   });
 
   it("convicts a refresh that its run says has failed, unless the answer of COMMIT was lost", async () => {
-    const told = plantedRun({ outcome: "failed" }, (report) => {
-      report.connecting();
-      report.refreshing(BALANCE);
-      fail(report, "57014");
-    });
+    const told = failedRun("57014");
     await plant(told, "refreshed");
     await plant(told, "failed", { sqlstate: "57014" });
     onlyFault(await judge.check([told], QUIET), /the run says failed/);
@@ -178,18 +189,10 @@ describe("the judge of history", () => {
     assert.deepEqual(await judge.check([run], QUIET), []);
     assert.equal(judge.newRows[0]?.outcome, "failed");
 
-    const silent = plantedRun({ outcome: "failed" }, (report) => {
-      report.connecting();
-      report.refreshing(BALANCE);
-      fail(report, "57014");
-    });
+    const silent = failedRun("57014");
     onlyFault(await judge.check([silent], QUIET), /failed \(57014\), which history does not have/);
 
-    const other = plantedRun({ outcome: "failed" }, (report) => {
-      report.connecting();
-      report.refreshing(BALANCE);
-      fail(report, "57014");
-    });
+    const other = failedRun("57014");
     await plant(other, "failed", { sqlstate: "55P03" });
     onlyFault(await judge.check([other], QUIET), /sqlstate is 55P03, the run failed with 57014/);
   });
@@ -234,17 +237,12 @@ describe("the judge of history", () => {
   it("convicts data that goes back in time, unless the clock was moved", async () => {
     const first = await realRun(database, [BALANCE]);
     assert.deepEqual(await judge.check([first], QUIET), []);
-    const tell = (report: Report): void => {
-      report.connecting();
-      report.refreshing(BALANCE);
-      succeed(report);
-    };
-    const back = plantedRun({ outcome: "succeeded" }, tell);
+    const back = refreshedRun();
     await plant(back, "refreshed", { asOf: "2020-01-01" });
     const [ofNoRun, goesBack] = await judge.check([back], QUIET);
     assert.match(ofNoRun ?? "", /as_of is no time of its run/);
     assert.match(goesBack ?? "", /as_of goes .* back/);
-    const moved = plantedRun({ outcome: "succeeded" }, tell);
+    const moved = refreshedRun();
     await plant(moved, "refreshed", { asOf: "2019-01-01" });
     assert.deepEqual(await judge.check([moved], { clockMoved: true }), []);
   });
@@ -264,11 +262,7 @@ describe("the judge of history", () => {
   });
 
   it("convicts a row that is of another time than its run", async () => {
-    const run = plantedRun({ outcome: "succeeded", startedEpochMs: Date.now() - 100_000 }, (report) => {
-      report.connecting();
-      report.refreshing(BALANCE);
-      succeed(report);
-    });
+    const run = refreshedRun({ startedEpochMs: Date.now() - 100_000 });
     await plant(run, "refreshed");
     onlyFault(await judge.check([{ ...run, endedEpochMs: Date.now() - 90_000 }], QUIET), /not of the time/);
   });

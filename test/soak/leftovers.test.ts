@@ -127,16 +127,16 @@ describe("the watch on sizes", () => {
   });
 
   const MB = 1_048_576;
-  const history = (rows: number): number => rows * 300;
   const samples = (
     bytesAt: (tick: number) => number,
     sourceAt = (_: number): number => 10 * MB,
+    bytesOfHistoryRow = 300,
   ): SizeSample[] =>
     Array.from({ length: 200 }, (_, tick) => ({
       tick,
       bytes: {
         "matview_refresh.soak__balance__log_1": bytesAt(tick),
-        "public.matview_refresh_history": history(tick),
+        "public.matview_refresh_history": tick * bytesOfHistoryRow,
       },
       sourceBytes: sourceAt(tick),
       historyRows: tick,
@@ -147,6 +147,8 @@ describe("the watch on sizes", () => {
     assert.match(fault ?? "", /log_1 grows/);
     assert.deepEqual(others, []);
     assert.deepEqual(judgeGrowth(samples((tick) => (tick % 10 === 0 ? 50 * MB : 8_192))), []);
+    const [ofHistory] = judgeGrowth(samples(() => MB, undefined, 20_000));
+    assert.match(ofHistory ?? "", /matview_refresh_history has \d+ bytes for [\d.]+ rows/);
   });
 
   it("allows for what the tables have grown by", () => {

@@ -43,7 +43,7 @@ for (const mode of ["full", "incremental"] satisfies Mode[]) {
         claims,
         pauseMs: [2, 10],
       });
-      judge = new ViewJudge({ connection: () => database.options(), claims });
+      judge = new ViewJudge(() => database.options(), claims);
     });
     after(async () => {
       await writers.stop();
@@ -112,8 +112,8 @@ describe("soak: the judge of views", () => {
   });
   afterEach(() => judge.close());
 
-  const judgeOf = (options: string = "", its = claims): ViewJudge =>
-    new ViewJudge({ connection: () => ({ ...database.options(), options }), claims: its });
+  const judgeOf = (options = ""): ViewJudge =>
+    new ViewJudge(() => ({ ...database.options(), options }), claims);
 
   /** An entry more for each of these writers: a transaction each, or one. */
   const put: Draw = (models) =>
@@ -342,7 +342,7 @@ describe("soak: the judge of views", () => {
   it("reaches no server that is away, and one that is there again", async () => {
     const away = { ...database.options(), port: 1 };
     let isAway = true;
-    const other = new ViewJudge({ connection: () => (isAway ? away : database.options()), claims });
+    const other = new ViewJudge(() => (isAway ? away : database.options()), claims);
     assert.deepEqual(await other.look(), { reached: false, violations: [], unread: [] });
     assert.ok(!other.isFresh(0));
     isAway = false;
