@@ -73,7 +73,7 @@ describe("the judge of history", () => {
          (view_schema, view_name, view_oid, outcome, as_of, started_at, finished_at, duration_seconds, run_id, sqlstate)
        VALUES ('soak', 'balance', 'soak.balance'::regclass, $2,
                CASE WHEN $2 = 'refreshed' THEN coalesce($3::timestamptz, clock_timestamp()) END,
-               clock_timestamp(), clock_timestamp(), 0.1, $1, $4)`,
+               now(), clock_timestamp(), 0.1, $1, $4)`,
       [run.invocation.requestId, outcome, more.asOf, more.sqlstate],
     );
   };
