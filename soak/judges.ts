@@ -1,8 +1,9 @@
 /** All judges, asked in turn after each tick, and of the views all the time, as readers read. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Plan } from "../components/plan/plan";
+import { qualifiedName } from "../handler/names";
 import type { Run } from "./bed/bed";
-import { BALANCE, SUMMARY } from "./bed/books";
+import { BALANCE, SUMMARY } from "./books/books";
 import type { SoakBed } from "./bed/makeBed";
 import type { Chronicle } from "./chronicle";
 import type { Dice } from "./dice";
@@ -10,24 +11,17 @@ import type { Fault, Touched } from "./fault";
 import { SizeWatch } from "./judge/growth";
 import { HistoryJudge } from "./judge/history";
 import { LeftoversJudge } from "./judge/leftovers";
-import { judgePromises, type Judgement } from "./judge/promise";
-import { Recorder } from "./judge/record";
-import { nameOf } from "./judge/viewName";
+import { judgePromises, type Judgement } from "./judge/alarms/promise";
+import { Recorder } from "./judge/alarms/record";
 import { ViewJudge, type Look } from "./judge/views";
-import type { Violation } from "./judge/verdict";
 import { outcomesOf } from "./outcomes";
 import type { Plant, Plantings } from "./plantings";
 import { RECOVERY_TICKS } from "./story";
 
-/** A promise that was broken, with the ticks that led to it. */
-export interface Conviction extends Violation {
-  story: string[];
-}
-
 const LOOK_EVERY_MS = 100;
 
 /** What each view reads, by `schema.name`. */
-const SOURCES = { [nameOf(SUMMARY)]: [nameOf(BALANCE)] };
+const SOURCES = { [qualifiedName(SUMMARY)]: [qualifiedName(BALANCE)] };
 
 /** What runs say where they could not write history. */
 const UNRECORDED = /is not recorded|is untracked/;
@@ -36,7 +30,6 @@ const touchesAny = (faults: Fault[], ...touched: Touched[]): boolean =>
   faults.some(({ touches }) => touches.some((each) => touched.includes(each)));
 
 export class Judges {
-  readonly convictions: Conviction[] = [];
   private readonly views: ViewJudge;
   private readonly history: HistoryJudge;
   private readonly leftovers: LeftoversJudge;
@@ -57,12 +50,11 @@ export class Judges {
     private readonly plan: Plan,
     private readonly chronicle: Chronicle,
     lateness: Dice,
-    private readonly onConviction: (conviction: Conviction) => void,
   ) {
-    const connection = (): ReturnType<typeof bed.cluster.connection> => bed.cluster.connection();
+    const connection = () => bed.cluster.connection();
     const { views, tables } = bed.books;
-    this.views = new ViewJudge({ connection, claims: bed.claims });
-    this.history = new HistoryJudge(connection, views);
+    this.views = new ViewJudge(connection, bed.claims);
+    this.history = new HistoryJudge(connection, views, SOURCES);
     this.leftovers = new LeftoversJudge(connection, views);
     this.sizes = new SizeWatch(connection, views, tables);
     this.recorder = new Recorder(plan, bed.clock, lateness);
@@ -74,27 +66,18 @@ export class Judges {
     this.watch = this.lookOn();
   }
 
-  get counts(): { looks: number; moments: number; historyRows: number } {
-    return { looks: this.looks, moments: this.views.moments, historyRows: this.history.counts.rows };
-  }
-
-  /** What stays wrong is told once. */
-  convict(invariant: string, what: string): void {
-    if (this.convictions.some((each) => each.invariant === invariant && each.what === what)) return;
-    const conviction = { tick: this.chronicle.tick, invariant, what, story: this.chronicle.story };
-    this.convictions.push(conviction);
-    this.onConviction(conviction);
+  get counts(): { looks: number; cuts: number; historyRows: number } {
+    return { looks: this.looks, cuts: this.views.moments, historyRows: this.history.count };
   }
 
   /** Faults that have just been planted. */
   async planted(plants: Plant[]): Promise<void> {
-    const { views } = this.bed.books;
     const faults = plants.map(({ planting }) => planting.fault);
     const drifts = plants.some(({ planted }) => planted.driftsUntilFullRun);
     if (touchesAny(faults, "clock")) this.views.clockWasMoved();
     await this.mayBeUnrecorded(faults);
     if (!drifts) return;
-    for (const view of views) await this.views.excuseUntilFullRun(view);
+    await this.views.excuseUntilFullRun();
     await this.looking;
     this.suspicions = [];
   }
@@ -129,10 +112,11 @@ export class Judges {
     this.judgeCauses(runs, met);
     const { look, isFresh } = await this.look(plantings.quiet?.epochMs);
     for (const what of look.violations) this.suspicions.push(what);
-    for (const what of this.suspicions.splice(0)) this.convict("readers see the query at one moment", what);
+    for (const what of this.suspicions.splice(0))
+      this.chronicle.convict("readers see the query at one moment", what);
     if (look.reached) await this.judgeServer(tick, met);
     else if (!touchesAny(plantings.now, "server"))
-      this.convict("the server is there", "no judge could reach it");
+      this.chronicle.convict("the server is there", "no judge could reach it");
     await this.judgeRecovery(tick, plantings, isFresh);
   }
 
@@ -140,13 +124,17 @@ export class Judges {
   async conclude(startSeconds: number): Promise<Judgement> {
     this.isOver = true;
     await this.watch;
-    for (const what of this.sizes.judge()) this.convict("nothing grows without end", what);
-    for (const what of this.bed.writers.surprises) this.convict("writers are never disturbed", what);
+    for (const what of this.sizes.judge()) this.chronicle.convict("nothing grows without end", what);
+    for (const what of this.bed.writers.surprises)
+      this.chronicle.convict("writers are never disturbed", what);
     const span = { fromSeconds: startSeconds, toSeconds: this.bed.clock.nowMs() / 1_000 };
     const judgement = judgePromises(this.plan, this.recorder.facts, span, SOURCES);
     for (const { alarm, atSeconds, what } of judgement.broken) {
       const minute = Math.floor((atSeconds - startSeconds) / this.plan.schedule.intervalSeconds);
-      this.convict("alarms are raised in time, and with cause", `tick ${minute}: ${alarm}: ${what}`);
+      this.chronicle.convict(
+        "alarms are raised in time, and with cause",
+        `tick ${minute}: ${alarm}: ${what}`,
+      );
     }
     await this.views.close();
     return judgement;
@@ -160,14 +148,18 @@ export class Judges {
         (outcome) => outcome !== "refreshed" && outcome !== "skipped" && !codes.has(outcome),
       );
       const said = run.invocation.error?.errorMessage ?? "";
-      for (const outcome of unexpected) this.convict("every failure names its cause", `${outcome}: ${said}`);
+      for (const outcome of unexpected)
+        this.chronicle.convict("every failure names its cause", `${outcome}: ${said}`);
     }
     const mustPass = met.every(({ refresh }) => refresh === "passes");
     if (!mustPass || runs.length === 0) return;
     if (!runs.some((run) => outcomesOf(run).includes("refreshed"))) {
       const faults = met.map(({ name }) => `"${name}"`).join(", ") || "no fault";
       const came = runs.flatMap(outcomesOf).join(", ");
-      this.convict("a refresh passes where nothing stops it", `${faults}, and the run came to ${came}`);
+      this.chronicle.convict(
+        "a refresh passes where nothing stops it",
+        `${faults}, and the run came to ${came}`,
+      );
     }
   }
 
@@ -178,7 +170,7 @@ export class Judges {
     const connectionsWereCut = touchesAny(met, "server", "wire", "function");
     try {
       for (const what of await this.history.check(runs, { clockMoved, connectionsWereCut, someArePaused }))
-        this.convict("history says what happened", what);
+        this.chronicle.convict("history says what happened", what);
       this.unjudged = [];
       this.recorder.rows(this.history.newRows);
       const circumstances = {
@@ -187,7 +179,7 @@ export class Judges {
         isStandbyLost: met.some(({ name }) => name === "standby lost"),
       };
       for (const what of await this.leftovers.check(circumstances))
-        this.convict("nothing is left behind", what);
+        this.chronicle.convict("nothing is left behind", what);
       await this.sizes.sample(tick);
     } catch (error) {
       if (!touchesAny(met, "server")) throw error;
@@ -195,19 +187,18 @@ export class Judges {
   }
 
   private async judgeRecovery(tick: number, plantings: Plantings, isFresh: boolean): Promise<void> {
-    const { quiet } = plantings;
-    if (quiet === undefined || tick === quiet.tick) return;
-    if (isFresh) await plantings.recovered(tick);
-    else if (tick - quiet.tick >= RECOVERY_TICKS) {
+    const afterTicks = tick - (plantings.quiet?.tick ?? tick);
+    if (afterTicks === 0) return;
+    if (isFresh) await plantings.recovered(afterTicks);
+    else if (afterTicks >= RECOVERY_TICKS) {
       await plantings.notRecovered();
-      const since = `${tick - quiet.tick} ticks after the last fault was over`;
-      this.convict("views are fresh again within two ticks", `not all are, ${since}`);
+      const what = `not all are, ${afterTicks} ticks after the last fault was over`;
+      this.chronicle.convict("views are fresh again within two ticks", what);
     }
   }
 
   private async excuseUnrecorded(): Promise<void> {
-    for (const view of this.bed.books.views)
-      await this.views.excuseUntilRecorded(view).catch(() => undefined);
+    await this.views.excuseUntilRecorded().catch(() => undefined);
   }
 
   private async lookOn(): Promise<void> {

@@ -1,4 +1,5 @@
 /** What a run came to, in the words of a report. */
+import { tickOf } from "../local/tally";
 import type { Run } from "./bed/bed";
 
 /** Codes of failures as the function names them: `(SQLSTATE 55P03). To fix it`, `(ECONNRESET). To fix it`. */
@@ -9,14 +10,8 @@ const CODES = /\((?:SQLSTATE )?([0-9A-Z_]+)\)\. To fix it/g;
  * A failure without a code is `unnamed`: no failure should be.
  */
 export function outcomesOf({ invocation }: Run): string[] {
-  const { outcome, value, error } = invocation;
-  if (outcome === "timedOut" || outcome === "crashed") return [outcome];
-  if (outcome === "succeeded") return [refreshTypeOf(value) === "skipped" ? "skipped" : "refreshed"];
-  const codes = [...(error?.errorMessage ?? "").matchAll(CODES)].flatMap(([, code]) => code ?? []);
+  const { outcome } = tickOf(invocation, false);
+  if (outcome !== "failed") return [outcome];
+  const codes = [...(invocation.error?.errorMessage ?? "").matchAll(CODES)].flatMap(([, code]) => code ?? []);
   return codes.length === 0 ? ["unnamed"] : [...new Set(codes)];
-}
-
-function refreshTypeOf(value: unknown): string | undefined {
-  const { body } = (value ?? {}) as { body?: string };
-  return body === undefined ? undefined : (JSON.parse(body) as { refresh_type?: string }).refresh_type;
 }

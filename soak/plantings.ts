@@ -41,8 +41,6 @@ export interface Unplanted {
   why: string;
 }
 
-type Convict = (invariant: string, what: string) => void;
-
 export class Plantings {
   /** All, in order. */
   readonly all: Plant[] = [];
@@ -62,7 +60,6 @@ export class Plantings {
   constructor(
     private readonly bed: Bed,
     private readonly chronicle: Chronicle,
-    private readonly convict: Convict,
     private readonly dice: Dice,
   ) {}
 
@@ -104,22 +101,20 @@ export class Plantings {
   /** Takes down what the runs of a tick came to, and ends the faults whose last tick it was. */
   async endTick(tick: number, runs: Run[]): Promise<void> {
     for (const plant of this.active) note(plant, runs);
+    const ended: Plant[] = [];
     const lasting: Plant[] = [];
-    const ended = new Set<Plant>();
     for (const plant of this.active) {
-      if (plant.planting.toTick > tick || !(await this.end(plant, tick, runs))) lasting.push(plant);
-      else ended.add(plant);
+      const isOver = plant.planting.toTick <= tick && (await this.end(plant, tick, runs));
+      (isOver ? ended : lasting).push(plant);
     }
-    this.lately = [...ended];
+    this.lately = ended;
     this.active = lasting;
-    if (this.active.length === 0 && ended.size > 0) this.quiet = { tick, epochMs: Date.now() };
+    if (lasting.length === 0 && ended.length > 0) this.quiet = { tick, epochMs: Date.now() };
   }
 
-  /** All views are fresh again since {@link quiet}. */
-  async recovered(tick: number): Promise<void> {
-    const { quiet } = this;
-    if (quiet === undefined) return;
-    for (const plant of this.episode) plant.recoveredAfterTicks ??= tick - quiet.tick;
+  /** All views are fresh again, so many ticks after the last fault was over. */
+  async recovered(afterTicks: number): Promise<void> {
+    for (const plant of this.episode) plant.recoveredAfterTicks ??= afterTicks;
     this.episode = [];
     await this.liftRemedied(true);
   }
@@ -145,7 +140,7 @@ export class Plantings {
         const others = this.now.filter((each) => each !== fault);
         this.chronicle.add(`could not lift "${fault.name}" yet: ${String(error)}`);
         if (!others.some(({ touches }) => touches.includes("server")))
-          this.convict("every fault can be lifted", `"${fault.name}": ${String(error)}`);
+          this.chronicle.convict("every fault can be lifted", `"${fault.name}": ${String(error)}`);
         return false;
       }
     }
@@ -163,7 +158,10 @@ export class Plantings {
     if (fault.says === undefined || !struck || !isAlone || isNamed) return;
     const came = [...seen.keys()].join(", ");
     if (fault.refresh === "stops" && seen.size > 0)
-      this.convict("failures say what was planted", `"${fault.name}" (${came}): no run says ${fault.says}`);
+      this.chronicle.convict(
+        "failures say what was planted",
+        `"${fault.name}" (${came}): no run says ${fault.says}`,
+      );
   }
 
   /** What is skipped of virtual time goes by for maintained views at once: the next run of each is a full one. */
@@ -188,7 +186,8 @@ export class Plantings {
     }));
     this.remedies.push({ fault: fault.name, remedy, how, helped: done ? undefined : false });
     this.chronicle.add(`carried out the remedy of "${fault.name}": ${remedy} (${how})`);
-    if (!done) this.convict("every remedy can be carried out", `"${fault.name}": ${remedy}: ${how}`);
+    if (!done)
+      this.chronicle.convict("every remedy can be carried out", `"${fault.name}": ${remedy}: ${how}`);
     return done;
   }
 
@@ -196,7 +195,7 @@ export class Plantings {
     for (const { planting, planted } of this.remedied.splice(0)) {
       const tried = this.remedies.find(({ fault }) => fault === planting.fault.name);
       if (tried !== undefined) tried.helped = helped;
-      if (!helped) this.convict("every remedy helps", `"${planting.fault.name}": ${tried?.remedy}`);
+      if (!helped) this.chronicle.convict("every remedy helps", `"${planting.fault.name}": ${tried?.remedy}`);
       await planted.lift().catch(() => undefined);
     }
   }

@@ -1,9 +1,10 @@
 /** What a soak prints at its end, and writes for other programs and for the docs. */
 import { renderTable, wrapped } from "../cli/table";
 import { describeSeconds } from "../local/duration";
+import { medianOf } from "../local/tally";
 import { count } from "../local/terminal";
 import type { Mode } from "./bed/bed";
-import type { Violation } from "./judge/verdict";
+import type { Conviction } from "./chronicle";
 
 /** What came of one kind of fault. */
 export interface FaultResult {
@@ -25,12 +26,6 @@ export interface FaultResult {
   skipped?: string;
 }
 
-/** A broken promise, with what led to it. */
-export interface ToldViolation extends Violation {
-  /** The faults and runs that went before, a line each. */
-  story: string[];
-}
-
 /** All that a soak in one mode came to. */
 export interface SoakResult {
   seed: number;
@@ -45,7 +40,7 @@ export interface SoakResult {
   faults: FaultResult[];
   /** Faults of the story that could not be planted in their tick, such as while another had taken the server away. */
   unplanted: { tick: number; fault: string; why: string }[];
-  violations: ToldViolation[];
+  violations: Conviction[];
   judge: {
     /** Times that the views were read and compared. */
     looks: number;
@@ -118,14 +113,13 @@ export function reportMarkdown(result: SoakResult): string {
 
 function factRows(result: SoakResult): [string, string][] {
   const { seed, ticks, realSeconds, virtualSeconds, runs, judge, violations, alarms, faults } = result;
-  const total = Object.values(runs).reduce((sum, times) => sum + times, 0);
   return [
     ["Seed", String(seed)],
     [
       "Ticks",
       `${count(ticks)}, ${describeSeconds(virtualSeconds)} of the plan in ${describeSeconds(realSeconds)}`,
     ],
-    ["Runs", `${count(total)}: ${counts(runs) || "none"}`],
+    ["Runs", `${count(sum(Object.values(runs)))}: ${counts(runs) || "none"}`],
     [
       "Faults",
       `${count(sum(faults.map(({ planted }) => planted)))} of ${faults.filter(({ planted }) => planted > 0).length} kinds`,
@@ -146,7 +140,7 @@ function faultRow(fault: FaultResult): string[] {
     name,
     struck === planted ? String(planted) : `${planted} (struck ${struck})`,
     counts(seen) || "not at all",
-    alarms.map(([kind, seconds]) => `${kind} ${Math.round(median(seconds))} s`).join(", ") || "none",
+    alarms.map(([kind, seconds]) => `${kind} ${Math.round(medianOf(seconds))} s`).join(", ") || "none",
     recovered(fault),
     remedies.executed === 0 ? "" : `${remedies.helped} of ${remedies.executed} helped`,
     String(lost),
@@ -156,7 +150,7 @@ function faultRow(fault: FaultResult): string[] {
 /** The median, and the most where it is more. */
 function recovered({ recoveredAfterTicks }: FaultResult): string {
   if (recoveredAfterTicks.length === 0) return "not judged";
-  const [middle, most] = [median(recoveredAfterTicks), Math.max(...recoveredAfterTicks)];
+  const [middle, most] = [medianOf(recoveredAfterTicks), Math.max(...recoveredAfterTicks)];
   return `${middle === most ? most : `${middle} to ${most}`} ${most === 1 ? "tick" : "ticks"}`;
 }
 
@@ -169,7 +163,7 @@ function skippedLines({ faults, unplanted }: SoakResult): string[] {
   ];
 }
 
-function violationText({ tick, invariant, what, story }: ToldViolation): string {
+function violationText({ tick, invariant, what, story }: Conviction): string {
   return [`Broken in tick ${tick}: ${invariant}: ${what}`, ...story.map((line) => `  ${line}`)].join("\n");
 }
 
@@ -183,9 +177,3 @@ function counts(of: Record<string, number>): string {
 }
 
 const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
-
-/** The lower of the two middle ones. */
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
-}

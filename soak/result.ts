@@ -1,8 +1,8 @@
 /** Makes the report's figures of what a soak has brought to light. */
 import type { Mode } from "./bed/bed";
-import type { Conviction } from "./judges";
-import type { Stretch } from "./judge/promise";
-import { outcomesOf } from "./outcomes";
+import { tickOf } from "../local/tally";
+import type { Conviction } from "./chronicle";
+import type { Stretch } from "./judge/alarms/promise";
 import type { Plant } from "./plantings";
 import type { FaultResult, SoakResult } from "./report";
 import type { Soaked } from "./run";
@@ -20,22 +20,19 @@ interface Asked {
 const LOSSES = new Set(["readers see the query at one moment", "history says what happened"]);
 
 export function resultOf(soaked: Soaked, { mode, seed, faults }: Asked): SoakResult {
-  const { ticks, runs, plants, skipped, convictions, judgement } = soaked;
-  const names = [...new Set(plants.map(({ planting }) => planting.fault.name))];
+  const { ticks, runs, plantings, skipped, convictions, judgement } = soaked;
+  const names = [...new Set(plantings.all.map(({ planting }) => planting.fault.name))];
   return {
     ...{ seed, mode, ticks, ...(faults.length > 0 && { faultsAsked: faults }) },
     ...{ realSeconds: soaked.realSeconds, virtualSeconds: soaked.virtualSeconds },
-    runs: counted(runs.map((run) => kindOf(outcomesOf(run)))),
+    runs: counted(runs.map((run) => tickOf(run.invocation, false).outcome)),
     faults: [
       ...names.map((name) => faultResult(name, soaked)),
       ...skipped.map(({ fault: { name, group }, why }) => ({ ...nothing(name, group), skipped: why })),
     ],
-    unplanted: [...soaked.unplanted],
-    violations: [...convictions],
-    judge: {
-      ...{ looks: soaked.looks, cuts: soaked.moments },
-      ...{ transactions: soaked.transactions, historyRows: soaked.historyRows },
-    },
+    unplanted: plantings.unplanted,
+    violations: convictions,
+    judge: soaked.counts,
     alarms: counted(
       judgement.alarms.flatMap(({ kind, transitions }) =>
         transitions.filter(({ state }) => state === "ALARM").map(() => kind),
@@ -45,11 +42,11 @@ export function resultOf(soaked: Soaked, { mode, seed, faults }: Asked): SoakRes
 }
 
 function faultResult(name: string, soaked: Soaked): FaultResult {
-  const plants = soaked.plants.filter(({ planting }) => planting.fault.name === name);
+  const plants = soaked.plantings.all.filter(({ planting }) => planting.fault.name === name);
   const stretches = new Set(plants.flatMap((plant) => stretchesIn(plant, soaked.judgement.stretches)));
   const after = (kind: "failingAfterSeconds" | "staleAfterSeconds"): number[] =>
     [...stretches].flatMap((stretch) => stretch[kind] ?? []);
-  const tried = soaked.remedies.filter(({ fault }) => fault === name);
+  const tried = soaked.plantings.remedies.filter(({ fault }) => fault === name);
   return {
     ...nothing(name, plants[0]?.planting.fault.group ?? ""),
     planted: plants.length,
@@ -78,11 +75,6 @@ const isAbout =
   ({ tick }: Conviction) =>
   ({ planting: { fromTick, toTick } }: Plant): boolean =>
     tick >= fromTick && tick <= toTick + RECOVERY_TICKS;
-
-function kindOf(outcomes: string[]): string {
-  const [first = ""] = outcomes;
-  return ["refreshed", "skipped", "timedOut", "crashed"].includes(first) ? first : "failed";
-}
 
 function counted(words: string[]): Record<string, number> {
   return sumOf(words.map((word) => new Map([[word, 1]])));

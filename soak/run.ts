@@ -2,17 +2,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { makePlan, type Plan } from "../components/plan/plan";
 import { parseSettings } from "../components/settings/parseSettings";
+import { qualifiedName } from "../handler/names";
 import type { Mode, Run } from "./bed/bed";
-import { BALANCE, SUMMARY } from "./bed/books";
+import { BALANCE, SUMMARY } from "./books/books";
 import { makeBed, type SoakBed } from "./bed/makeBed";
-import { Chronicle } from "./chronicle";
+import { Chronicle, type Conviction } from "./chronicle";
 import { VirtualClock } from "./clock";
 import { Dice } from "./dice";
 import type { Fault } from "./fault";
-import type { Judgement } from "./judge/promise";
-import { nameOf } from "./judge/viewName";
-import { Judges, type Conviction } from "./judges";
-import { Plantings, type Plant, type RemedyTried, type Unplanted } from "./plantings";
+import type { Judgement } from "./judge/alarms/promise";
+import { Judges } from "./judges";
+import { Plantings } from "./plantings";
 import { tellStory, type Planting } from "./story";
 
 /** What a soak is asked to do. */
@@ -40,22 +40,16 @@ export interface SkippedFault {
 
 /** All that a soak has brought to light. */
 export interface Soaked {
-  plan: Plan;
   /** Ticks that there were: fewer than asked for where it was told to stop, or got stuck. */
   ticks: number;
   realSeconds: number;
   virtualSeconds: number;
   runs: Run[];
   skipped: SkippedFault[];
-  plants: readonly Plant[];
-  unplanted: readonly Unplanted[];
-  remedies: readonly RemedyTried[];
-  convictions: readonly Conviction[];
-  /** Times that views were read, and how often they showed another moment than before. */
-  looks: number;
-  moments: number;
-  historyRows: number;
-  transactions: number;
+  plantings: Plantings;
+  convictions: Conviction[];
+  /** What was judged. */
+  counts: Judges["counts"] & { transactions: number };
   judgement: Judgement;
 }
 
@@ -73,8 +67,8 @@ export function soakPlan(mode: Mode): Plan {
       {
         groupName: "soak",
         views: [
-          { name: nameOf(BALANCE), allowBlocking: false, ...incremental },
-          { name: nameOf(SUMMARY), allowBlocking: true, ...incremental },
+          { name: qualifiedName(BALANCE), allowBlocking: false, ...incremental },
+          { name: qualifiedName(SUMMARY), allowBlocking: true, ...incremental },
         ],
         refreshRate: "rate(1 minute)",
         timeoutSeconds: 8,
@@ -100,25 +94,23 @@ export async function soak(options: SoakOptions, observer: Observer, stop: Abort
   try {
     const { possible, skipped } = await sortOut(options.faults, bed);
     const story = tellStory(possible, ticks, ticksThatBreak(plan), storyDice);
-    const chronicle = new Chronicle();
-    const judges = new Judges(bed, plan, chronicle, lateDice, (conviction) => observer.convicted(conviction));
-    const convict = judges.convict.bind(judges);
-    const plantings = new Plantings(bed, chronicle, convict, faultDice);
+    const chronicle = new Chronicle((conviction) => observer.convicted(conviction));
+    const judges = new Judges(bed, plan, chronicle, lateDice);
+    const plantings = new Plantings(bed, chronicle, faultDice);
     observer.began(plan, skipped);
     const startedMs = performance.now();
     const startSeconds = clock.nowMs() / 1_000;
-    const soaking = new Soaking({ bed, plan, story, chronicle, judges, plantings });
-    const done = await soaking.run(ticks, observer, stop);
+    const soaking = new Soaking(bed, story, chronicle, judges, plantings);
+    const done = await soaking.run(ticks, plan.schedule.intervalSeconds * 1_000, observer, stop);
     await plantings.liftAll();
     await bed.writers.stop();
     const judgement = await judges.conclude(startSeconds);
     return {
-      ...{ plan, ticks: done, skipped, judgement, runs: soaking.runs },
+      ...{ ticks: done, runs: soaking.runs, skipped, plantings, judgement },
       realSeconds: (performance.now() - startedMs) / 1_000,
       virtualSeconds: clock.nowMs() / 1_000 - startSeconds,
-      ...{ plants: plantings.all, unplanted: plantings.unplanted },
-      ...{ remedies: plantings.remedies, convictions: judges.convictions },
-      ...{ ...judges.counts, transactions: bed.claims.committed },
+      convictions: chronicle.convictions,
+      counts: { ...judges.counts, transactions: bed.claims.committed },
     };
   } finally {
     await bed.stop();
@@ -134,44 +126,41 @@ async function sortOut(
   faults: Fault[],
   bed: SoakBed,
 ): Promise<{ possible: Fault[]; skipped: SkippedFault[] }> {
-  const answers = await Promise.all(
-    faults.map(async (fault) => ({ fault, why: await fault.missing?.(bed) })),
-  );
-  return {
-    possible: answers.filter(({ why }) => why === undefined).map(({ fault }) => fault),
-    skipped: answers.flatMap(({ fault, why }) => (why === undefined ? [] : [{ fault, why }])),
-  };
-}
-
-interface Parts {
-  bed: SoakBed;
-  plan: Plan;
-  story: Planting[];
-  chronicle: Chronicle;
-  judges: Judges;
-  plantings: Plantings;
+  const possible: Fault[] = [];
+  const skipped: SkippedFault[] = [];
+  for (const fault of faults) {
+    const why = await fault.missing?.(bed);
+    if (why === undefined) possible.push(fault);
+    else skipped.push({ fault, why });
+  }
+  return { possible, skipped };
 }
 
 /** The ticks, one after the other. */
 class Soaking {
   readonly runs: Run[] = [];
 
-  constructor(private readonly parts: Parts) {}
+  constructor(
+    private readonly bed: SoakBed,
+    private readonly story: Planting[],
+    private readonly chronicle: Chronicle,
+    private readonly judges: Judges,
+    private readonly plantings: Plantings,
+  ) {}
 
   /** @returns how many ticks there were */
-  async run(ticks: number, observer: Observer, stop: AbortSignal): Promise<number> {
-    const { bed, plan, chronicle, judges } = this.parts;
-    const intervalMs = plan.schedule.intervalSeconds * 1_000;
+  async run(ticks: number, intervalMs: number, observer: Observer, stop: AbortSignal): Promise<number> {
+    const { bed, chronicle } = this;
     const startMs = Math.ceil(bed.clock.nowMs() / intervalMs) * intervalMs;
     bed.writers.start();
-    await judges.start();
+    await this.judges.start();
     let tick = 0;
     while (tick < ticks && !stop.aborted) {
       tick += 1;
       bed.clock.skipTo(startMs + tick * intervalMs);
       chronicle.open(tick, bed.clock.nowMs());
       const isOver = await Promise.race([this.tick(tick), stuck()]);
-      if (!isOver) judges.convict("every tick comes to an end", `not after ${LONGEST_TICK_MS / 1_000} s`);
+      if (!isOver) chronicle.convict("every tick comes to an end", `not after ${LONGEST_TICK_MS / 1_000} s`);
       observer.ticked(tick, chronicle.close());
       if (!isOver) break;
     }
@@ -179,7 +168,7 @@ class Soaking {
   }
 
   private async tick(tick: number): Promise<true> {
-    const { bed, story, judges, plantings } = this.parts;
+    const { bed, story, judges, plantings } = this;
     const planted = await plantings.plant(story.filter(({ fromTick }) => fromTick === tick));
     await judges.planted(planted);
     const throttledBefore = bed.fn.throttledTicks.length;

@@ -28,7 +28,7 @@ export interface Cluster {
   bringStandbyBack(): Promise<void>;
   /** ALTER SYSTEM and reload; undefined: back to the default. */
   setting(name: string, value: string | undefined): Promise<void>;
-  /** Lets the servers' clocks go so far ahead (or behind); why not, where the library for it is missing. */
+  /** Lets the servers' clocks go so far ahead (or behind); missing where no C compiler is there to make the library for it. */
   stepClock?(aheadSeconds: number): Promise<void>;
 }
 
@@ -110,7 +110,7 @@ export interface FunctionBed {
   resume(): void;
   /** Changes how the function logs in; the next process does so. */
   password(password: string): Promise<void>;
-  /** Moves the clock of processes that are started from now on, where the library for it is there. */
+  /** The role that it logs in as. */
   readonly user: string;
 }
 

@@ -1,9 +1,9 @@
 /** pgbouncer between wire and server, as RDS Proxy would be: one connection of the server serves many transactions. */
 import { spawn } from "node:child_process";
-import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { chown, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ClientConfig } from "pg";
@@ -32,7 +32,7 @@ export function whyNoBouncer(): string | undefined {
 export async function startBouncer(folder: string, server: ClientConfig): Promise<Bouncer> {
   const user = await chooseServerUser(folder);
   await mkdir(folder, { mode: 0o700 });
-  const port = randomInt(20_000, 32_000);
+  const port = await freePort();
   const files = {
     "users.txt": `"${server.user}" "${server.password as string}"\n`,
     "bouncer.ini": settings(folder, port, server),
@@ -57,6 +57,15 @@ export async function startBouncer(folder: string, server: ClientConfig): Promis
     await stop();
     throw error;
   }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
 }
 
 function settings(folder: string, port: number, server: ClientConfig): string {

@@ -41,24 +41,16 @@ const SPARED = "-c default_transaction_read_only=off -c temp_file_limit=-1";
 
 const LONGEST_START_MS = 20_000;
 
-export interface ClusterOptions {
-  /** Whether the servers go by a clock that can be stepped. */
-  clockSteps?: boolean;
-}
-
 export interface RunningCluster extends Cluster {
   /** Of the server that takes writes now. */
   port(): number;
-  /** File with the superuser's password alone, the same on both servers. */
-  passwordFile(): string;
   stop(): Promise<void>;
 }
 
 /** Starts both servers with an empty database; resolves when a COMMIT reaches the standby. */
-export async function startCluster(folder: string, options: ClusterOptions = {}): Promise<RunningCluster> {
+export async function startCluster(folder: string): Promise<RunningCluster> {
   await mkdir(folder, { recursive: true });
-  const clock = options.clockSteps === false ? undefined : await SteppedClock.create(folder);
-  const servers = new Servers(folder, clock);
+  const servers = new Servers(folder, await SteppedClock.create(folder));
   try {
     await servers.start();
     return servers;
@@ -83,13 +75,10 @@ class Servers implements RunningCluster {
 
   constructor(
     private readonly folder: string,
-    clock: SteppedClock | undefined,
+    private readonly clock: SteppedClock | undefined,
   ) {
-    this.environment = clock?.environment ?? {};
     if (clock !== undefined) this.stepClock = (aheadSeconds) => clock.step(aheadSeconds);
   }
-
-  private readonly environment: Record<string, string>;
 
   async start(): Promise<void> {
     const options = this.startOptions();
@@ -115,10 +104,6 @@ class Servers implements RunningCluster {
   standbyPort(): number {
     if (this.standby === undefined) throw new Error("there is no standby");
     return this.standby.postgres.port;
-  }
-
-  passwordFile(): string {
-    return this.takesWrites.postgres.passwordFile;
   }
 
   async execute(sql: string): Promise<void> {
@@ -189,7 +174,7 @@ class Servers implements RunningCluster {
     return {
       dataDirectory: path.join(this.folder, `server-${this.foldersMade}`),
       serverSettings: STARTED_WITH,
-      environment: this.environment,
+      environment: this.clock?.environment ?? {},
     };
   }
 

@@ -9,13 +9,13 @@ import { Cleanup } from "../../local/stopSignals";
 import type { VirtualClock } from "../clock";
 import type { Dice } from "../dice";
 import type { Bed, Mode } from "./bed";
-import { BOOKS } from "./books";
-import { Claims } from "./claims";
+import { BOOKS } from "../books/books";
+import { Claims } from "../books/claims";
 import { startCluster } from "./cluster";
 import { startFunction, type SoakFunction } from "./functionBed";
-import { prepareBooks } from "./prepare";
+import { prepareBooks } from "../books/prepare";
 import { startWire } from "./wire";
-import { BookWriters } from "./writers";
+import { BookWriters } from "../books/writers";
 
 /** A bed with what the loop needs beside what faults may use. */
 export interface SoakBed extends Bed {

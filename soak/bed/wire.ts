@@ -7,8 +7,7 @@ import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { join } from "node:path";
-import { Ambushes } from "./ambushes";
-import type { Wire } from "./bed";
+import type { Ambush, Phase, Wire, WireConnection } from "./bed";
 import { makeCertificates, type CertificateKind } from "./certificates";
 import { CarriedConnection } from "./wireConnection";
 
@@ -86,4 +85,31 @@ export async function startWire({
 /** PostgreSQL gives what PAM refuses, which is how RDS looks at a token, another code than a wrong password. */
 function refusalOf(message: string): { sqlstate: string; message: string } {
   return { sqlstate: message.startsWith("PAM ") ? "28000" : "28P01", message };
+}
+
+/** Who waits for a connection to come to a phase, and what is done then. */
+class Ambushes {
+  private readonly laid = new Set<{ ambush: Ambush; sprung: number }>();
+
+  lay(ambush: Ambush): ReturnType<Wire["ambush"]> {
+    const entry = { ambush, sprung: 0 };
+    this.laid.add(entry);
+    return {
+      get sprung() {
+        return entry.sprung;
+      },
+      disarm: () => void this.laid.delete(entry),
+    };
+  }
+
+  /** Does, one after the other, what was laid for this. */
+  async spring(phase: Phase, moment: Ambush["moment"], connection: WireConnection): Promise<void> {
+    for (const entry of [...this.laid]) {
+      const { ambush } = entry;
+      if (ambush.phase !== phase || ambush.moment !== moment || !this.laid.has(entry)) continue;
+      entry.sprung += 1;
+      if (entry.sprung >= (ambush.times ?? 1)) this.laid.delete(entry);
+      await ambush.act(connection);
+    }
+  }
 }

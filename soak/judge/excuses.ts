@@ -1,21 +1,20 @@
 /** What a view may be for a while, because of a fault that was planted. All of it ends by rows of its history. */
-import type { HistoryTrial } from "./historyTrial";
+import type { Client } from "pg";
+import type { QualifiedName } from "../../handler/settings";
+import { firstFullRun } from "./shown";
 
 export class Excuses {
   /** It may be wrong until a full run with a higher id. */
   private wrongUntilFullAfter: number | undefined;
-  /** It may be wrong until a refresh with a higher id, since what it reads was. */
-  private wrongUntilAfter: number | undefined;
+  /** That full run: what reads the view may be wrong until a refresh with a higher id. */
+  private rightSince = 0;
   /** It may be newer than history says until a row with a higher id. */
   private unrecordedUntilAfter: number | undefined;
-  private readonly readers: Excuses[] = [];
 
   constructor(
-    private readonly history: HistoryTrial,
+    private readonly view: QualifiedName,
     private readonly source?: Excuses,
-  ) {
-    source?.readers.push(this);
-  }
+  ) {}
 
   untilFullRun(afterId: number): void {
     this.wrongUntilFullAfter = afterId;
@@ -26,16 +25,15 @@ export class Excuses {
   }
 
   /** Whether what is shown may be wrong. @param id newest row of history that belongs to what is shown */
-  mayBeWrong(id: number): boolean {
+  async mayBeWrong(client: Client, id: number): Promise<boolean> {
     if (this.wrongUntilFullAfter !== undefined) {
-      const full = this.history.fullRunWithin(this.wrongUntilFullAfter, id);
+      const full = await firstFullRun(client, this.view, this.wrongUntilFullAfter, id);
       if (full === undefined) return true;
       this.wrongUntilFullAfter = undefined;
-      for (const reader of this.readers) reader.wrongUntilAfter = full;
+      this.rightSince = full;
     }
-    if (this.source?.wrongUntilFullAfter !== undefined || id <= (this.wrongUntilAfter ?? -1)) return true;
-    this.wrongUntilAfter = undefined;
-    return false;
+    const { source } = this;
+    return source !== undefined && (source.wrongUntilFullAfter !== undefined || id < source.rightSince);
   }
 
   mayBeUnrecorded(id: number): boolean {

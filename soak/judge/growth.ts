@@ -1,7 +1,9 @@
 /** Whether anything grows without end: what maintains views, the views, and history. */
-import { Client, type ClientConfig } from "pg";
+import type { ClientConfig } from "pg";
+import { qualifiedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
-import { nameOf } from "./viewName";
+import { withClient } from "../../local/postgres/database";
+import { medianOf } from "../../local/tally";
 
 const HISTORY = "public.matview_refresh_history";
 const MAINTENANCE_SCHEMA = "matview_refresh";
@@ -39,33 +41,33 @@ export class SizeWatch {
 
   /** Measures, unless somebody has locked what is to be measured. */
   async sample(tick: number): Promise<void> {
-    const client = new Client({ ...this.connection(), application_name: "soak-judge" });
-    client.on("error", () => undefined);
-    await client.connect();
     try {
-      await client.query("SET lock_timeout = 200");
-      const { rows } = await client.query<{ name: string; isSource: boolean; bytes: number }>(SIZES, [
-        [...this.views.map(nameOf), HISTORY],
-        this.sources,
-      ]);
-      const count = await client.query<{ rows: string }>(`SELECT count(*) AS rows FROM ${HISTORY}`);
-      const of = rows.filter(({ isSource }) => !isSource);
-      this.samples.push({
-        tick,
-        bytes: Object.fromEntries(of.map(({ name, bytes }) => [name, bytes])),
-        sourceBytes: rows.reduce((sum, { isSource, bytes }) => sum + (isSource ? bytes : 0), 0),
-        historyRows: Number(count.rows[0]?.rows),
-      });
+      this.samples.push({ tick, ...(await this.measure()) });
     } catch (error) {
       if ((error as { code?: string }).code !== "55P03") throw error;
-    } finally {
-      await client.end();
     }
   }
 
   /** To be called at the end. */
   judge(): string[] {
     return judgeGrowth(this.samples);
+  }
+
+  private async measure(): Promise<Omit<SizeSample, "tick">> {
+    return withClient(this.connection(), async (client) => {
+      await client.query("SET lock_timeout = 200");
+      const names = [...this.views.map(qualifiedName), HISTORY];
+      const { rows } = await client.query<{ name: string; isSource: boolean; bytes: number }>(SIZES, [
+        ...[names, this.sources],
+      ]);
+      const count = await client.query<{ rows: string }>(`SELECT count(*) AS rows FROM ${HISTORY}`);
+      const others = rows.filter(({ isSource }) => !isSource);
+      return {
+        bytes: Object.fromEntries(others.map(({ name, bytes }) => [name, bytes])),
+        sourceBytes: rows.reduce((sum, { isSource, bytes }) => sum + (isSource ? bytes : 0), 0),
+        historyRows: Number(count.rows[0]?.rows),
+      };
+    });
   }
 }
 
@@ -86,26 +88,21 @@ export function judgeGrowth(samples: SizeSample[]): string[] {
   if (samples.length < LEAST_SAMPLES) return [];
   const tenth = Math.floor(samples.length / 10);
   const [early, late] = [samples.slice(tenth, 2 * tenth), samples.slice(-tenth)];
-  const sources = (some: SizeSample[]): number => median(some.map(({ sourceBytes }) => sourceBytes));
+  const sources = (some: SizeSample[]): number => medianOf(some.map(({ sourceBytes }) => sourceBytes));
   const grown = Math.max(1, sources(late) / Math.max(1, sources(early)));
   const names = new Set(late.flatMap(({ bytes }) => Object.keys(bytes)));
   names.delete(HISTORY);
   const faults = [...names].flatMap((name) => {
-    const of = (some: SizeSample[]): number => median(some.map(({ bytes }) => bytes[name] ?? 0));
+    const of = (some: SizeSample[]): number => medianOf(some.map(({ bytes }) => bytes[name] ?? 0));
     const [before, after] = [of(early), of(late)];
     const most = before * MOST_TIMES * grown + ROOM_BYTES;
     return after <= most
       ? []
       : [`${name} grows: ${before} bytes at first, ${after} at the end, at most ${most}`];
   });
-  const rows = median(late.map(({ historyRows }) => historyRows));
-  const bytes = median(late.map((sample) => sample.bytes[HISTORY] ?? 0));
+  const rows = medianOf(late.map(({ historyRows }) => historyRows));
+  const bytes = medianOf(late.map((sample) => sample.bytes[HISTORY] ?? 0));
   if (bytes > rows * MOST_BYTES_A_ROW + ROOM_BYTES)
     faults.push(`${HISTORY} has ${bytes} bytes for ${rows} rows`);
   return faults;
-}
-
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }

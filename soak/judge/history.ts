@@ -3,12 +3,11 @@
  * could write it. Runs are taken at their word and their log, rows as they stand.
  */
 import type { ClientConfig } from "pg";
+import { qualifiedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
 import type { Run } from "../bed/bed";
-import { readAnswer, type ViewAnswer } from "./answer";
 import { describe, HistoryReader, type HistoryRow } from "./historyRows";
-import { readRunLog, type ViewStory } from "./runLog";
-import { nameOf } from "./viewName";
+import { isBroken, isSqlstate, readAnswer, readRunLog, type ViewAnswer, type ViewStory } from "./runLog";
 
 /** What is known of a tick from elsewhere. */
 export interface HistoryCircumstances {
@@ -28,10 +27,7 @@ const SLACK_US = 1_000_000;
 
 /** What a run said, kept as long as the soak: a row of a run that was killed may be seen much later. */
 interface KnownRun {
-  run: Pick<Run, "tick" | "kind" | "endedEpochMs"> & {
-    invocation: Pick<Run["invocation"], "startedEpochMs">;
-  };
-  isBroken: boolean;
+  run: Run;
   stories: Map<string, ViewStory>;
   answers: Map<string, ViewAnswer>;
   rows: HistoryRow[];
@@ -40,34 +36,38 @@ interface KnownRun {
 export class HistoryJudge {
   /** The rows that the last check saw for the first time, in the order of their ids. */
   newRows: HistoryRow[] = [];
-  readonly counts = {
-    rows: 0,
-    /** Of runs that were killed, crashed or timed out before they could tell. */
-    ofBrokenRuns: 0,
-    /** Runs of a view that were refreshed several times, since they could not know of the first. */
-    refreshedAgain: 0,
-    /** Outcomes whose run said that it could not record them, or had no connection to. */
-    unrecorded: 0,
-  };
   private readonly names: string[];
   private readonly runs = new Map<string, KnownRun>();
   private readonly reader: HistoryReader;
   /** The newest data that each relation has shown, by oid. */
   private readonly newest = new Map<number, HistoryRow>();
+  /** Row of each time of data, by {@link timeOf}. */
+  private readonly rowOf = new Map<string, number>();
   /** Rows whose run has not ended as yet. */
   private ofPaused: HistoryRow[] = [];
-  private hasBegun = false;
 
-  /** @param connection of a superuser, to the server that takes writes now. */
-  constructor(connection: () => ClientConfig, views: QualifiedName[]) {
+  /**
+   * @param connection of a superuser, to the server that takes writes now.
+   * @param sources views that a view reads, by `schema.name`: a refresh may claim their time.
+   */
+  constructor(
+    connection: () => ClientConfig,
+    views: QualifiedName[],
+    private readonly sources: Record<string, string[]> = {},
+  ) {
     this.reader = new HistoryReader(connection);
-    this.names = views.map(nameOf);
+    this.names = views.map(qualifiedName);
+  }
+
+  /** Rows that were judged so far. */
+  get count(): number {
+    return this.reader.count;
   }
 
   /** Takes the rows that are there already, of runs that nobody judges. */
   async begin(): Promise<void> {
-    await this.read();
-    this.hasBegun = true;
+    const { rows } = await this.reader.read();
+    for (const row of rows) this.judgeTimes(row, true);
   }
 
   /**
@@ -75,123 +75,107 @@ export class HistoryJudge {
    * @returns what is wrong, a sentence each.
    */
   async check(runs: Run[], circumstances: HistoryCircumstances): Promise<string[]> {
-    if (!this.hasBegun) throw new Error("begin() first");
-    for (const run of runs) this.runs.set(run.invocation.requestId, this.known(run));
-    const faults = await this.read();
+    for (const run of runs)
+      this.runs.set(run.invocation.requestId, {
+        run,
+        stories: readRunLog(run, this.names),
+        answers: readAnswer(run.invocation.value, this.names),
+        rows: [],
+      });
+    const { rows, gone } = await this.reader.read();
+    this.newRows = rows;
+    const faults = gone > 0 ? [`${gone} rows of history are gone`] : [];
     const concerned = new Set(runs.map(({ invocation }) => invocation.requestId));
-    for (const row of this.newRows) faults.push(...this.judgeTimes(row, circumstances.clockMoved));
-    for (const row of [...this.ofPaused.splice(0), ...this.newRows]) {
-      if (row.runId === BY_COMMANDS) continue;
-      const known = this.runs.get(row.runId ?? "");
-      if (known === undefined && circumstances.someArePaused === true) {
-        this.ofPaused.push(row);
-        continue;
-      }
-      if (known === undefined) {
-        faults.push(`${describe(row)}: its run_id ${row.runId} is that of no run`);
-        continue;
-      }
-      known.rows.push(row);
-      if (known.isBroken) this.counts.ofBrokenRuns += 1;
-      concerned.add(row.runId ?? "");
+    for (const row of rows) faults.push(...this.judgeTimes(row, circumstances.clockMoved));
+    for (const row of [...this.ofPaused.splice(0), ...rows]) {
+      const runId = row.runId ?? "";
+      if (runId === BY_COMMANDS) continue;
+      const known = this.runs.get(runId);
+      concerned.add(runId);
+      if (known !== undefined) known.rows.push(row);
+      else if (circumstances.someArePaused === true) this.ofPaused.push(row);
+      else faults.push(`${describe(row)}: its run_id ${row.runId} is that of no run`);
     }
     for (const runId of concerned) {
       const known = this.runs.get(runId);
-      if (known !== undefined) faults.push(...this.judgeRun(runId, known, circumstances));
+      if (known !== undefined) faults.push(...judgeRun(runId, known, circumstances));
     }
     return faults;
   }
 
-  private known(run: Run): KnownRun {
-    const { outcome } = run.invocation;
-    const isBroken = outcome === "timedOut" || outcome === "crashed";
-    return {
-      run,
-      isBroken,
-      stories: readRunLog(run.lines, this.names, isBroken),
-      answers: readAnswer(run.invocation.value, this.names),
-      rows: [],
-    };
-  }
-
-  private async read(): Promise<string[]> {
-    const { rows, gone } = await this.reader.read();
-    this.newRows = rows;
-    this.counts.rows = this.reader.count;
-    return gone > 0 ? [`${gone} rows of history are gone`] : [];
-  }
-
+  /** Each time of data once, within its run, and never back. */
   private judgeTimes(row: HistoryRow, clockMoved: boolean): string[] {
-    const before = row.oid === null ? undefined : this.newest.get(row.oid);
-    const isLast = row.outcome === "refreshed" && (before === undefined || row.id > before.id);
-    if (row.oid !== null && isLast) this.newest.set(row.oid, row);
+    const { id, oid, view, outcome, asOfUs, startedUs, finishedUs } = row;
     const faults: string[] = [];
+    if (!clockMoved && startedUs > finishedUs) faults.push(`${describe(row)}: it ended before it began`);
+    if (outcome !== "refreshed" || asOfUs === null) return faults;
+    // What reads a view that was not refreshed meanwhile is of the same time again.
+    const isOfSource = this.sources[view]?.some((source) => this.rowOf.has(timeOf(source, asOfUs))) ?? false;
+    const twin = this.rowOf.get(timeOf(view, asOfUs));
+    this.rowOf.set(timeOf(view, asOfUs), id);
+    if (twin !== undefined && !isOfSource)
+      faults.push(`${describe(row)}: its as_of is that of row ${twin} too`);
+    const before = oid === null ? undefined : this.newest.get(oid);
+    const isLast = before === undefined || id > before.id;
+    if (oid !== null && isLast) this.newest.set(oid, row);
     if (clockMoved) return faults;
-    if (row.startedUs > row.finishedUs) faults.push(`${describe(row)}: it ended before it began`);
-    if (row.asOfUs !== null && row.asOfUs > row.finishedUs)
-      faults.push(`${describe(row)}: its data is of a time after its end`);
-    const backUs = isLast ? (before?.asOfUs ?? 0) - (row.asOfUs ?? Infinity) : 0;
+    if (!isOfSource && (asOfUs < startedUs || asOfUs > finishedUs))
+      faults.push(`${describe(row)}: its as_of is no time of its run, nor of what the view reads`);
+    const backUs = isLast ? (before?.asOfUs ?? 0) - asOfUs : 0;
     if (backUs > 0)
       faults.push(`${describe(row)}: as_of goes ${backUs / 1_000_000} s back behind row ${before?.id}`);
     return faults;
   }
+}
 
-  private judgeRun(runId: string, known: KnownRun, circumstances: HistoryCircumstances): string[] {
-    const views = new Set([
-      ...known.stories.keys(),
-      ...known.answers.keys(),
-      ...known.rows.map(({ view }) => view),
-    ]);
-    const what = `run ${runId} (${known.run.kind} of tick ${known.run.tick})`;
-    return [...views].flatMap((view) =>
-      this.judgeView(view, known, circumstances).map((fault) => `${what}: ${fault}`),
+const timeOf = (view: string, asOfUs: number): string => `${view} ${asOfUs}`;
+
+function judgeRun(runId: string, known: KnownRun, circumstances: HistoryCircumstances): string[] {
+  const { stories, answers, rows, run } = known;
+  const views = new Set([...stories.keys(), ...answers.keys(), ...rows.map(({ view }) => view)]);
+  const what = `run ${runId} (${run.kind} of tick ${run.tick})`;
+  return [...views].flatMap((view) =>
+    judgeView(view, known, circumstances).map((fault) => `${what}: ${fault}`),
+  );
+}
+
+function judgeView(view: string, known: KnownRun, circumstances: HistoryCircumstances): string[] {
+  const story = known.stories.get(view) ?? { openCommits: 0, saysUnrecorded: false };
+  const rows = known.rows.filter((row) => row.view === view);
+  const refreshed = rows.filter(({ outcome }) => outcome === "refreshed");
+  const others = rows.filter(({ outcome }) => outcome !== "refreshed");
+  const isTimed = !isBroken(known.run) && !circumstances.clockMoved;
+  return [
+    ...judgeRefreshed(view, story, known.answers.get(view), refreshed),
+    ...judgeUnrefreshed(view, known, { story, others }, circumstances),
+    ...(isTimed ? rows.flatMap((row) => judgeWindow(row, known, story)) : []),
+  ];
+}
+
+function judgeUnrefreshed(
+  view: string,
+  known: KnownRun,
+  { story, others }: { story: ViewStory; others: HistoryRow[] },
+  { connectionsWereCut = false }: HistoryCircumstances,
+): string[] {
+  const { outcome, code } = story;
+  const told = outcome === "refreshed" ? undefined : outcome;
+  const faults: string[] = [];
+  for (const row of others) {
+    const mayBe = isBroken(known.run) && outcome === undefined;
+    if (row.outcome !== told && !mayBe)
+      faults.push(`${describe(row)}, but the run says that ${view} was ${outcome ?? "not ended"}`);
+    const sqlstate = code !== undefined && isSqlstate(code) ? code : null;
+    if (row.outcome === "failed" && told === "failed" && row.sqlstate !== sqlstate)
+      faults.push(`${describe(row)}: its sqlstate is ${row.sqlstate}, the run failed with ${code}`);
+  }
+  if (others.length > 1) faults.push(`${others.length} rows say that ${view} was not refreshed`);
+  const couldRecord = !story.saysUnrecorded && story.wasConnected === true && !wasNoneTried(known);
+  if (told !== undefined && others.length === 0 && couldRecord && !connectionsWereCut)
+    faults.push(
+      `${view} ${told} (${code ?? "no code"}), which history does not have and the log does not say`,
     );
-  }
-
-  private judgeView(view: string, known: KnownRun, circumstances: HistoryCircumstances): string[] {
-    const story = known.stories.get(view) ?? { openCommits: 0, saysUnrecorded: false };
-    const answer = known.answers.get(view);
-    const rows = known.rows.filter((row) => row.view === view);
-    const refreshed = rows.filter(({ outcome }) => outcome === "refreshed");
-    const others = rows.filter(({ outcome }) => outcome !== "refreshed");
-    const faults = judgeRefreshed(view, story, answer, refreshed);
-    if (refreshed.length > 1) this.counts.refreshedAgain += 1;
-    faults.push(...this.judgeUnrefreshed(view, known, { story, others }, circumstances));
-    if (!known.isBroken && !circumstances.clockMoved)
-      faults.push(...rows.flatMap((row) => judgeWindow(row, known, story)));
-    return faults;
-  }
-
-  private judgeUnrefreshed(
-    view: string,
-    known: KnownRun,
-    { story, others }: { story: ViewStory; others: HistoryRow[] },
-    { connectionsWereCut = false }: HistoryCircumstances,
-  ): string[] {
-    const { outcome, code } = story;
-    const told = outcome === "skipped" || outcome === "failed" ? outcome : undefined;
-    const faults: string[] = [];
-    for (const row of others) {
-      const mayBe = known.isBroken && outcome === undefined;
-      if (row.outcome !== told && !mayBe)
-        faults.push(`${describe(row)}, but the run says that ${view} was ${outcome ?? "not ended"}`);
-      const sqlstate = code !== undefined && /^(?=.*\d)[0-9A-Z]{5}$/.test(code) ? code : null;
-      if (row.outcome === "failed" && told === "failed" && row.sqlstate !== sqlstate)
-        faults.push(`${describe(row)}: its sqlstate is ${row.sqlstate}, the run failed with ${code}`);
-    }
-    if (others.length > 1) faults.push(`${others.length} rows say that ${view} was not refreshed`);
-    if (told === undefined || others.length > 0) return faults;
-    if (story.saysUnrecorded || story.wasConnected !== true || wasNoneTried(known)) {
-      this.counts.unrecorded += 1;
-      return faults;
-    }
-    if (connectionsWereCut) this.counts.unrecorded += 1;
-    else
-      faults.push(
-        `${view} ${told} (${code ?? "no code"}), which history does not have and the log does not say`,
-      );
-    return faults;
-  }
+  return faults;
 }
 
 /**
@@ -235,11 +219,11 @@ function judgeWindow(row: HistoryRow, { run }: KnownRun, { openCommits }: ViewSt
 }
 
 /** All views failed for one reason and none was tried: the run learned nothing of the server, not even their order. */
-function wasNoneTried({ stories, isBroken }: KnownRun): boolean {
+function wasNoneTried({ stories, run }: KnownRun): boolean {
   const all = [...stories.values()];
   const [first] = all;
   return (
-    !isBroken &&
+    !isBroken(run) &&
     all.length > 1 &&
     all.every(
       ({ outcome, code, problem }) =>

@@ -1,23 +1,17 @@
 /** Whether runs leave anything behind: sessions, locks, temporary tables and files, prepared transactions. */
 import { setTimeout as pause } from "node:timers/promises";
-import { Client, type ClientConfig } from "pg";
+import type { Client, ClientConfig } from "pg";
+import { qualifiedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
-import { nameOf } from "./viewName";
+import { withClient } from "../../local/postgres/database";
 
-/** What is allowed for how long after a run's end. */
-export interface Patience {
-  /** The server looks after a client that often while a statement of ours runs. */
-  connectionCheckSeconds: number;
-  /** For the end of a session whose client is gone. */
-  graceSeconds: number;
-  /**
-   * The longest that a lock may outlast its run while the server cannot know that the run is over: a session that hears
-   * nothing for 5 s in its transaction is ended.
-   */
-  longestLockSeconds: number;
-}
-
-const PATIENCE: Patience = { connectionCheckSeconds: 1, graceSeconds: 2, longestLockSeconds: 7 };
+/** The server looks after a client every second while a statement of ours runs; then the session ends. */
+const LONGEST_SESSION_SECONDS = 3;
+/**
+ * The longest that a lock may outlast its run while the server cannot know that the run is over: a session that hears
+ * nothing for 5 s in its transaction is ended.
+ */
+const LONGEST_LOCK_SECONDS = 7;
 
 /** What is known of the moment from elsewhere. */
 export interface LeftoverCircumstances {
@@ -82,17 +76,15 @@ interface Session {
 }
 
 export class LeftoversJudge {
-  private readonly patience: Patience;
   private readonly names: string[];
 
   /** @param connection of a superuser, to the server that takes writes now. */
   constructor(
     private readonly connection: () => ClientConfig,
     views: QualifiedName[],
-    patience: Partial<Patience> = {},
+    private readonly longestLockSeconds = LONGEST_LOCK_SECONDS,
   ) {
-    this.patience = { ...PATIENCE, ...patience };
-    this.names = views.map(nameOf);
+    this.names = views.map(qualifiedName);
   }
 
   /**
@@ -100,25 +92,17 @@ export class LeftoversJudge {
    * @returns what is left, a sentence each.
    */
   async check(circumstances: LeftoverCircumstances): Promise<string[]> {
-    const client = new Client({ ...this.connection(), application_name: "soak-judge" });
-    client.on("error", () => undefined);
-    await client.connect();
-    try {
-      const deadlineMs = circumstances.lastEndedEpochMs + this.patienceMs(circumstances);
+    const { lastEndedEpochMs, isWireSilent } = circumstances;
+    const patienceSeconds = isWireSilent ? this.longestLockSeconds : LONGEST_SESSION_SECONDS;
+    const deadlineMs = lastEndedEpochMs + patienceSeconds * 1_000;
+    return withClient({ ...this.connection(), application_name: "soak judge" }, async (client) => {
       for (;;) {
         const isOver = Date.now() >= deadlineMs;
         const left = await this.look(client, circumstances);
         if (left.length === 0 || isOver) return left;
         await pause(LOOK_AGAIN_AFTER_MS);
       }
-    } finally {
-      await client.end();
-    }
-  }
-
-  private patienceMs({ isWireSilent }: LeftoverCircumstances): number {
-    const { connectionCheckSeconds, graceSeconds, longestLockSeconds } = this.patience;
-    return (isWireSilent ? longestLockSeconds : connectionCheckSeconds + graceSeconds) * 1_000;
+    });
   }
 
   private async look(client: Client, circumstances: LeftoverCircumstances): Promise<string[]> {

@@ -1,14 +1,14 @@
 /** Whether what a view shows can have been at one moment, and at the moment that is claimed. */
-import type { Claim } from "../bed/claims";
-import type { Span } from "./ledger";
-import type { Offset } from "./serverClock";
+import type { Client } from "pg";
+import type { Span } from "../books/ledger";
 import type { Refreshed } from "./shown";
 
 /** The number of each writer's last transaction that is in a view. */
 export type Cut = ReadonlyMap<number, number>;
 
 /** A transaction, for those who look it up. */
-const named = (writer: number, number: number): string => `transaction ${number} of writer ${writer}`;
+const named = ({ writer, number }: Span["parts"][number]): string =>
+  `transaction ${number} of writer ${writer}`;
 
 /** `1:45 2:33 3:50`. */
 export const cutText = (cut: Cut): string =>
@@ -21,41 +21,58 @@ export function tornSpans(cut: Cut, spans: readonly Span[]): string[] {
     .filter(({ parts }) => parts.some(isInside) && !parts.every(isInside))
     .map(({ xid, parts }) => {
       const [inside, outside] = [parts.filter(isInside), parts.filter((part) => !isInside(part))].map(
-        (some) => some.map(({ writer, number }) => named(writer, number)).join(", "),
+        (some) => some.map(named).join(", "),
       );
       return `a transaction (${xid}) was cut in two: ${inside} is shown, ${outside} is not`;
     });
 }
 
+/** A transaction, and when it began or had returned, by this machine's clock. */
+export interface Edge {
+  writer: number;
+  number: number;
+  ms: number;
+}
+
 /** The transaction of those inside that began last, and of those outside that returned first. */
 export interface Edges {
-  began?: { writer: number; number: number; ms: number };
-  returned?: { writer: number; number: number; ms: number };
-}
-
-/** Goes on with what was inside before by what has come in. */
-export function laterBegan(before: Edges["began"], writer: number, number: number, claim: Claim | undefined) {
-  if (claim === undefined || claim.beganMs <= (before?.ms ?? -Infinity)) return before;
-  return { writer, number, ms: claim.beganMs };
-}
-
-export function earlierReturned(
-  before: Edges["returned"],
-  writer: number,
-  number: number,
-  claim: Claim,
-): Edges["returned"] {
-  if (claim.returnedMs === undefined || claim.returnedMs >= (before?.ms ?? Infinity)) return before;
-  return { writer, number, ms: claim.returnedMs };
+  began: Edge | undefined;
+  returned: Edge | undefined;
 }
 
 /** One writer's transaction is shown, and another's, that was over before it began, is not. */
 export function notOneMoment({ began, returned }: Edges): string[] {
   if (began === undefined || returned === undefined || returned.ms >= began.ms) return [];
   return [
-    `no moment is like this: ${named(returned.writer, returned.number)} had returned ${began.ms - returned.ms} ms ` +
-      `before ${named(began.writer, began.number)} began, and only the latter is shown`,
+    `no moment is like this: ${named(returned)} had returned ${began.ms - returned.ms} ms ` +
+      `before ${named(began)} began, and only the latter is shown`,
   ];
+}
+
+/** How far the server's clock is ahead of this machine's: milliseconds between which it is. */
+export interface Offset {
+  leastMs: number;
+  mostMs: number;
+}
+
+/** A time of this machine is of whole milliseconds, cut off. */
+const CUT_OFF_MS = 1;
+
+export async function measureOffset(client: Client): Promise<Offset> {
+  const beforeMs = Date.now();
+  const { rows } = await client.query<{ ms: number }>(
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::double precision AS ms",
+  );
+  const afterMs = Date.now() + CUT_OFF_MS;
+  const serverMs = rows[0]?.ms ?? NaN;
+  return { leastMs: serverMs - afterMs, mostMs: serverMs - beforeMs };
+}
+
+/** What both measures allow; undefined where the clock was moved between them. */
+export function both(one: Offset, other: Offset): Offset | undefined {
+  const leastMs = Math.max(one.leastMs, other.leastMs);
+  const mostMs = Math.min(one.mostMs, other.mostMs);
+  return leastMs <= mostMs ? { leastMs, mostMs } : undefined;
 }
 
 /** What had returned before as_of has to be shown, what began after the row was written cannot be. */
@@ -66,14 +83,14 @@ export function falseTimes(newest: Refreshed, { began, returned }: Edges, offset
   const asOfAtLeastMs = asOfMs === null ? -Infinity : asOfMs - offset.mostMs;
   if (returned !== undefined && returned.ms + 1 <= asOfAtLeastMs) {
     violations.push(
-      `as_of claims too much: ${named(returned.writer, returned.number)} had returned ` +
+      `as_of claims too much: ${named(returned)} had returned ` +
         `${Math.floor(asOfAtLeastMs - returned.ms)} ms before it and is not shown`,
     );
   }
   const finishedAtMostMs = finishedMs - offset.leastMs;
   if (began !== undefined && began.ms > finishedAtMostMs) {
     violations.push(
-      `history is too old: ${named(began.writer, began.number)} began ` +
+      `history is too old: ${named(began)} began ` +
         `${Math.ceil(began.ms - finishedAtMostMs)} ms after finished_at and is shown`,
     );
   }

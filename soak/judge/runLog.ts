@@ -1,5 +1,5 @@
-/** What a run says for itself in its log: the claims that history is held against. */
-import { displayed } from "./viewName";
+/** What a run says for itself, in its log and in its answer: the claims that history is held against. */
+import type { Run } from "../bed/bed";
 
 /** What a run told of one view. */
 export interface ViewStory {
@@ -16,9 +16,15 @@ export interface ViewStory {
   wasConnected?: boolean;
 }
 
+export const isSqlstate = (code: string): boolean => /^(?=.*\d)[0-9A-Z]{5}$/.test(code);
+
+/** Killed, crashed or timed out: it told nothing at its end. */
+export const isBroken = ({ invocation: { outcome } }: Run): boolean =>
+  outcome === "timedOut" || outcome === "crashed";
+
 /** Failures with these codes end the session, if there was one. */
-export function endsSession(code: string): boolean {
-  if (!/^(?=.*\d)[0-9A-Z]{5}$/.test(code)) return true;
+function endsSession(code: string): boolean {
+  if (!isSqlstate(code)) return true;
   return /^(08|28|3D)/.test(code) || SESSION_ENDS.has(code);
 }
 
@@ -34,29 +40,25 @@ const FAILED = /\((?:SQLSTATE )?([A-Za-z0-9_]+)\)\. To fix it: /;
  * Reads a run's log, as `handler/report.ts` writes it for people. `✓` names no view: it is of the view that was being
  * refreshed.
  * @param views as `schema.name`
- * @param isBroken whether the run was ended from outside: killed, crashed or timed out.
  * @returns by `schema.name`; views that it does not name are not in it.
  */
-export function readRunLog(lines: string[], views: string[], isBroken: boolean): Map<string, ViewStory> {
+export function readRunLog(run: Run, views: string[]): Map<string, ViewStory> {
   const reader = new LogReader(views);
-  for (const line of lines) reader.read(line.replace(/^\[[^\]]*\] /, ""));
-  return reader.finish(isBroken);
+  for (const line of run.lines) reader.read(line.replace(/^\[[^\]]*\] /, ""));
+  return reader.finish(isBroken(run));
 }
 
 class LogReader {
   private readonly stories = new Map<string, ViewStory>();
-  private readonly byDisplayed: Map<string, string>;
   /** The view whose refresh has begun and has not ended. */
   private underWay: string | undefined;
   private lastCode: string | undefined;
   private isConnected: boolean | undefined;
 
-  constructor(views: string[]) {
-    this.byDisplayed = new Map(views.map((view) => [displayed(view), view]));
-  }
+  constructor(private readonly views: string[]) {}
 
-  finish(isBroken: boolean): Map<string, ViewStory> {
-    if (isBroken && this.underWay !== undefined) this.storyOf(this.underWay).openCommits += 1;
+  finish(wasEnded: boolean): Map<string, ViewStory> {
+    if (wasEnded && this.underWay !== undefined) this.storyOf(this.underWay).openCommits += 1;
     return this.stories;
   }
 
@@ -82,7 +84,7 @@ class LogReader {
       /^history: the refresh of (.+) is done and not recorded: /.exec(line) ??
       /^history: (.+) (?:failed|skipped) is not recorded: /.exec(line) ??
       /^freshness of (.+) is untracked: /.exec(line);
-    if (unrecorded?.[1] !== undefined) this.storyOf(this.named(unrecorded[1])).saysUnrecorded = true;
+    if (unrecorded?.[1] !== undefined) this.storyOf(unrecorded[1]).saysUnrecorded = true;
   }
 
   /** The session before this one, if there was one, is lost: nobody opens another otherwise. */
@@ -98,7 +100,7 @@ class LogReader {
   }
 
   private begin(name: string): void {
-    this.underWay = this.named(name);
+    this.underWay = name;
     this.isConnected = true;
     this.storyOf(this.underWay);
   }
@@ -118,7 +120,7 @@ class LogReader {
   }
 
   private fail(message: string): void {
-    const view = [...this.byDisplayed.values()].find((each) => message.startsWith(`${each}: `));
+    const view = this.views.find((each) => message.startsWith(`${each}: `));
     const found = FAILED.exec(message);
     if (view === undefined) return;
     const code = found?.[1];
@@ -131,13 +133,9 @@ class LogReader {
   }
 
   private end(name: string, told: Partial<ViewStory>): void {
-    const story = this.storyOf(this.named(name));
+    const story = this.storyOf(name);
     Object.assign(story, told, this.isConnected === undefined ? {} : { wasConnected: this.isConnected });
     this.underWay = undefined;
-  }
-
-  private named(shown: string): string {
-    return this.byDisplayed.get(shown) ?? shown;
   }
 
   private storyOf(view: string): ViewStory {
@@ -145,4 +143,26 @@ class LogReader {
     this.stories.set(view, story);
     return story;
   }
+}
+
+/** What is said of one view. */
+export interface ViewAnswer {
+  /** `skipped` where it was not refreshed. */
+  refresh_type: string;
+  drift?: number | null;
+}
+
+/**
+ * By `schema.name`: of several views each has its report, of one the answer is about it alone.
+ * @param value what the handler returned; undefined where it did not.
+ * @param views all that it may be about, `schema.name`.
+ */
+export function readAnswer(value: unknown, views: string[]): Map<string, ViewAnswer> {
+  const text = (value as { body?: unknown } | undefined)?.body;
+  if (typeof text !== "string") return new Map<string, ViewAnswer>();
+  const body = JSON.parse(text) as ViewAnswer & { views?: ({ view: string } & ViewAnswer)[] };
+  if (body.views !== undefined) return new Map(body.views.map((each) => [each.view, each] as const));
+  const [only, ...others] = views;
+  // A run by hand of one view of several does not say of which.
+  return only !== undefined && others.length === 0 ? new Map([[only, body]]) : new Map<string, ViewAnswer>();
 }

@@ -1,18 +1,15 @@
 /** What readers see of a view, and what is said of it, in one snapshot. */
 import { escapeLiteral, type Client } from "pg";
 import type { QualifiedName } from "../../handler/settings";
-import type { Row } from "./model";
+import type { Row } from "../books/model";
 
 /** A row of matview_refresh_history that says that the view was refreshed. Times by the server's clock. */
 export interface Refreshed {
   id: number;
-  oid: string;
   runId: string | null;
-  refreshType: string | null;
   /** As text, to be compared with others; null where it is not known. */
   asOf: string | null;
   asOfMs: number | null;
-  startedMs: number;
   finishedMs: number;
 }
 
@@ -34,9 +31,8 @@ const isoTime = (time: string): string =>
   `to_char(${time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 const epochMs = (time: string): string => `(extract(epoch FROM ${time}) * 1000)::double precision`;
 const REFRESHED = `
-  h.id::double precision AS "id", h.view_oid::text AS "oid", h.run_id AS "runId", h.refresh_type AS "refreshType",
-  ${isoTime("h.as_of")} AS "asOf", ${epochMs("h.as_of")} AS "asOfMs",
-  ${epochMs("h.started_at")} AS "startedMs", ${epochMs("h.finished_at")} AS "finishedMs"`;
+  h.id::double precision AS "id", h.run_id AS "runId", ${isoTime("h.as_of")} AS "asOf",
+  ${epochMs("h.as_of")} AS "asOfMs", ${epochMs("h.finished_at")} AS "finishedMs"`;
 const rowsOf = ({ schema, name }: QualifiedName): string =>
   `h.view_schema = ${escapeLiteral(schema)} AND h.view_name = ${escapeLiteral(name)} AND h.outcome = 'refreshed'`;
 
@@ -60,21 +56,24 @@ export async function readShown(client: Client, view: QualifiedName, columns: Co
   return { ...shown, rows: shown.rows ?? [] };
 }
 
-/** A row of one of several histories. */
-export interface RefreshedView extends Refreshed {
-  view: string;
+/** Id of the first full run of a view with an id above one and up to another. */
+export async function firstFullRun(
+  client: Client,
+  view: QualifiedName,
+  above: number,
+  upTo: number,
+): Promise<number | undefined> {
+  const { rows } = await client.query<{ id: number }>(
+    `SELECT id::double precision AS id FROM ${HISTORY} h
+      WHERE ${rowsOf(view)} AND refresh_type = 'full' AND id > $1 AND id <= $2 ORDER BY id LIMIT 1`,
+    [above, upTo],
+  );
+  return rows[0]?.id;
 }
 
-/** Rows of all these histories above an id, in one snapshot and in the order of their ids. */
-export async function readHistory(
-  client: Client,
-  views: QualifiedName[],
-  above: number,
-): Promise<RefreshedView[]> {
-  const { rows } = await client.query<RefreshedView>(
-    `SELECT h.view_name AS "view", ${REFRESHED} FROM ${HISTORY} h
-      WHERE (${views.map((view) => `(${rowsOf(view)})`).join(" OR ")}) AND h.id > $1 ORDER BY h.id`,
-    [above],
+export async function lastHistoryId(client: Client): Promise<number> {
+  const { rows } = await client.query<{ id: number }>(
+    `SELECT coalesce(max(id), 0)::double precision AS id FROM ${HISTORY}`,
   );
-  return rows;
+  return rows[0]?.id ?? 0;
 }

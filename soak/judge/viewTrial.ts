@@ -1,20 +1,11 @@
 /** One view before the judge: is what it shows the books at one moment, and the moment that is claimed? */
 import type { Client } from "pg";
 import type { QualifiedName } from "../../handler/settings";
-import type { Claims } from "../bed/claims";
-import type { Ledger } from "./ledger";
-import { WriterModel, type Row } from "./model";
-import {
-  cutText,
-  earlierReturned,
-  falseTimes,
-  laterBegan,
-  notOneMoment,
-  tornSpans,
-  type Cut,
-  type Edges,
-} from "./moment";
-import type { Offset } from "./serverClock";
+import { WRITERS } from "../books/books";
+import type { Claims } from "../books/claims";
+import type { Ledger } from "../books/ledger";
+import { WriterModel, type Row } from "../books/model";
+import { cutText, falseTimes, notOneMoment, tornSpans, type Cut, type Edge, type Offset } from "./moment";
 import type { Columns, Shown } from "./shown";
 
 /** What a view is, as the judge computes it. */
@@ -44,17 +35,13 @@ export class ViewTrial {
   /** Newest row of history that was seen, and by which offset of the clocks; undefined where its times cannot be compared. */
   newest: { id: number; offset: Offset | undefined } | undefined;
   private oid: string | undefined;
-  private models: Map<number, WriterModel>;
-  private began: Edges["began"];
+  private models = newModels();
+  /** Of those that have been replayed. */
+  private began: Edge | undefined;
   /** Newest row of history at the last look that could be judged. */
   private recordedId: number | undefined;
 
-  constructor(
-    readonly kind: ViewKind,
-    private readonly writers: readonly number[],
-  ) {
-    this.models = newModels(writers);
-  }
+  constructor(readonly kind: ViewKind) {}
 
   /** Number of each writer's last transaction that has been replayed. */
   get replayed(): Cut {
@@ -82,7 +69,7 @@ export class ViewTrial {
       ...(await this.compare(shown.rows, evidence)),
       ...tornSpans(seen, evidence.ledger.openSpans),
     );
-    const edges = this.edges(seen, evidence.claims);
+    const edges = { began: this.began, returned: firstReturned(seen, evidence.claims) };
     violations.push(...notOneMoment(edges));
     if (shown.newest !== null && this.newest?.offset !== undefined && !mayBeUnrecorded)
       violations.push(...falseTimes(shown.newest, edges, this.newest.offset));
@@ -107,7 +94,7 @@ export class ViewTrial {
         return `rows of writer ${writer} are of different moments: transactions ${before} and ${number} (${columns[0]} ${row[0]})`;
       cut.set(writer, number);
     }
-    const missing = this.writers.find((writer) => !cut.has(writer));
+    const missing = WRITERS.find((writer) => !cut.has(writer));
     return missing === undefined ? cut : `no row of writer ${missing} is shown`;
   }
 
@@ -133,28 +120,17 @@ export class ViewTrial {
   /** Replays the ledger up to what is shown; from its beginning where that is older than what has been replayed. */
   private async advance(seen: Cut, { client, ledger, claims }: Evidence): Promise<void> {
     if ([...this.models].some(([writer, { number }]) => number > (seen.get(writer) ?? 0))) {
-      this.models = newModels(this.writers);
+      this.models = newModels();
       this.began = undefined;
     }
     for (const [writer, model] of this.models) {
-      for (const { number, operations } of await ledger.between(
-        client,
-        writer,
-        model.number + 1,
-        seen.get(writer) ?? 0,
-      )) {
+      const further = await ledger.between(client, writer, model.number + 1, seen.get(writer) ?? 0);
+      for (const { number, operations } of further) {
         model.advance(operations);
-        this.began = laterBegan(this.began, writer, number, claims.of(writer, number));
+        const ms = claims.of(writer, number)?.beganMs ?? -Infinity;
+        if (ms > (this.began?.ms ?? -Infinity)) this.began = { writer, number, ms };
       }
     }
-  }
-
-  private edges(seen: Cut, claims: Claims): Edges {
-    let returned: Edges["returned"];
-    for (const [writer, cut] of seen)
-      for (const [number, claim] of claims.after(writer, cut))
-        returned = earlierReturned(returned, writer, number, claim);
-    return { ...(this.began && { began: this.began }), ...(returned && { returned }) };
   }
 
   /** The first row that is not as it has to be. */
@@ -187,8 +163,17 @@ export class ViewTrial {
   }
 }
 
-const newModels = (writers: readonly number[]): Map<number, WriterModel> =>
-  new Map(writers.map((writer) => [writer, new WriterModel(writer)]));
+const newModels = (): Map<number, WriterModel> =>
+  new Map(WRITERS.map((writer) => [writer, new WriterModel(writer)]));
+
+/** Of what is not shown. */
+function firstReturned(seen: Cut, claims: Claims): Edge | undefined {
+  let first: Edge | undefined;
+  for (const [writer, cut] of seen)
+    for (const [number, { returnedMs: ms = Infinity }] of claims.after(writer, cut))
+      if (ms < (first?.ms ?? Infinity)) first = { writer, number, ms };
+  return first;
+}
 
 const isSame = (one: Row, other: Row): boolean =>
   one.length === other.length && one.every((value, index) => value === other[index]);

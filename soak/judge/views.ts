@@ -3,15 +3,13 @@
  * transactions: nothing of it is what the function says.
  */
 import type { Client, ClientConfig } from "pg";
-import type { QualifiedName } from "../../handler/settings";
-import { BALANCE, SUMMARY, WRITERS } from "../bed/books";
-import type { Claims } from "../bed/claims";
+import { BALANCE, SUMMARY, WRITERS } from "../books/books";
+import type { Claims } from "../books/claims";
 import { Excuses } from "./excuses";
-import { HistoryTrial } from "./historyTrial";
 import { JudgeConnection } from "./judgeConnection";
-import { Ledger, LedgerError } from "./ledger";
-import { both, measureOffset, type Offset } from "./serverClock";
-import { readHistory, readShown, type RefreshedView, type Shown } from "./shown";
+import { Ledger, LedgerError } from "../books/ledger";
+import { both, measureOffset, type Offset } from "./moment";
+import { lastHistoryId, readShown, type Shown } from "./shown";
 import { ViewTrial, type ViewKind } from "./viewTrial";
 
 /** What one look has found. */
@@ -21,13 +19,6 @@ export interface Look {
   violations: string[];
   /** Views that could not be read, and why: absent, not filled as yet, locked. */
   unread: string[];
-}
-
-export interface ViewJudgeOptions {
-  /** To the server that takes writes now. */
-  connection: () => ClientConfig;
-  claims: Claims;
-  writers?: readonly number[];
 }
 
 const SUMMARY_KIND: ViewKind = {
@@ -49,7 +40,6 @@ const UNJUDGED = /^(08|40|53|55|57|58)/;
 /** A view that is judged. */
 class Case {
   readonly trial: ViewTrial;
-  readonly history: HistoryTrial;
   readonly excuses: Excuses;
   /** The server's clock was moved since the view was last read. */
   hasClockMoved = false;
@@ -58,18 +48,16 @@ class Case {
 
   constructor(
     kind: ViewKind,
-    writers: readonly number[],
     readonly source?: Case,
   ) {
-    this.trial = new ViewTrial(kind, writers);
-    this.history = new HistoryTrial(source?.history);
-    this.excuses = new Excuses(this.history, source?.excuses);
+    this.trial = new ViewTrial(kind);
+    this.excuses = new Excuses(kind.view, source?.excuses);
   }
 }
 
 export class ViewJudge {
   private readonly connection: JudgeConnection;
-  private readonly ledger: Ledger;
+  private readonly ledger = new Ledger();
   /** In the order of dependency. */
   private readonly cases: readonly [balance: Case, summary: Case];
   /** Of the last look; undefined where the clock was moved in the middle of it, or nothing was looked at yet. */
@@ -78,12 +66,14 @@ export class ViewJudge {
   /** Violations that no look has returned as yet: one that breaks off leaves its own to the next. */
   private readonly found: string[] = [];
 
-  constructor(private readonly options: ViewJudgeOptions) {
-    const { connection, writers = WRITERS } = options;
+  /** @param connection to the server that takes writes now. */
+  constructor(
+    connection: () => ClientConfig,
+    private readonly claims: Claims,
+  ) {
     this.connection = new JudgeConnection(connection);
-    this.ledger = new Ledger(writers);
-    const balance = new Case(BALANCE_KIND, writers);
-    this.cases = [balance, new Case(SUMMARY_KIND, writers, balance)];
+    const balance = new Case(BALANCE_KIND);
+    this.cases = [balance, new Case(SUMMARY_KIND, balance)];
   }
 
   /** How often either view showed another moment than before. */
@@ -111,9 +101,7 @@ export class ViewJudge {
   isFresh(sinceEpochMs: number): boolean {
     return this.cases.every(({ trial }) => {
       if (!trial.isKnown) return false;
-      const outside = [...(trial.cut ?? [])].flatMap(([writer, cut]) =>
-        this.options.claims.after(writer, cut),
-      );
+      const outside = [...(trial.cut ?? [])].flatMap(([writer, cut]) => this.claims.after(writer, cut));
       return outside.every(([, { returnedMs = Infinity }]) => returnedMs > sinceEpochMs);
     });
   }
@@ -122,13 +110,15 @@ export class ViewJudge {
    * A maintained view may be wrong from now on until its next full run, and what reads it until it has been refreshed
    * after that. To be called while no run is under way.
    */
-  async excuseUntilFullRun(view: QualifiedName): Promise<void> {
-    this.caseOf(view).excuses.untilFullRun(await this.lastHistoryId());
+  async excuseUntilFullRun(): Promise<void> {
+    const id = await lastHistoryId(await this.connection.open());
+    for (const { excuses } of this.cases) excuses.untilFullRun(id);
   }
 
   /** A refresh may have no row of history from now on until the view's next row. */
-  async excuseUntilRecorded(view: QualifiedName): Promise<void> {
-    this.caseOf(view).excuses.untilRecorded(await this.lastHistoryId());
+  async excuseUntilRecorded(): Promise<void> {
+    const id = await lastHistoryId(await this.connection.open());
+    for (const { excuses } of this.cases) excuses.untilRecorded(id);
   }
 
   /** The server's clock was moved since the last look, and perhaps back again: what was written meanwhile cannot be compared. */
@@ -143,31 +133,23 @@ export class ViewJudge {
 
   /** @returns views that could not be read */
   private async lookAt(client: Client): Promise<string[]> {
-    const { now } = this.options.claims;
-    const first = await measureOffset(client, now);
+    const first = await measureOffset(client);
     const unread: string[] = [];
     // What reads comes before what it reads, so that it can never be newer.
     for (const each of this.cases.toReversed()) {
       each.shown = await readOr(client, each.trial.kind, unread);
     }
-    const readMs = now();
+    const readMs = Date.now();
     await this.ledger.read(client);
-    const history = unread.length === this.cases.length ? [] : await this.readHistory(client);
-    this.compareClocks(both(first, await measureOffset(client, now)));
+    this.compareClocks(both(first, await measureOffset(client)));
     this.found.push(...this.lostTransactions(readMs));
     for (const each of this.cases) {
       const { name } = each.trial.kind.view;
-      const rows = history.filter(({ view }) => view === name);
-      await this.judge(client, each, rows, (violation) => this.found.push(`${name} ${violation}`));
+      await this.judge(client, each, (violation) => this.found.push(`${name} ${violation}`));
     }
     this.found.push(...this.newerThanSource());
     this.forget();
     return unread;
-  }
-
-  private readHistory(client: Client): Promise<RefreshedView[]> {
-    const views = this.cases.map(({ trial }) => trial.kind.view);
-    return readHistory(client, views, Math.min(...this.cases.map(({ history }) => history.readUpTo)));
   }
 
   private compareClocks(offset: Offset | undefined): void {
@@ -178,14 +160,8 @@ export class ViewJudge {
     this.offset = offset;
   }
 
-  private async judge(
-    client: Client,
-    each: Case,
-    rows: RefreshedView[],
-    say: (violation: string) => void,
-  ): Promise<void> {
+  private async judge(client: Client, each: Case, say: (violation: string) => void): Promise<void> {
     const { trial, excuses, shown, source } = each;
-    each.history.take(rows, !each.hasClockMoved).forEach(say);
     if (shown === undefined) return;
     // What reads a view takes its time over, right or wrong.
     const newestOfSource = source?.trial.newest;
@@ -195,15 +171,15 @@ export class ViewJudge {
     each.hasClockMoved = false;
     const id = shown.newest?.id ?? 0;
     const mayBeUnrecorded = excuses.mayBeUnrecorded(id);
-    if (excuses.mayBeWrong(id)) return;
-    const evidence = { client, ledger: this.ledger, claims: this.options.claims };
+    if (await excuses.mayBeWrong(client, id)) return;
+    const evidence = { client, ledger: this.ledger, claims: this.claims };
     (await trial.judge(shown, evidence, mayBeUnrecorded)).forEach(say);
   }
 
   /** What had returned before the ledger was read has to be in it. */
   private lostTransactions(readMs: number): string[] {
-    return this.ledger.writers.flatMap((writer) =>
-      this.options.claims
+    return WRITERS.flatMap((writer) =>
+      this.claims
         .after(writer, this.ledger.end(writer))
         .filter(([, { returnedMs = Infinity }]) => returnedMs < readMs)
         .map(([number]) => `ledger: transaction ${number} of writer ${writer} had returned and is not in it`),
@@ -226,26 +202,10 @@ export class ViewJudge {
   private forget(): void {
     const replayed = this.cases.map(({ trial }) => trial.replayed);
     const passed = new Map(
-      this.ledger.writers.map((writer) => [writer, Math.min(...replayed.map((cut) => cut.get(writer) ?? 0))]),
+      WRITERS.map((writer) => [writer, Math.min(...replayed.map((cut) => cut.get(writer) ?? 0))]),
     );
     this.ledger.forget(passed);
-    for (const [writer, number] of passed) this.options.claims.forget(writer, number);
-  }
-
-  private caseOf({ schema, name }: QualifiedName): Case {
-    const found = this.cases.find(
-      ({ trial: { kind } }) => kind.view.schema === schema && kind.view.name === name,
-    );
-    if (found === undefined) throw new Error(`no view ${schema}.${name} is judged`);
-    return found;
-  }
-
-  private async lastHistoryId(): Promise<number> {
-    const client = await this.connection.open();
-    const { rows } = await client.query<{ id: number }>(
-      "SELECT coalesce(max(id), 0)::double precision AS id FROM public.matview_refresh_history",
-    );
-    return rows[0]?.id ?? 0;
+    for (const [writer, number] of passed) this.claims.forget(writer, number);
   }
 }
 

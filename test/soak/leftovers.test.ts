@@ -53,7 +53,7 @@ describe("the judge of what is left", () => {
     const checking = judge.check({ ...LONG_AGO, lastEndedEpochMs: Date.now() });
     await until(
       client,
-      `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'soak-judge' AND datname = current_database()
+      `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'soak judge' AND datname = current_database()
                        AND query LIKE '%pg_ls_tmpdir%')`,
     );
     await left.end();
@@ -61,7 +61,7 @@ describe("the judge of what is left", () => {
   });
 
   it("allows a session while the network is silent, but none that holds a view", async () => {
-    const patient = new LeftoversJudge(() => database.options(), [BALANCE], { longestLockSeconds: 0 });
+    const patient = new LeftoversJudge(() => database.options(), [BALANCE], 0);
     const left = await sessionOf("matview-refresh");
     const silent = { ...LONG_AGO, isWireSilent: true };
     await left.query("BEGIN; SELECT count(*) FROM soak.entry");
@@ -127,16 +127,16 @@ describe("the watch on sizes", () => {
   });
 
   const MB = 1_048_576;
-  const history = (rows: number): number => rows * 300;
   const samples = (
     bytesAt: (tick: number) => number,
     sourceAt = (_: number): number => 10 * MB,
+    bytesOfHistoryRow = 300,
   ): SizeSample[] =>
     Array.from({ length: 200 }, (_, tick) => ({
       tick,
       bytes: {
         "matview_refresh.soak__balance__log_1": bytesAt(tick),
-        "public.matview_refresh_history": history(tick),
+        "public.matview_refresh_history": tick * bytesOfHistoryRow,
       },
       sourceBytes: sourceAt(tick),
       historyRows: tick,
@@ -147,6 +147,8 @@ describe("the watch on sizes", () => {
     assert.match(fault ?? "", /log_1 grows/);
     assert.deepEqual(others, []);
     assert.deepEqual(judgeGrowth(samples((tick) => (tick % 10 === 0 ? 50 * MB : 8_192))), []);
+    const [ofHistory] = judgeGrowth(samples(() => MB, undefined, 20_000));
+    assert.match(ofHistory ?? "", /matview_refresh_history has \d+ bytes for [\d.]+ rows/);
   });
 
   it("allows for what the tables have grown by", () => {

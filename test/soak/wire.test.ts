@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { Client, type ClientConfig } from "pg";
 import type { Ambush, Phase, Wire, WireConnection } from "../../soak/bed/bed";
 import { startWire } from "../../soak/bed/wire";
-import { phaseOfSql } from "../../soak/bed/messages";
 import { useDatabase } from "../database";
 
 describe("the wire", () => {
@@ -231,18 +230,6 @@ describe("the wire", () => {
     await assert.rejects(connected(), { code: "28P01" });
     wire.refusePasswords(undefined);
     await run(await connected());
-  });
-
-  it("knows the texts of a fold, and leaves out what is a transaction by itself", () => {
-    const fold =
-      'SET LOCAL lock_timeout = 1; SELECT f.kind FROM "matview_refresh".soak__balance__fold(false) AS f';
-    assert.equal(phaseOfSql(fold), "refresh");
-    assert.equal(
-      phaseOfSql("ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE; LOCK TABLE x"),
-      "begin",
-    );
-    assert.equal(phaseOfSql("ROLLBACK TO SAVEPOINT history; COMMIT"), "commit");
-    assert.equal(phaseOfSql("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SELECT 1; COMMIT"), "other");
   });
 });
 

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
 import type { Client } from "pg";
-import { Claims } from "../../soak/bed/claims";
-import { prepareBooks } from "../../soak/bed/prepare";
-import { BookWriters } from "../../soak/bed/writers";
+import { Claims } from "../../soak/books/claims";
+import { prepareBooks } from "../../soak/books/prepare";
+import { BookWriters } from "../../soak/books/writers";
 import { Dice } from "../../soak/dice";
 import { ViewJudge } from "../../soak/judge/views";
 import { useDatabase } from "../database";
@@ -40,25 +40,12 @@ describe("soak: writers", () => {
   const more = async (transactions: number): Promise<void> =>
     until(client, "SELECT sum(number) >= $1 FROM soak.watermark", [(await written()) + transactions]);
 
-  /** Numbers without gaps up to the watermark, nothing lost that had returned, and tables that are what the ledger says. */
+  /** Numbers without gaps, nothing lost that had returned, and tables that are what the ledger says: the judge looks at it. */
   async function assertKept(): Promise<void> {
     assert.deepEqual(writers.surprises, []);
-    const { rows } = await client.query<{ writer: number; number: number; rows: number; highest: number }>(
-      `SELECT w.writer, w.number::int, count(*)::int AS rows, max(l.number)::int AS highest
-         FROM soak.watermark w JOIN soak.ledger l USING (writer) GROUP BY w.writer, w.number`,
-    );
-    assert.equal(rows.length, 3);
-    for (const { writer, number, rows: inLedger, highest } of rows) {
-      assert.deepEqual([inLedger, highest], [number, number], `writer ${writer}`);
-      const returned = claims.after(writer, 0).filter(([, { returnedMs }]) => returnedMs !== undefined);
-      assert.ok(
-        returned.every(([each]) => each <= number),
-        `writer ${writer} lost a transaction`,
-      );
-    }
     await client.query("REFRESH MATERIALIZED VIEW soak.balance; REFRESH MATERIALIZED VIEW soak.summary");
     // Nobody writes history here, and nothing of it is asked for: a judge of its own, at its first look.
-    const judge = new ViewJudge({ connection: () => database.options(), claims });
+    const judge = new ViewJudge(() => database.options(), claims);
     assert.deepEqual(await judge.look(), { reached: true, violations: [], unread: [] });
     await judge.close();
   }

@@ -1,8 +1,12 @@
 /** One alarm, replayed over what CloudWatch would have had, and held against what happened. */
-import type { AlarmPlan, Plan } from "../../components/plan/planTypes";
-import { evaluationSeconds } from "../../components/time/alarmRule";
-import type { Timing } from "../../components/time/alarmTiming";
-import { replayAlarm, type Datapoint as ReplayedPoint, type Transition } from "../../components/time/replay";
+import type { AlarmPlan, Plan } from "../../../components/plan/planTypes";
+import { evaluationSeconds } from "../../../components/time/alarmRule";
+import type { Timing } from "../../../components/time/alarmTiming";
+import {
+  replayAlarm,
+  type Datapoint as ReplayedPoint,
+  type Transition,
+} from "../../../components/time/replay";
 import type { Facts, ToldPoint } from "./record";
 import { Timeline } from "./timeline";
 
@@ -34,6 +38,10 @@ export class AlarmCase {
     this.states = new Timeline(this.transitions, ({ atSeconds }) => atSeconds);
   }
 
+  get kind(): AlarmPlan["kind"] {
+    return this.alarm.kind;
+  }
+
   get timing(): Timing {
     return { schedule: this.plan.schedule, timeoutSeconds: this.plan.settings.timeoutSeconds };
   }
@@ -48,6 +56,14 @@ export class AlarmCase {
       this.isAlarmAt(fromSeconds) ||
       this.states.within(fromSeconds, toSeconds + 1).some(({ state }) => state === "ALARM")
     );
+  }
+
+  /** When it first went off from one moment to another, in seconds since the first; undefined where it did not. */
+  raisedAfter(fromSeconds: number, toSeconds: number): number | undefined {
+    const raised = this.transitions.find(
+      ({ state, atSeconds }) => state === "ALARM" && atSeconds >= fromSeconds && atSeconds <= toSeconds,
+    );
+    return raised && raised.atSeconds - fromSeconds;
   }
 
   broken(atSeconds: number, what: string): BrokenAlarm {

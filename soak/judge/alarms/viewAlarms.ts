@@ -3,12 +3,12 @@
  * read, and never from their rules. Whether they went off in time is judged by what readers got; whether they had a
  * cause, by what was told: a success that its run could not tell of is none to an alarm.
  */
-import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../handler/metricNames";
-import { LATENESS_SECONDS } from "../../components/time/replay";
+import { METRIC, METRIC_NAMESPACE, metricDimensions } from "../../../handler/metricNames";
+import { qualifiedName } from "../../../handler/names";
+import { LATENESS_SECONDS } from "../../../components/time/replay";
 import { pointsOf, type AlarmCase, type BrokenAlarm } from "./alarmCase";
 import type { RefreshFact, ToldPoint } from "./record";
 import { gaps, Timeline } from "./timeline";
-import { nameOf } from "./viewName";
 
 /** What readers got of a view, and what CloudWatch was told of it. */
 export interface ViewFacts {
@@ -23,7 +23,7 @@ export interface ViewFacts {
 const STEP_SECONDS = 60;
 
 export function viewFacts({ plan, facts }: Pick<AlarmCase, "plan" | "facts">, viewName: string): ViewFacts {
-  const view = plan.views.find((each) => nameOf(each) === viewName);
+  const view = plan.views.find((each) => qualifiedName(each) === viewName);
   if (view === undefined) throw new Error(`the plan has no view ${viewName}`);
   const told = pointsOf(facts.points, {
     ...{ namespace: METRIC_NAMESPACE, name: METRIC.succeeded },
@@ -49,6 +49,20 @@ export function viewFacts({ plan, facts }: Pick<AlarmCase, "plan" | "facts">, vi
 const knownWithin = (points: Timeline<ToldPoint>, from: number, to: number, at: number): ToldPoint[] =>
   points.within(from, to).filter(({ knownAtSeconds }) => knownAtSeconds <= at);
 
+/** Both need a window without any success. */
+function unlessNoSuccess(
+  { span }: AlarmCase,
+  { told }: ViewFacts,
+  windowSeconds: number,
+  at: number,
+  end: number,
+): string | undefined {
+  if (at < span.fromSeconds + windowSeconds)
+    return "it went off before its window was full for the first time";
+  const [success] = knownWithin(told, end - windowSeconds, end, at);
+  return success && `it was on, though a success ${Math.round(at - success.stampSeconds)} s before was known`;
+}
+
 /** @param isToldOfSource whether a view that it reads is told to be stale: its own data is as old then. */
 export function judgeStale(
   it: AlarmCase,
@@ -64,14 +78,7 @@ export function judgeStale(
   const { fromSeconds, toSeconds } = it.span;
   const missed = [fromSeconds, ...view.successSeconds];
   return [
-    ...it.unlessCaused((at, end) => {
-      if (at < fromSeconds + windowSeconds)
-        return "it went off before its window was full for the first time";
-      const [success] = knownWithin(view.told, end - windowSeconds, end, at);
-      return (
-        success && `it was on, though a success ${Math.round(at - success.stampSeconds)} s before was known`
-      );
-    }),
+    ...it.unlessCaused((at, end) => unlessNoSuccess(it, view, windowSeconds, at, end)),
     ...gaps(missed, toSeconds)
       .filter(
         (gap) =>
@@ -130,11 +137,8 @@ export function judgeFailing(it: AlarmCase, view: ViewFacts): BrokenAlarm[] {
       .filter(({ endSeconds }) => endSeconds + LATENESS_SECONDS <= at - STEP_SECONDS).length >= leastErrors;
   return [
     ...it.unlessCaused((at, end) => {
-      if (at < fromSeconds + windowSeconds)
-        return "it went off before its window was full for the first time";
-      const [success] = knownWithin(view.told, end - windowSeconds, end, at);
-      if (success)
-        return `it was on, though a success ${Math.round(at - success.stampSeconds)} s before was known`;
+      const wrong = unlessNoSuccess(it, view, windowSeconds, at, end);
+      if (wrong !== undefined) return wrong;
       const known = knownWithin(errors, end - windowSeconds, end, at).length;
       return known < leastErrors ? `it was on, though ${known} failed runs were known` : undefined;
     }),

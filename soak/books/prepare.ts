@@ -10,8 +10,8 @@ import { withClient } from "../../local/postgres/database";
 import { migrate } from "../../migrations/runner";
 import { PRODUCT_MIGRATIONS } from "../../migrations/sets";
 import { Dice } from "../dice";
-import type { Operation, WriterModel } from "../judge/model";
-import type { Mode } from "./bed";
+import type { Operation, WriterModel } from "./model";
+import type { Mode } from "../bed/bed";
 import { Bookkeeping } from "./bookkeeping";
 import { BOOKS, TABLES_SQL, VIEW_SQL, WRITERS } from "./books";
 import { Claims } from "./claims";
@@ -27,16 +27,12 @@ const PATIENCE = { lockTimeoutMs: 2_000, totalMs: 60_000, report: () => undefine
  * refresh them. Of mode `incremental` both views are maintained afterwards.
  * @param connection as the superuser
  */
-export async function prepareBooks(
-  connection: ClientConfig,
-  mode: Mode,
-  writers: readonly number[] = WRITERS,
-): Promise<void> {
+export async function prepareBooks(connection: ClientConfig, mode: Mode): Promise<void> {
   await migrate(connection, { directories: [PRODUCT_MIGRATIONS] });
   await withClient(connection, async (client) => {
     await client.query(TABLES_SQL);
-    await client.query("INSERT INTO soak.watermark SELECT unnest($1::integer[]), 0", [writers]);
-    await new Bookkeeping(new Claims(), writers).transact({ client }, writers, firstOperations);
+    await client.query("INSERT INTO soak.watermark SELECT unnest($1::integer[]), 0", [WRITERS]);
+    await new Bookkeeping(new Claims()).transact(client, WRITERS, firstOperations);
     await client.query(
       "GRANT USAGE ON SCHEMA soak TO matview_refresher; ANALYZE soak.account, soak.entry, soak.watermark",
     );

@@ -1,5 +1,6 @@
 /** The ledger as far as it has been read: what has committed, and in which order for each writer. */
 import type { Client } from "pg";
+import { WRITERS } from "./books";
 import type { Operation } from "./model";
 
 /** What one transaction did to the books of one writer. */
@@ -39,16 +40,14 @@ export async function readRows(
 
 /** Reads on where it was, and keeps what is still needed. */
 export class Ledger {
-  private readonly ofWriter: Map<number, { above: number; rows: LedgerRow[] }>;
+  private readonly ofWriter = new Map(
+    WRITERS.map((writer) => [writer, { above: 0, rows: [] as LedgerRow[] }]),
+  );
   private spans: Span[] = [];
-
-  constructor(readonly writers: readonly number[]) {
-    this.ofWriter = new Map(writers.map((writer) => [writer, { above: 0, rows: [] }]));
-  }
 
   /** All that has committed since, in one snapshot: a transaction that spans writers comes whole. */
   async read(client: Client): Promise<void> {
-    const further = this.writers.map(
+    const further = WRITERS.map(
       (writer) =>
         `(${SELECT_ROWS} WHERE writer = ${writer} AND number > ${this.end(writer)} ORDER BY number)`,
     );

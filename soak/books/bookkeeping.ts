@@ -1,10 +1,10 @@
 /** Transactions in the books, with their numbers, their rows in the ledger and what is claimed of them. */
 import type { Client } from "pg";
-import { readRows } from "../judge/ledger";
-import { WriterModel, type Operation } from "../judge/model";
+import { readRows } from "./ledger";
+import { WriterModel, type Operation } from "./model";
+import { WRITERS } from "./books";
 import type { Claims } from "./claims";
 import { carryOut } from "./operations";
-import type { WriterConnection } from "./writerConnection";
 
 /** Draws what a transaction does to the books of each writer; called with the books as they are, all of them locked. */
 export type Draw = (models: WriterModel[]) => Map<number, Operation[]>;
@@ -20,21 +20,16 @@ export interface TransactionOptions {
 export class BooksError extends Error {}
 
 export class Bookkeeping {
-  private readonly models: Map<number, WriterModel>;
+  private readonly models = new Map(WRITERS.map((writer) => [writer, new WriterModel(writer)]));
 
-  constructor(
-    private readonly claims: Claims,
-    readonly writers: readonly number[],
-  ) {
-    this.models = new Map(writers.map((writer) => [writer, new WriterModel(writer)]));
-  }
+  constructor(private readonly claims: Claims) {}
 
   /**
    * One transaction in the books of these writers.
    * @throws the server's error, or the connection's; its outcome is unknown where COMMIT had been sent
    */
   async transact(
-    { client }: Pick<WriterConnection, "client">,
+    client: Client,
     involved: readonly number[],
     draw: Draw,
     { setUp, rollBack = false }: TransactionOptions = {},
@@ -42,7 +37,7 @@ export class Bookkeeping {
     const { claims } = this;
     // Always in this order: two that span the same writers would else wait for each other.
     const writers = involved.toSorted((one, other) => one - other);
-    const beganMs = claims.now();
+    const beganMs = Date.now();
     await client.query("BEGIN");
     if (setUp !== undefined) await client.query(setUp);
     const numbers = new Map<number, number>();
@@ -64,7 +59,7 @@ export class Bookkeeping {
     if (rollBack) return void (await client.query("ROLLBACK"));
     for (const [writer, number] of numbers) claims.begin(writer, number, beganMs);
     const { command } = await client.query("COMMIT");
-    const returnedMs = claims.now();
+    const returnedMs = Date.now();
     if (command !== "COMMIT") throw new BooksError(`COMMIT was answered with ${command}`);
     for (const [writer, number] of numbers) {
       claims.returned(writer, number, returnedMs);

@@ -1,62 +1,49 @@
 /** Carries out in the database what the model computes. */
 import type { Client } from "pg";
-import type { Entry, Operation } from "../judge/model";
+import type { Entry, Operation } from "./model";
 
 /** Does to the tables, in the client's transaction, what one operation says of a writer's books. */
 export async function carryOut(client: Client, writer: number, operation: Operation): Promise<void> {
+  const send = async (sql: string, ...values: unknown[]): Promise<void> =>
+    void (await client.query(sql, values));
   switch (operation.kind) {
-    case "open":
-      await client.query("INSERT INTO soak.account (id, writer, label) VALUES ($1, $2, $3)", [
-        ...[operation.account, writer, operation.label],
-      ]);
-      return;
+    case "open": {
+      const { account, label } = operation;
+      return send("INSERT INTO soak.account (id, writer, label) VALUES ($1, $2, $3)", account, writer, label);
+    }
     case "rename":
-      await client.query("UPDATE soak.account SET label = $2 WHERE id = $1", [
-        ...[operation.account, operation.label],
-      ]);
-      return;
+      return send("UPDATE soak.account SET label = $2 WHERE id = $1", operation.account, operation.label);
     case "close":
-      await client.query("DELETE FROM soak.account WHERE id = $1", [operation.account]);
-      return;
+      return send("DELETE FROM soak.account WHERE id = $1", operation.account);
     case "put":
       return put(client, operation.entries);
     case "change":
-      await client.query(
+      return send(
         `UPDATE soak.entry e SET amount = n.cents / 100.0, note = n.note
            FROM jsonb_to_recordset($1::jsonb) AS n (id bigint, cents numeric, note text) WHERE e.id = n.id`,
-        [JSON.stringify(operation.entries)],
+        JSON.stringify(operation.entries),
       );
-      return;
     case "rehome":
-      await client.query("UPDATE soak.entry SET account_id = $2 WHERE id = $1", [
-        ...[operation.entry, operation.account],
-      ]);
-      return;
+      return send("UPDATE soak.entry SET account_id = $2 WHERE id = $1", operation.entry, operation.account);
     case "remove":
-      await client.query("DELETE FROM soak.entry WHERE id = ANY($1::bigint[])", [operation.entries]);
-      return;
-    case "fill":
-      await client.query(
+      return send("DELETE FROM soak.entry WHERE id = ANY($1::bigint[])", operation.entries);
+    case "fill": {
+      const { first, accounts, cents, count } = operation;
+      return send(
         `INSERT INTO soak.entry (id, account_id, amount)
          SELECT $1::bigint + i, ($2::bigint[])[1 + i % cardinality($2::bigint[])], ($3::numeric + i) / 100.0
            FROM generate_series(0, $4::integer - 1) AS i`,
-        [operation.first, operation.accounts, operation.cents, operation.count],
+        ...[first, accounts, cents, count],
       );
-      return;
-    case "raise":
-      await client.query(
-        "UPDATE soak.entry SET amount = amount + $3::numeric / 100.0 WHERE id BETWEEN $1 AND $2",
-        [operation.first, operation.last, operation.cents],
-      );
-      return;
+    }
+    case "raise": {
+      const raise = "UPDATE soak.entry SET amount = amount + $3::numeric / 100.0 WHERE id BETWEEN $1 AND $2";
+      return send(raise, operation.first, operation.last, operation.cents);
+    }
     case "drain":
-      await client.query("DELETE FROM soak.entry WHERE id BETWEEN $1 AND $2", [
-        ...[operation.first, operation.last],
-      ]);
-      return;
+      return send("DELETE FROM soak.entry WHERE id BETWEEN $1 AND $2", operation.first, operation.last);
     case "truncate":
-      await client.query("TRUNCATE soak.entry");
-      return;
+      return send("TRUNCATE soak.entry");
     case "reload":
       return reload(client, writer, operation.cents);
   }

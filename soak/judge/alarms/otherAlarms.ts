@@ -1,11 +1,11 @@
 /** The alarms that are about runs, ticks and folds: each has its cause, and goes off where the cause is there. */
-import { METRIC, METRIC_NAMESPACE, groupDimensions, metricDimensions } from "../../handler/metricNames";
-import { fullRunsWindow, slowPeriods, tickPeriodSeconds } from "../../components/time/alarmTiming";
-import { LATENESS_SECONDS } from "../../components/time/replay";
+import { METRIC, METRIC_NAMESPACE, groupDimensions, metricDimensions } from "../../../handler/metricNames";
+import { qualifiedName } from "../../../handler/names";
+import { fullRunsWindow, slowPeriods, tickPeriodSeconds } from "../../../components/time/alarmTiming";
+import { LATENESS_SECONDS } from "../../../components/time/replay";
 import { pointsOf, type AlarmCase, type BrokenAlarm } from "./alarmCase";
 import type { RefreshFact } from "./record";
 import { Timeline } from "./timeline";
-import { nameOf } from "./viewName";
 
 /** From the moment at which something is stamped until an alarm must have gone off: late, unaligned, evaluated. */
 const TOLD_WITHIN_SECONDS = LATENESS_SECONDS + 120;
@@ -97,7 +97,7 @@ export function judgeDrift(it: AlarmCase): BrokenAlarm[] {
 }
 
 export function judgeFullRuns(it: AlarmCase): BrokenAlarm[] {
-  const view = it.plan.views.find((each) => nameOf(each) === it.alarm.view);
+  const view = it.plan.views.find((each) => qualifiedName(each) === it.alarm.view);
   const window = view?.fullEverySeconds && fullRunsWindow(it.timing, view.fullEverySeconds);
   if (view === undefined || !window) return [it.broken(it.span.fromSeconds, "it can have no cause")];
   const { periodSeconds, leastFullRuns } = window;

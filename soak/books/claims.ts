@@ -13,9 +13,6 @@ export class Claims {
   committed = 0;
   private readonly ofWriter = new Map<number, Map<number, Claim>>();
 
-  /** @param now epoch milliseconds of this machine */
-  constructor(readonly now: () => number = Date.now) {}
-
   of(writer: number, number: number): Claim | undefined {
     return this.ofWriter.get(writer)?.get(number);
   }

@@ -1,6 +1,6 @@
 /** Draws what a transaction does. */
 import type { Dice } from "../dice";
-import type { Entry, Operation, WriterModel } from "../judge/model";
+import type { Entry, Operation, WriterModel } from "./model";
 
 /** The state stays so small that the judge can look at all of it. */
 const MOST_ACCOUNTS = 8;

@@ -2,13 +2,13 @@
  * What happened in the plan's time: what readers got, what was told of it, and when CloudWatch would have known. Kept
  * over the whole soak, and judged by promise.ts.
  */
-import type { Plan } from "../../components/plan/planTypes";
-import { LATENESS_SECONDS } from "../../components/time/replay";
-import type { Run } from "../bed/bed";
-import type { VirtualClock } from "../clock";
-import type { Dice } from "../dice";
-import type { HistoryRow } from "./historyRows";
-import { readRunLog } from "./runLog";
+import type { Plan } from "../../../components/plan/planTypes";
+import { LATENESS_SECONDS } from "../../../components/time/replay";
+import type { Run } from "../../bed/bed";
+import type { VirtualClock } from "../../clock";
+import type { Dice } from "../../dice";
+import type { HistoryRow } from "../historyRows";
+import { isBroken, readRunLog } from "../runLog";
 
 /** A value of a metric, in the plan's time. */
 export interface ToldPoint {
@@ -54,12 +54,8 @@ const MOST_OFF_SECONDS = 60;
 
 const isFailure = ({ invocation }: Run): boolean => invocation.outcome !== "succeeded";
 
-/** Killed, crashed or timed out: it told nothing at its end. */
-const isBroken = ({ invocation: { outcome } }: Run): boolean =>
-  outcome === "timedOut" || outcome === "crashed";
-
 const saysRefreshed = (run: Run, view: string): boolean =>
-  !isBroken(run) && readRunLog(run.lines, [view], false).get(view)?.outcome === "refreshed";
+  !isBroken(run) && readRunLog(run, [view]).get(view)?.outcome === "refreshed";
 
 export class Recorder {
   readonly facts: Facts = { points: [], runs: [], refreshes: [], throttledSeconds: [] };

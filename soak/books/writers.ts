@@ -1,21 +1,20 @@
 /** Those who write into the books while the function refreshes, through whatever happens to the server. */
+import { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ClientConfig } from "pg";
+import { Client, type ClientConfig } from "pg";
 import type { Dice } from "../dice";
-import type { Operation } from "../judge/model";
-import type { Writers } from "./bed";
+import type { Operation } from "./model";
+import type { Writers } from "../bed/bed";
 import { WRITERS } from "./books";
 import { Bookkeeping, BooksError, type Draw } from "./bookkeeping";
 import type { Claims } from "./claims";
 import { drawFill, drawReload, drawTransaction, drawTransfer } from "./draw";
-import { WriterConnection } from "./writerConnection";
 
 export interface WritersOptions {
   /** To the server that takes writes now: asked for each connection. */
   connection: () => ClientConfig;
   dice: Dice;
   claims: Claims;
-  writers?: readonly number[];
   /** Between two transactions of one writer, least and most. */
   pauseMs?: [number, number];
   /** How long {@link Writers.stop} waits for transactions under way; then their connections are given up. */
@@ -26,6 +25,8 @@ const PAUSE_MS: [number, number] = [25, 80];
 /** While the server cannot be reached. */
 const PAUSE_AFTER_FAILURE_MS = 150;
 const PATIENCE_MS = 3_000;
+const LONGEST_CONNECT_MS = 3_000;
+const LONGEST_CLOSE_MS = 500;
 const ROWS_OF_A_DAY = 20_000;
 
 /** Of the server in trouble, and of the way to it; all else is a fault of these books, or of what was hung on them. */
@@ -45,14 +46,14 @@ export class BookWriters implements Writers {
   private isRunning = false;
 
   constructor(private readonly options: WritersOptions) {
-    this.books = new Bookkeeping(options.claims, options.writers ?? WRITERS);
+    this.books = new Bookkeeping(options.claims);
   }
 
   start(): void {
     if (this.isRunning) return;
     this.isRunning = true;
     this.stopping = new AbortController();
-    for (const writer of this.books.writers) void this.track(this.run(writer, this.options.dice.fork()));
+    for (const writer of WRITERS) void this.track(this.run(writer, this.options.dice.fork()));
   }
 
   /**
@@ -72,20 +73,19 @@ export class BookWriters implements Writers {
 
   /** @throws the server's error, or the connection's; nobody knows then whether it has committed */
   async transact(kind: "truncate" | "day" | "reload", setUp?: string): Promise<void> {
-    const { writers } = this.books;
     const dice = this.options.dice.fork();
     const drawn: Record<typeof kind, [readonly number[], Draw]> = {
-      truncate: [writers, (models) => eachOf(models, () => [{ kind: "truncate" }])],
+      truncate: [WRITERS, (models) => eachOf(models, () => [{ kind: "truncate" }])],
       day: [
-        writers,
+        WRITERS,
         (models) =>
           eachOf(models, (model) => drawFill(dice, model, Math.ceil(ROWS_OF_A_DAY / models.length))),
       ],
-      reload: [[dice.oneOf(writers)], (models) => eachOf(models, () => drawReload(dice))],
+      reload: [[dice.oneOf(WRITERS)], (models) => eachOf(models, () => drawReload(dice))],
     };
     const [involved, draw] = drawn[kind];
     await this.track(
-      this.connected((connection) => this.books.transact(connection, involved, draw, { setUp })),
+      this.connected((connection) => this.books.transact(connection.client, involved, draw, { setUp })),
     );
   }
 
@@ -103,11 +103,11 @@ export class BookWriters implements Writers {
 
   /** What a writer does by itself. Now and then it thinks better of it at the very end. */
   private async one(connection: WriterConnection, writer: number, dice: Dice): Promise<void> {
-    const others = this.books.writers.filter((each) => each !== writer);
+    const others = WRITERS.filter((each) => each !== writer);
     const rollBack = dice.percent(4);
-    if (others.length === 0 || dice.percent(80)) {
+    if (dice.percent(80)) {
       const draw: Draw = (models) => eachOf(models, (model) => drawTransaction(dice, model));
-      return this.books.transact(connection, [writer], draw, { rollBack });
+      return this.books.transact(connection.client, [writer], draw, { rollBack });
     }
     const involved = [writer, dice.oneOf(others)];
     const draw: Draw = (models) => {
@@ -115,7 +115,7 @@ export class BookWriters implements Writers {
       if (from === undefined || to === undefined) throw new Error("a writer without books");
       return drawTransfer(dice, from, to);
     };
-    return this.books.transact(connection, involved, draw, { rollBack });
+    return this.books.transact(connection.client, involved, draw, { rollBack });
   }
 
   private async connected(work: (connection: WriterConnection) => Promise<void>): Promise<void> {
@@ -156,4 +156,38 @@ function eachOf(
   draw: (model: Parameters<Draw>[0][number]) => Operation[],
 ): Map<number, Operation[]> {
   return new Map(models.map((model) => [model.writer, draw(model)]));
+}
+
+/** A writer's way to the server, which can be given up at any moment. */
+class WriterConnection {
+  readonly client: Client;
+  private readonly socket = new Socket();
+
+  constructor(config: ClientConfig) {
+    this.client = new Client({
+      application_name: "soak writer",
+      ...config,
+      stream: () => this.socket,
+      connectionTimeoutMillis: LONGEST_CONNECT_MS,
+    });
+    // The statement under way is rejected as well; without a listener an idle connection's end would be that of the process.
+    this.client.on("error", () => undefined);
+  }
+
+  async open(): Promise<void> {
+    await this.client.connect();
+    // A statement whose writer has given it up must not go on, and hold its locks.
+    await this.client.query("SET client_connection_check_interval = '500ms'");
+  }
+
+  async close(): Promise<void> {
+    const patience = setTimeout(() => this.giveUp(), LONGEST_CLOSE_MS);
+    await this.client.end().catch(() => undefined);
+    clearTimeout(patience);
+  }
+
+  /** Says nothing to the server: a COMMIT that waits there for the standby goes on waiting, and nobody sees it until then. */
+  giveUp(): void {
+    this.socket.destroy();
+  }
 }

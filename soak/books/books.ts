@@ -1,5 +1,5 @@
 /** What is kept account of: the tables that writers write, and the views that the function keeps fresh. */
-import type { Books } from "./bed";
+import type { Books } from "../bed/bed";
 
 /** Writers, by their numbers. */
 export const WRITERS: readonly number[] = [1, 2, 3];
