@@ -208,18 +208,19 @@ async function whyNoLimits(): Promise<string | undefined> {
 
 const outOfMemory = diskFault({
   name: "no memory for the refresh",
+  touches: ["disk", "source"],
   ticks: [1, 1],
   // What is free in what the process has already may do.
   refresh: "may pass",
-  codes: ["53200", ...SERVER_GONE],
-  says: /the server ran out of memory/,
+  // A library that is not loaded yet cannot be.
+  codes: ["53200", "58P01", ...SERVER_GONE],
+  says: /the server ran out of memory|could not load library/,
   missing: whyNoLimits,
   plant(bed, dice) {
     const phase = dice.oneOf(["begin", "refresh"] as const);
-    const moment = { phase, moment: "before", time: dice.between(1, 2) } as const;
-    return strikeAt(bed, "no more memory for its process", moment, () =>
-      takeMemory(bed).catch(() => undefined),
-    );
+    const moment = { phase, moment: "before", time: 1 } as const;
+    const take = (): Promise<void> => takeMemory(bed).catch(() => undefined);
+    return withADay(bed, strikeAt(bed, "no more memory for its process", moment, take));
   },
 });
 
