@@ -31,7 +31,7 @@ export interface Fault {
   /** Why it cannot be planted on this machine; undefined where it can. */
   missing?(bed: Bed): Promise<string | undefined>;
   /** @throws where it could not be planted; nothing is left of it then */
-  plant(bed: Bed, dice: Dice): Promise<Planted>;
+  plant(bed: Bed, dice: Dice): Planted | Promise<Planted>;
 }
 
 export interface Planted {
@@ -43,4 +43,18 @@ export interface Planted {
   hasStruck?(): boolean;
   /** Set where maintained views may be wrong from now on until their next full run, which must find drift. */
   driftsUntilFullRun?: boolean;
+}
+
+type Common = "group" | "touches" | "modes" | "ticks" | "codes";
+
+/** A fault without what it has in common with others. */
+export type FaultDraft = Omit<Fault, Common> & Partial<Pick<Fault, Common>>;
+
+/** Faults that have something in common. Unless told otherwise each is of both modes, strikes one run, and fails none. */
+export function faultsOf(common: Pick<Fault, "group"> & Partial<Fault>, drafts: FaultDraft[]): Fault[] {
+  return drafts.map((draft) => ({
+    ...{ touches: [], modes: ["full", "incremental"], ticks: [1, 1], codes: [] },
+    ...common,
+    ...draft,
+  }));
 }

@@ -146,7 +146,8 @@ export class Plantings {
     }
     if (plant.planted.driftsUntilFullRun === true) await this.letFullRunsFallDue();
     plant.over = { tick, virtualMs: this.bed.clock.nowMs() };
-    plant.struck ||= plant.planted.hasStruck?.() ?? true;
+    // What a remedy has ended had struck, whatever is left of it.
+    plant.struck ||= byRemedy || (plant.planted.hasStruck?.() ?? true);
     if (byRemedy) this.remedied.push(plant);
     this.judgeNaming(plant);
     this.chronicle.add(`${byRemedy ? "remedied" : "lifted"} "${fault.name}"`);

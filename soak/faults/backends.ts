@@ -23,6 +23,14 @@ async function ask(client: Client, where: string): Promise<number[]> {
   return rows.map(({ pid }) => pid);
 }
 
+export async function signal(
+  bed: Bed,
+  by: "pg_terminate_backend" | "pg_cancel_backend",
+  pids: number[],
+): Promise<void> {
+  await bed.cluster.execute(`SELECT ${by}(pid) FROM unnest(ARRAY[${pids.join()}]::int[]) AS pid`);
+}
+
 const LONGEST_LOCK_WAIT_MS = 1_500;
 const LONGEST_LOOK_MS = 1_500;
 

@@ -5,29 +5,13 @@ import { promisify } from "node:util";
 import { escapeIdentifier } from "pg";
 import type { QualifiedName } from "../../handler/settings";
 import type { Bed } from "../bed/bed";
-import type { Dice } from "../dice";
-import type { Fault, Planted } from "../fault";
+import { faultsOf, type FaultDraft, type Planted } from "../fault";
 import { backendsOf } from "./backends";
 import { strikeAt } from "./moment";
-import { SERVER_GONE } from "./server/serverFault";
+import { SERVER_GONE } from "./sessions";
 import { SmallTablespace } from "./tablespace";
 import { whyNoVolume } from "./volume";
 import { WalVolume } from "./walVolume";
-
-function diskFault(
-  fault: Pick<Fault, "name" | "ticks" | "refresh" | "codes" | "says" | "missing"> & {
-    touches?: Fault["touches"];
-    modes?: Fault["modes"];
-    plant(bed: Bed, dice: Dice): Promise<Planted> | Planted;
-  },
-): Fault {
-  return {
-    ...{ touches: ["disk"], modes: ["full", "incremental"] },
-    ...fault,
-    group: "disk",
-    plant: async (bed, dice) => fault.plant(bed, dice),
-  };
-}
 
 /** Settings of the function's login alone: its next session has them. */
 async function forTheFunction(
@@ -49,7 +33,7 @@ const NO_MEMORY_TO_SORT = { work_mem: "64kB" };
 const ofNone = (settings: Record<string, string>): Record<string, undefined> =>
   Object.fromEntries(Object.keys(settings).map((name) => [name, undefined]));
 
-const temporaryFileLimit = diskFault({
+const temporaryFileLimit: FaultDraft = {
   name: "temp_file_limit too small",
   touches: ["disk", "source"],
   ticks: [1, 2],
@@ -63,7 +47,7 @@ const temporaryFileLimit = diskFault({
     const lift = (): Promise<void> => forTheFunction(bed, ofNone(settings));
     return withADay(bed, { what: "temp_file_limit 0, and much to sort", lift });
   },
-});
+};
 
 /** Undoes what was planted so far, and throws what kept the rest from being planted. */
 function undoing(lift: () => Promise<void>): (error: unknown) => Promise<never> {
@@ -101,7 +85,7 @@ async function onFullVolume(
   return { what, lift };
 }
 
-const temporaryVolumeFull = diskFault({
+const temporaryVolumeFull: FaultDraft = {
   name: "volume of temporary files full",
   // A failover would leave the volume behind.
   touches: ["disk", "source", "server"],
@@ -123,7 +107,7 @@ const temporaryVolumeFull = diskFault({
     );
     return withADay(bed, planted);
   },
-});
+};
 
 /** Moves a table or a view there. It is told to leave the pages that it has as they are: whatever is new needs another. */
 function relationOnFullVolume(bed: Bed, { schema, name }: QualifiedName): Promise<Planted> {
@@ -136,7 +120,7 @@ function relationOnFullVolume(bed: Bed, { schema, name }: QualifiedName): Promis
   );
 }
 
-const viewVolumeFull = diskFault({
+const viewVolumeFull: FaultDraft = {
   name: "volume of a view full",
   touches: ["disk", "source", "view", "server"],
   ticks: [1, 2],
@@ -151,21 +135,20 @@ const viewVolumeFull = diskFault({
     if (view === undefined) throw new Error("there are no views");
     return withADay(bed, await relationOnFullVolume(bed, view));
   },
-});
+};
 
-const historyVolumeFull = diskFault({
+const historyVolumeFull: FaultDraft = {
   name: "volume of history full",
   touches: ["disk", "maintenance", "server"],
   ticks: [1, 2],
   // What cannot be recorded is done all the same.
   refresh: "passes",
-  codes: [],
   says: /is done and not recorded: .*53100/,
   missing: whyNoVolume,
   plant: (bed) => relationOnFullVolume(bed, { schema: "public", name: "matview_refresh_history" }),
-});
+};
 
-const walVolumeFull = diskFault({
+const walVolumeFull: FaultDraft = {
   name: "volume of WAL full",
   touches: ["disk", "server"],
   ticks: [1, 2],
@@ -185,7 +168,7 @@ const walVolumeFull = diskFault({
     await volume.fill().catch(undoing(lift));
     return { what: "volume of WAL full", lift };
   },
-});
+};
 
 /** The processes that serve the function get no more than they have. */
 async function takeMemory(bed: Bed): Promise<void> {
@@ -206,9 +189,9 @@ async function whyNoLimits(): Promise<string | undefined> {
   );
 }
 
-const outOfMemory = diskFault({
+const outOfMemory: FaultDraft = {
   name: "no memory for the refresh",
-  ticks: [1, 1],
+  touches: ["disk", "source"],
   // What is free in what the process has already may do.
   refresh: "may pass",
   // A library that has no place in memory is told as a file that cannot be loaded.
@@ -217,19 +200,18 @@ const outOfMemory = diskFault({
   missing: whyNoLimits,
   plant(bed, dice) {
     const phase = dice.oneOf(["begin", "refresh"] as const);
-    const moment = { phase, moment: "before", time: dice.between(1, 2) } as const;
-    return strikeAt(bed, "no more memory for its process", moment, () =>
-      takeMemory(bed).catch(() => undefined),
-    );
+    const moment = { phase, moment: "before", time: 1 } as const;
+    const take = (): Promise<void> => takeMemory(bed).catch(() => undefined);
+    return withADay(bed, strikeAt(bed, "no more memory for its process", moment, take));
   },
-});
+};
 
 /** Memory is that of one process: no machine is made to run out of it. */
-export const DISK_FAULTS: Fault[] = [
+export const DISK_FAULTS = faultsOf({ group: "disk" }, [
   temporaryFileLimit,
   temporaryVolumeFull,
   viewVolumeFull,
   historyVolumeFull,
   walVolumeFull,
   outOfMemory,
-];
+]);

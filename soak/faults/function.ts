@@ -1,55 +1,34 @@
 /** What befalls the function itself: ends, pauses, and ticks that come twice, late or never. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bed, Delivery } from "../bed/bed";
-import type { Dice } from "../dice";
-import type { Fault, Planted } from "../fault";
+import type { Delivery } from "../bed/bed";
+import { faultsOf, type Fault, type FaultDraft } from "../fault";
 import { drawMoment, drawMomentInside, strikeAt } from "./moment";
 
 /** Of the function that a soak deploys. */
 const TIMEOUT_MS = 8_000;
 
-const MODES: Fault["modes"] = ["full", "incremental"];
-
-function functionFault(
-  fault: Pick<Fault, "name" | "ticks" | "refresh" | "codes"> & {
-    touches?: Fault["touches"];
-    plant(bed: Bed, dice: Dice): Planted;
-  },
-): Fault {
-  return {
-    touches: ["function"],
-    ...fault,
-    ...{ group: "function", modes: MODES },
-    plant: (bed, dice) => Promise.resolve(fault.plant(bed, dice)),
-  };
-}
-
 /** A tick that is delivered otherwise than once and in its time. */
-function delivered(delivery: Delivery, name: string, refresh: Fault["refresh"]): Fault {
-  return functionFault({
+function delivered(delivery: Delivery, name: string, refresh: Fault["refresh"]): FaultDraft {
+  return {
     name,
-    ticks: [1, 1],
+    touches: ["function"],
     refresh,
-    codes: [],
     plant({ fn }) {
       fn.delivery = delivery;
       return { what: name, lift: () => Promise.resolve(void (fn.delivery = "once")) };
     },
-  });
+  };
 }
 
-const killed = functionFault({
+const killed: FaultDraft = {
   name: "function killed",
-  touches: ["function", "wire"],
-  ticks: [1, 1],
   refresh: "may pass",
   codes: ["crashed"],
   plant: (bed, dice) => strikeAt(bed, "SIGKILL to the function", drawMoment(dice), () => bed.fn.kill()),
-});
+};
 
-const killedWithNetwork = functionFault({
+const killedWithNetwork: FaultDraft = {
   name: "function killed, and its network gone",
-  touches: ["function", "wire"],
   ticks: [1, 3],
   refresh: "may pass",
   codes: ["crashed"],
@@ -64,26 +43,21 @@ const killedWithNetwork = functionFault({
       },
       () => bed.wire.thaw(),
     ),
-});
+};
 
-const hangs = functionFault({
+const hangs: FaultDraft = {
   name: "function hangs",
-  touches: ["function", "wire"],
-  ticks: [1, 1],
   refresh: "may pass",
   codes: ["timedOut"],
   plant: (bed, dice) =>
     strikeAt(bed, "function stopped until its timeout", drawMoment(dice), () => bed.fn.hang()),
-});
+};
 
 const LONGEST_NAP_MS = 2_000;
 
-const naps = functionFault({
+const naps: FaultDraft = {
   name: "function paused for a moment",
-  touches: ["function", "wire"],
-  ticks: [1, 1],
   refresh: "passes",
-  codes: [],
   plant(bed, dice) {
     const napMs = dice.between(50, LONGEST_NAP_MS);
     let nap = Promise.resolve();
@@ -98,11 +72,10 @@ const naps = functionFault({
       () => nap,
     );
   },
-});
+};
 
-const sleepsTooLong = functionFault({
+const sleepsTooLong: FaultDraft = {
   name: "function paused, and woken after its time",
-  touches: ["function", "wire"],
   ticks: [1, 3],
   refresh: "may pass",
   codes: ["timedOut", "ETIMEDOUT"],
@@ -125,10 +98,10 @@ const sleepsTooLong = functionFault({
       },
     );
   },
-});
+};
 
 /** Each strikes the function; none its server. */
-export const FUNCTION_FAULTS: Fault[] = [
+export const FUNCTION_FAULTS = faultsOf({ group: "function", touches: ["function", "wire"] }, [
   killed,
   killedWithNetwork,
   hangs,
@@ -140,4 +113,4 @@ export const FUNCTION_FAULTS: Fault[] = [
   delivered("out of order", "tick out of order", "stops"),
   delivered("never", "tick lost", "stops"),
   delivered("throttled", "tick throttled", "stops"),
-];
+]);

@@ -83,3 +83,50 @@ export function strikeAt(
     },
   };
 }
+
+/** A moment before something that the next run says to the server. */
+export const before = (phase: Phase): Moment => ({ phase, moment: "before", time: 1 });
+
+/**
+ * What somebody does as a run comes to a moment, and undoes when it is lifted. The run is held until it is done: it must
+ * need nothing that the run has. Has struck where it could be done.
+ * @param act resolves with what undoes it, where there is something to undo
+ */
+export function whileHeld(
+  bed: Bed,
+  what: string,
+  moment: Moment,
+  act: () => Promise<Pick<Planted, "lift" | "hasStruck"> | void>,
+): Planted {
+  let done: Pick<Planted, "lift" | "hasStruck"> | void;
+  let hasFailed = false;
+  let underWay: Promise<unknown> = Promise.resolve();
+  const begin = (): Promise<unknown> =>
+    (underWay = act().then(
+      (undo) => (done = undo),
+      () => (hasFailed = true),
+    ));
+  const planted = strikeAt(
+    bed,
+    what,
+    moment,
+    async () => void (await begin()),
+    async () => {
+      await underWay;
+      await done?.lift();
+    },
+  );
+  return {
+    ...planted,
+    hasStruck: () => planted.hasStruck?.() === true && !hasFailed && done?.hasStruck?.() !== false,
+  };
+}
+
+/** What somebody does while a run goes on: it is not held, since that may wait for the run itself. */
+export function inMidRun(bed: Bed, what: string, phase: Phase, act: () => Promise<unknown>): Planted {
+  let underWay: Promise<unknown> = Promise.resolve();
+  let hasFailed = false;
+  const begin = (): void => void (underWay = act().catch(() => (hasFailed = true)));
+  const planted = strikeAt(bed, what, before(phase), begin, async () => void (await underWay));
+  return { ...planted, hasStruck: () => planted.hasStruck?.() === true && !hasFailed };
+}

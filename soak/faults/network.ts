@@ -1,24 +1,7 @@
 /** What networks do to a run, and what stands between it and the server: cuts, silence, certificates, tokens. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bed } from "../bed/bed";
-import type { Dice } from "../dice";
-import type { Fault, Planted } from "../fault";
+import { faultsOf, type FaultDraft, type Planted } from "../fault";
 import { drawMoment, drawMomentInside, strikeAt } from "./moment";
-
-const MODES: Fault["modes"] = ["full", "incremental"];
-
-/** What is common to all of them. */
-function networkFault(
-  fault: Pick<Fault, "name" | "ticks" | "refresh" | "codes" | "says"> & {
-    plant(bed: Bed, dice: Dice): Planted;
-  },
-): Fault {
-  return {
-    ...fault,
-    ...{ group: "network", touches: ["wire"], modes: MODES },
-    plant: (bed, dice) => Promise.resolve(fault.plant(bed, dice)),
-  };
-}
 
 /** Something that the wire does to every connection from now on. */
 function onTheWire(what: string, begin: () => void, end: () => void): Planted {
@@ -26,18 +9,15 @@ function onTheWire(what: string, begin: () => void, end: () => void): Planted {
   return { what, lift: () => Promise.resolve(end()) };
 }
 
-const connectionCut = networkFault({
+const connectionCut: FaultDraft = {
   name: "connection cut",
-  ticks: [1, 1],
   // The run has all its time left, connects again, and waits for what was its own session.
   refresh: "passes",
-  codes: [],
   plant: (bed, dice) => strikeAt(bed, "connection cut", drawMoment(dice), (connection) => connection.cut()),
-});
+};
 
-const connectionSilent = networkFault({
+const connectionSilent: FaultDraft = {
   name: "connection silent",
-  ticks: [1, 1],
   refresh: "may pass",
   codes: ["ETIMEDOUT"],
   plant: (bed, dice) =>
@@ -48,9 +28,9 @@ const connectionSilent = networkFault({
       (connection) => connection.freeze(),
       () => bed.wire.thaw(),
     ),
-});
+};
 
-const serverNotTold = networkFault({
+const serverNotTold: FaultDraft = {
   name: "server not told that the function is gone",
   ticks: [1, 3],
   refresh: "may pass",
@@ -71,9 +51,9 @@ const serverNotTold = networkFault({
       () => bed.wire.thaw(),
     );
   },
-});
+};
 
-const networkSlow = networkFault({
+const networkSlow: FaultDraft = {
   name: "network slow",
   ticks: [1, 3],
   refresh: "may pass",
@@ -86,9 +66,9 @@ const networkSlow = networkFault({
       () => wire.slow(0),
     );
   },
-});
+};
 
-const refused = networkFault({
+const refused: FaultDraft = {
   name: "connections refused",
   ticks: [1, 3],
   refresh: "stops",
@@ -100,9 +80,9 @@ const refused = networkFault({
       () => wire.accept("closed"),
       () => wire.accept("open"),
     ),
-});
+};
 
-const silentAddress = networkFault({
+const silentAddress: FaultDraft = {
   name: "address silent",
   ticks: [1, 2],
   refresh: "stops",
@@ -117,9 +97,9 @@ const silentAddress = networkFault({
         wire.thaw();
       },
     ),
-});
+};
 
-const certificateWrong = networkFault({
+const certificateWrong: FaultDraft = {
   name: "certificate not to be trusted",
   ticks: [1, 3],
   refresh: "stops",
@@ -133,9 +113,9 @@ const certificateWrong = networkFault({
       () => wire.certificate("good"),
     );
   },
-});
+};
 
-const tokenRefused = networkFault({
+const tokenRefused: FaultDraft = {
   name: "token refused",
   ticks: [1, 3],
   refresh: "stops",
@@ -149,10 +129,10 @@ const tokenRefused = networkFault({
       () => wire.refusePasswords(undefined),
     );
   },
-});
+};
 
 /** Each strikes the function's connections, and no one else's. */
-export const NETWORK_FAULTS: Fault[] = [
+export const NETWORK_FAULTS = faultsOf({ group: "network", touches: ["wire"] }, [
   connectionCut,
   connectionSilent,
   serverNotTold,
@@ -161,4 +141,4 @@ export const NETWORK_FAULTS: Fault[] = [
   silentAddress,
   certificateWrong,
   tokenRefused,
-];
+]);

@@ -55,7 +55,7 @@ for (const majorVersion of [18, 15] as const) {
         directories,
         onEvent: (event) => events.push(event),
       });
-      assert.equal(applied.length, 9);
+      assert.equal(applied.length, 10);
       const notices = events.flatMap((event) => (event.type === "notice" ? [event.message] : []));
       assert.ok(
         notices.some((notice) =>
@@ -76,7 +76,7 @@ for (const majorVersion of [18, 15] as const) {
       const onEvent = (event: MigrationEvent): unknown => events.push(event);
       assert.equal(
         (await migrate(options("developer", "tight"), { directories, onEvent })).applied.length,
-        9,
+        10,
       );
       const notices = (): string[] =>
         events.flatMap((event) =>

@@ -1,59 +1,8 @@
 import assert from "node:assert/strict";
-import type { Run } from "../../soak/bed/bed";
-import type { Fault } from "../../soak/fault";
-import { MAINTAINED_FAULTS } from "../../soak/faults/maintained";
-import { PEOPLE_FAULTS } from "../../soak/faults/people";
+import type { Bed, Run } from "../../soak/bed/bed";
 import { carryOut, remediesOf, remedyOf, statementsOf } from "../../soak/remedy";
 import { useDatabase } from "../database";
 import { runViews, viewNamed } from "../handler/harness";
-import { useRole } from "../handler/roles";
-import { liftAndRecover, plantAndRun, SmallBed } from "./smallBed";
-
-const FAULTS = [...PEOPLE_FAULTS, ...MAINTAINED_FAULTS].filter(({ remedyHelps }) => remedyHelps);
-/** Waits for locks take their time. */
-const seedsOf = ({ codes }: Fault): number[] => (codes.includes("55P03") ? [1] : [1, 2]);
-
-for (const mode of ["full", "incremental"] as const) {
-  describe(`the remedy of what people do, mode ${mode}`, () => {
-    const database = useDatabase();
-    const role = useRole(database);
-    let small: SmallBed;
-
-    before(async function () {
-      this.timeout(60_000);
-      small = await SmallBed.create(database, role, mode);
-      await small.run();
-    });
-    after(() => small.remove());
-
-    for (const fault of FAULTS.filter(({ modes }) => modes.includes(mode))) {
-      it(`of "${fault.name}" is the one that ends it`, async () => {
-        for (const seed of seedsOf(fault)) {
-          const seen = await plantAndRun(small, fault, seed);
-          const remedy = remedyOf(seen.run) ?? assert.fail(seen.run.lines.join("\n"));
-          assert.deepEqual((await carryOut(remedy, small.bed)).done, true, remedy);
-          await small.write();
-          const next = await small.run();
-          assert.equal(next.invocation.outcome, "succeeded", [remedy, ...next.lines].join("\n"));
-          assert.ok(!next.lines.some((line) => line.includes("Skipped")), next.lines.join("\n"));
-          assert.equal(await small.difference(), 0);
-          await liftAndRecover(small, fault, seen);
-        }
-      }).timeout(60_000);
-    }
-
-    if (mode === "incremental")
-      it("that is a command of this repository is run as it stands, with the password in a file", async () => {
-        const paused = MAINTAINED_FAULTS.find(({ name }) => name.startsWith("paused")) ?? assert.fail();
-        const { planted, run } = await plantAndRun(small, paused, 1);
-        const said = run.lines.map((line) => / is paused: (.*)$/.exec(line)?.[1]).find(Boolean);
-        const { done, how } = await carryOut(said ?? assert.fail(run.lines.join("\n")), small.bed);
-        assert.deepEqual([done, how], [true, "npm run incremental -- resume --view soak.balance"]);
-        assert.equal((await small.run()).invocation.outcome, "succeeded");
-        await planted.lift();
-      }).timeout(60_000);
-  });
-}
 
 describe("a remedy", () => {
   const database = useDatabase();
@@ -73,7 +22,7 @@ describe("a remedy", () => {
         return Promise.resolve();
       },
     },
-  } as unknown as SmallBed["bed"];
+  } as unknown as Bed;
 
   it("is taken from each failure that a message joins", async () => {
     const { outcomes } = await runViews(database, [viewNamed("missing"), viewNamed("matview_freshness")]);

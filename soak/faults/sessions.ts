@@ -1,11 +1,16 @@
 /** What befalls the function's sessions alone, or keeps it from having one. */
 import { randomBytes } from "node:crypto";
 import { Client, escapeLiteral } from "pg";
-import type { Bed } from "../../bed/bed";
-import type { Fault } from "../../fault";
-import { backendsOf, strikeDuringRefresh } from "../backends";
-import { drawMomentInside, strikeAt } from "../moment";
-import { SERVER_GONE, serverFault } from "./serverFault";
+import type { Bed } from "../bed/bed";
+import type { Fault, FaultDraft } from "../fault";
+import { backendsOf, signal, strikeDuringRefresh } from "./backends";
+import { drawMomentInside, strikeAt } from "./moment";
+
+/**
+ * How a run may name a server that went away: by what that still said, by what the network said, or, where the server is
+ * back and COMMIT waits for a standby that is not yet, by its own cut-off.
+ */
+export const SERVER_GONE = ["57P01", "57P02", "57P03", "ECONNRESET", "ECONNREFUSED", "EPIPE", "ETIMEDOUT"];
 
 /** Something that is done to the function's backends in mid-refresh: at the middle of it, or where nothing is under way. */
 function backendFault(
@@ -14,10 +19,9 @@ function backendFault(
     onlyDuring?: boolean;
     strike(bed: Bed, pids: number[]): Promise<void> | void;
   },
-): Fault {
-  return serverFault({
+): FaultDraft {
+  return {
     ...fault,
-    ticks: [1, 1],
     plant(bed, dice) {
       const inTheMiddle = dice.percent(50);
       if (inTheMiddle || fault.onlyDuring === true)
@@ -27,14 +31,8 @@ function backendFault(
         await Promise.resolve(fault.strike(bed, pids)).catch(() => undefined);
       });
     },
-  });
+  };
 }
-
-const call = async (
-  bed: Bed,
-  fn: "pg_terminate_backend" | "pg_cancel_backend",
-  pids: number[],
-): Promise<void> => bed.cluster.execute(`SELECT ${fn}(pid) FROM unnest(ARRAY[${pids.join()}]::int[]) AS pid`);
 
 const backendKilled = backendFault({
   name: "backend killed",
@@ -49,7 +47,7 @@ const backendTerminated = backendFault({
   refresh: "passes",
   codes: ["57P01", "ECONNRESET"],
   says: /trying again/,
-  strike: (bed, pids) => call(bed, "pg_terminate_backend", pids),
+  strike: (bed, pids) => signal(bed, "pg_terminate_backend", pids),
 });
 
 const refreshCancelled = backendFault({
@@ -58,10 +56,10 @@ const refreshCancelled = backendFault({
   codes: ["57014"],
   says: /somebody cancelled the refresh/,
   onlyDuring: true,
-  strike: (bed, pids) => call(bed, "pg_cancel_backend", pids),
+  strike: (bed, pids) => signal(bed, "pg_cancel_backend", pids),
 });
 
-const connectionsUsedUp = serverFault({
+const connectionsUsedUp: FaultDraft = {
   name: "connections used up",
   ticks: [1, 2],
   // Whoever of our own leaves makes room for one.
@@ -93,9 +91,9 @@ const connectionsUsedUp = serverFault({
     }
     return { what: `${crowd.length} connections, and no room for more`, lift };
   },
-});
+};
 
-export const SESSION_FAULTS: Fault[] = [
+export const SESSION_FAULTS: FaultDraft[] = [
   backendKilled,
   backendTerminated,
   refreshCancelled,
