@@ -19,15 +19,17 @@ export class Chronicle {
   readonly convictions: Conviction[] = [];
   private tick = 0;
   private readonly lines: string[] = [];
+  private readonly openedAt: number[] = [];
+  /** The tick in which each broken promise was last told. */
+  private readonly told = new Map<string, number>();
   private entries: string[] = [];
-  private openedEpochMs = 0;
 
   constructor(private readonly onConviction: (conviction: Conviction) => void) {}
 
   /** A tick begins. */
   open(tick: number, virtualEpochMs: number): void {
     this.tick = tick;
-    this.openedEpochMs = virtualEpochMs;
+    this.openedAt.push(virtualEpochMs);
     this.entries = [];
   }
 
@@ -36,11 +38,23 @@ export class Chronicle {
     this.entries.push(what);
   }
 
-  /** A promise is broken. What stays wrong is told once. */
-  convict(invariant: string, what: string): void {
-    if (this.convictions.some((each) => each.invariant === invariant && each.what === what)) return;
-    const story = [...this.lines.slice(-TICKS_TOLD), this.line()];
-    const conviction = { tick: this.tick, invariant, what, story };
+  /**
+   * A promise is broken. What stays wrong from tick to tick is told once.
+   * @param virtualEpochMs when it was, where that shows only later
+   */
+  convict(invariant: string, what: string, virtualEpochMs?: number): void {
+    const tick = virtualEpochMs === undefined ? this.tick : this.tickAt(virtualEpochMs);
+    const key = `${invariant}: ${what}`;
+    const lastTold = this.told.get(key) ?? -Infinity;
+    this.told.set(key, tick);
+    if (tick - lastTold <= 1) return;
+    const lines = [...this.lines, this.line()];
+    const conviction = {
+      tick,
+      invariant,
+      what,
+      story: lines.slice(Math.max(0, tick - 1 - TICKS_TOLD), tick),
+    };
     this.convictions.push(conviction);
     this.onConviction(conviction);
   }
@@ -52,8 +66,12 @@ export class Chronicle {
     return line;
   }
 
+  private tickAt(virtualEpochMs: number): number {
+    return this.openedAt.findLastIndex((opened) => opened <= virtualEpochMs) + 1;
+  }
+
   private line(): string {
-    const at = new Date(this.openedEpochMs).toISOString().slice(11, 19);
+    const at = new Date(this.openedAt.at(-1) ?? 0).toISOString().slice(11, 19);
     return `tick ${this.tick} (${at}): ${this.entries.join("; ")}`;
   }
 }

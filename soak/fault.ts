@@ -28,6 +28,10 @@ export interface Fault {
   says?: RegExp;
   /** The failure's remedy is SQL, or a command of this repository, that ends the fault: carried out once instead of lifting it. */
   remedyHelps?: boolean;
+  /** It ends connections in mid-run: one that is ended just after a failure keeps that from being recorded. */
+  endsConnections?: true;
+  /** It keeps the server from being told that a run is over: its session stays until its transaction's own limit. */
+  hidesEnd?: true;
   /** Why it cannot be planted on this machine; undefined where it can. */
   missing?(bed: Bed): Promise<string | undefined>;
   /** @throws where it could not be planted; nothing is left of it then */

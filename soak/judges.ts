@@ -11,6 +11,7 @@ import type { Fault, Touched } from "./fault";
 import { SizeWatch } from "./judge/growth";
 import { HistoryJudge } from "./judge/history";
 import { LeftoversJudge } from "./judge/leftovers";
+import { isOfMissingRow } from "./judge/moment";
 import { judgePromises, type Judgement } from "./judge/alarms/promise";
 import { Recorder } from "./judge/alarms/record";
 import { ViewJudge, type Look } from "./judge/views";
@@ -19,6 +20,11 @@ import type { Plant, Plantings } from "./plantings";
 import { RECOVERY_TICKS } from "./story";
 
 const LOOK_EVERY_MS = 100;
+
+const ONE_MOMENT = "readers see the query at one moment";
+
+/** A fold takes what was logged: so many rows are what writers have added since, and not what folds have left. */
+const MOST_ROWS_LOGGED = 5_000;
 
 /** What each view reads, by `schema.name`. */
 const SOURCES = { [qualifiedName(SUMMARY)]: [qualifiedName(BALANCE)] };
@@ -40,6 +46,8 @@ export class Judges {
   /** What readers saw in the middle of runs: judged when it is known what the runs said. */
   private suspicions: string[] = [];
   private lastEndedEpochMs = 0;
+  /** Something was planted that only a full run finds. */
+  private isDriftDue = false;
   private looks = 0;
   private looking: Promise<void> = Promise.resolve();
   private isOver = false;
@@ -70,6 +78,12 @@ export class Judges {
     return { looks: this.looks, cuts: this.views.moments, historyRows: this.history.count };
   }
 
+  /** What readers have seen until now, before anything else is planted. */
+  async settle(): Promise<void> {
+    await this.looking;
+    for (const what of this.suspicions.splice(0)) this.chronicle.convict(ONE_MOMENT, what);
+  }
+
   /** Faults that have just been planted. */
   async planted(plants: Plant[]): Promise<void> {
     const faults = plants.map(({ planting }) => planting.fault);
@@ -79,7 +93,9 @@ export class Judges {
     if (!drifts) return;
     await this.views.excuseUntilFullRun();
     await this.looking;
+    // Of what was planted, seen before it was excused.
     this.suspicions = [];
+    this.isDriftDue = true;
   }
 
   /** Refreshes may lack their row of history until the next one: from planting to lifting, and a last time then. */
@@ -106,14 +122,14 @@ export class Judges {
    */
   async judge(tick: number, runs: Run[], met: Fault[], plantings: Plantings): Promise<void> {
     if (runs.some(({ lines }) => lines.some((line) => UNRECORDED.test(line)))) {
-      this.suspicions = [];
+      await this.looking;
+      this.suspicions = this.suspicions.filter((violation) => !isOfMissingRow(violation));
       await this.excuseUnrecorded();
     }
     this.judgeCauses(runs, met);
     const { look, isFresh } = await this.look(plantings.quiet?.epochMs);
     for (const what of look.violations) this.suspicions.push(what);
-    for (const what of this.suspicions.splice(0))
-      this.chronicle.convict("readers see the query at one moment", what);
+    await this.settle();
     if (look.reached) await this.judgeServer(tick, met);
     else if (!touchesAny(plantings.now, "server"))
       this.chronicle.convict("the server is there", "no judge could reach it");
@@ -130,10 +146,10 @@ export class Judges {
     const span = { fromSeconds: startSeconds, toSeconds: this.bed.clock.nowMs() / 1_000 };
     const judgement = judgePromises(this.plan, this.recorder.facts, span, SOURCES);
     for (const { alarm, atSeconds, what } of judgement.broken) {
-      const minute = Math.floor((atSeconds - startSeconds) / this.plan.schedule.intervalSeconds);
       this.chronicle.convict(
         "alarms are raised in time, and with cause",
-        `tick ${minute}: ${alarm}: ${what}`,
+        `${alarm}: ${what}`,
+        atSeconds * 1_000,
       );
     }
     await this.views.close();
@@ -167,15 +183,16 @@ export class Judges {
     const runs = this.unjudged;
     const clockMoved = touchesAny(met, "clock");
     const someArePaused = this.bed.fn.somePaused;
-    const connectionsWereCut = touchesAny(met, "server", "wire", "function");
+    const connectionsWereCut = met.some(({ endsConnections }) => endsConnections === true);
     try {
       for (const what of await this.history.check(runs, { clockMoved, connectionsWereCut, someArePaused }))
         this.chronicle.convict("history says what happened", what);
       this.unjudged = [];
       this.recorder.rows(this.history.newRows);
+      if (this.history.newRows.some(({ drift }) => (drift ?? 0) > 0)) this.isDriftDue = false;
       const circumstances = {
         lastEndedEpochMs: this.lastEndedEpochMs,
-        isWireSilent: touchesAny(met, "wire"),
+        isWireSilent: met.some(({ hidesEnd }) => hidesEnd === true),
         isStandbyLost: met.some(({ name }) => name === "standby lost"),
       };
       for (const what of await this.leftovers.check(circumstances))
@@ -189,10 +206,17 @@ export class Judges {
   private async judgeRecovery(tick: number, plantings: Plantings, isFresh: boolean): Promise<void> {
     const afterTicks = tick - (plantings.quiet?.tick ?? tick);
     if (afterTicks === 0) return;
-    if (isFresh) await plantings.recovered(afterTicks);
-    else if (afterTicks >= RECOVERY_TICKS) {
+    const after = `after ${plantings.lastEpisode}`;
+    if (isFresh) {
+      await plantings.recovered(afterTicks);
+      if (this.isDriftDue) this.chronicle.convict("drift is found", `no full run has found any ${after}`);
+      this.isDriftDue = false;
+      const logged = this.sizes.samples.at(-1)?.rowsLogged ?? 0;
+      if (logged > MOST_ROWS_LOGGED)
+        this.chronicle.convict("nothing is left behind", `${logged} rows stay in logs ${after}`);
+    } else if (afterTicks >= RECOVERY_TICKS) {
       await plantings.notRecovered();
-      const what = `not all are, ${afterTicks} ticks after the last fault was over`;
+      const what = `not all are, ${afterTicks} ticks ${after}`;
       this.chronicle.convict("views are fresh again within two ticks", what);
     }
   }
@@ -203,8 +227,12 @@ export class Judges {
 
   private async lookOn(): Promise<void> {
     while (!this.isOver) {
-      const { look } = await this.look();
-      this.suspicions.push(...look.violations);
+      try {
+        const { look } = await this.look();
+        this.suspicions.push(...look.violations);
+      } catch (error) {
+        this.suspicions.push(`a view cannot be read: ${String(error)}`);
+      }
       await sleep(LOOK_EVERY_MS);
     }
   }

@@ -1,4 +1,5 @@
 /** The faults that are planted now, and what became of all that were. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { inSchema, maintainedNames } from "../handler/maintained";
 import type { Bed, Run } from "./bed/bed";
 import type { Chronicle } from "./chronicle";
@@ -17,6 +18,8 @@ export interface Plant {
   over?: { tick: number; virtualMs: number };
   /** Ticks until all was well again, counted from when the last fault of the episode was over; undefined where it never was. */
   recoveredAfterTicks?: number;
+  /** Under way. */
+  lifting?: Promise<void>;
   struck: boolean;
   /** Whether a run said what the fault makes it say. */
   isNamed: boolean;
@@ -40,6 +43,9 @@ export interface Unplanted {
   fault: string;
   why: string;
 }
+
+/** Longer than any fault takes by itself: the function's time, and a server that starts. */
+const LONGEST_LIFT_MS = 20_000;
 
 export class Plantings {
   /** All, in order. */
@@ -112,6 +118,11 @@ export class Plantings {
     if (lasting.length === 0 && ended.length > 0) this.quiet = { tick, epochMs: Date.now() };
   }
 
+  /** Of the faults since all was well for the last time. */
+  get lastEpisode(): string {
+    return this.episode.map(({ planting }) => `"${planting.fault.name}"`).join(", ") || "no fault";
+  }
+
   /** All views are fresh again, so many ticks after the last fault was over. */
   async recovered(afterTicks: number): Promise<void> {
     for (const plant of this.episode) plant.recoveredAfterTicks ??= afterTicks;
@@ -135,7 +146,7 @@ export class Plantings {
     const byRemedy = await this.tryRemedy(plant, runs);
     if (!byRemedy) {
       try {
-        await plant.planted.lift();
+        if (!(await this.lift(plant))) return false;
       } catch (error) {
         const others = this.now.filter((each) => each !== fault);
         this.chronicle.add(`could not lift "${fault.name}" yet: ${String(error)}`);
@@ -154,11 +165,26 @@ export class Plantings {
     return true;
   }
 
+  /** A lift may wait for what another fault holds, which is lifted after it. @returns whether it is done */
+  private async lift(plant: Plant): Promise<boolean> {
+    plant.lifting ??= plant.planted.lift();
+    const isDone = await Promise.race([plant.lifting.then(() => true), sleep(LONGEST_LIFT_MS, false)]).catch(
+      (error: unknown) => {
+        delete plant.lifting;
+        throw error;
+      },
+    );
+    if (!isDone) this.chronicle.add(`"${plant.planting.fault.name}" is not lifted yet`);
+    return isDone;
+  }
+
   /** Who had nothing else in the way has to have been told what was. */
   private judgeNaming({ planting: { fault }, seen, struck, isAlone, isNamed }: Plant): void {
     if (fault.says === undefined || !struck || !isAlone || isNamed) return;
     const came = [...seen.keys()].join(", ");
-    if (fault.refresh === "stops" && seen.size > 0)
+    // One that may pass has been met where a run failed of it.
+    const isMet = fault.refresh === "may pass" ? fault.codes.some((code) => seen.has(code)) : seen.size > 0;
+    if (isMet)
       this.chronicle.convict(
         "failures say what was planted",
         `"${fault.name}" (${came}): no run says ${fault.says}`,

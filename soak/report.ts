@@ -61,7 +61,8 @@ export function reproduceCommand({
   mode,
   faultsAsked,
 }: Pick<SoakResult, "ticks" | "seed" | "mode" | "faultsAsked">): string {
-  const faults = faultsAsked === undefined ? "" : ` --faults ${faultsAsked.join(",")}`;
+  const asked = faultsAsked?.join(",") ?? "";
+  const faults = asked === "" ? "" : ` --faults ${asked.includes(" ") ? `"${asked}"` : asked}`;
   return `npm run soak -- --ticks ${ticks} --seed ${seed} --mode ${mode}${faults}`;
 }
 

@@ -169,6 +169,7 @@ class Soaking {
 
   private async tick(tick: number): Promise<true> {
     const { bed, story, judges, plantings } = this;
+    await judges.settle();
     const planted = await plantings.plant(story.filter(({ fromTick }) => fromTick === tick));
     await judges.planted(planted);
     const throttledBefore = bed.fn.throttledTicks.length;

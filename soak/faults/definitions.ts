@@ -1,6 +1,6 @@
 /** What is dropped, made anew or altered under the function. */
 import type { Bed } from "../bed/bed";
-import type { VIEW_SQL } from "../bed/books";
+import type { VIEW_SQL } from "../books/books";
 import type { FaultDraft, Planted } from "../fault";
 import { ask, change, changed } from "./administrator";
 import { before, whileHeld } from "./moment";
@@ -86,7 +86,7 @@ export const DEFINITION_FAULTS: FaultDraft[] = [
   },
   {
     ...ofView,
-    name: "views dropped, and made anew later",
+    name: "views dropped and made anew later",
     ticks: [1, 3],
     refresh: "stops",
     codes: ["42P01"],

@@ -150,6 +150,7 @@ const historyVolumeFull: FaultDraft = {
 
 const walVolumeFull: FaultDraft = {
   name: "volume of WAL full",
+  endsConnections: true,
   touches: ["disk", "server"],
   ticks: [1, 2],
   // The server panics, and does so again in its recovery, until there is room.
@@ -191,6 +192,7 @@ async function whyNoLimits(): Promise<string | undefined> {
 
 const outOfMemory: FaultDraft = {
   name: "no memory for the refresh",
+  endsConnections: true,
   touches: ["disk", "source"],
   // What is free in what the process has already may do.
   refresh: "may pass",

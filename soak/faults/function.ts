@@ -28,7 +28,9 @@ const killed: FaultDraft = {
 };
 
 const killedWithNetwork: FaultDraft = {
-  name: "function killed, and its network gone",
+  name: "function killed with its network gone",
+  endsConnections: true,
+  hidesEnd: true,
   ticks: [1, 3],
   refresh: "may pass",
   codes: ["crashed"],
@@ -75,7 +77,9 @@ const naps: FaultDraft = {
 };
 
 const sleepsTooLong: FaultDraft = {
-  name: "function paused, and woken after its time",
+  name: "function paused and woken after its time",
+  endsConnections: true,
+  hidesEnd: true,
   ticks: [1, 3],
   refresh: "may pass",
   codes: ["timedOut", "ETIMEDOUT"],

@@ -15,7 +15,7 @@ let preparedCount = 0;
 export const LOCK_FAULTS: FaultDraft[] = [
   {
     ...WAITED,
-    name: "index being built on a view, left open",
+    name: "index build on a view left open",
     touches: ["view"],
     modes: ["full"],
     ticks: [1, 2],
@@ -24,7 +24,7 @@ export const LOCK_FAULTS: FaultDraft[] = [
   },
   {
     ...{ codes: WAITED.codes, remedyHelps: true },
-    name: "index being built on a published table, left open",
+    name: "index build on a published table left open",
     touches: ["view"],
     modes: ["incremental"],
     ticks: [1, 2],
@@ -51,7 +51,7 @@ export const LOCK_FAULTS: FaultDraft[] = [
   },
   {
     ...WAITED,
-    name: "reader that stays, of a view without its index",
+    name: "reader that stays on a view without its index",
     touches: ["view"],
     modes: ["full"],
     ticks: [1, 2],

@@ -6,9 +6,9 @@ import { inSchema, maintainedNames } from "../../handler/maintained";
 import { apply } from "../../incremental/apply";
 import { setPaused } from "../../incremental/list";
 import type { Bed } from "../bed/bed";
-import { BALANCE, SUMMARY } from "../bed/books";
+import { BALANCE, SUMMARY } from "../books/books";
 import { faultsOf, type FaultDraft } from "../fault";
-import { nameOf } from "../judge/viewName";
+import { qualifiedName } from "../../handler/names";
 import { ask, byHand, change, changed, leaveOpen, takeAway } from "./administrator";
 import { signal, strikeDuringRefresh } from "./backends";
 import { inMidRun } from "./moment";
@@ -121,6 +121,7 @@ export const MAINTAINED_FAULTS = faultsOf({ group: "maintained", modes: ["increm
   },
   {
     name: "backend ended in the fold",
+    endsConnections: true,
     touches: ["view"],
     refresh: "may pass",
     codes: ["57P01", "ECONNRESET"],
@@ -137,7 +138,7 @@ export const MAINTAINED_FAULTS = faultsOf({ group: "maintained", modes: ["increm
     plant: (bed) => leaveOpen(bed, `LOCK TABLE ${inSchema(`${names.base}__log_1`)} IN ACCESS EXCLUSIVE MODE`),
   },
   {
-    name: "paused, and resumed later",
+    name: "paused and resumed later",
     touches: ["maintenance"],
     ticks: [1, 3],
     refresh: "stops",
@@ -188,10 +189,11 @@ export const MAINTAINED_FAULTS = faultsOf({ group: "maintained", modes: ["increm
     plant(bed, dice) {
       const view = dice.oneOf([BALANCE, SUMMARY]);
       const phase = dice.oneOf(["begin", "refresh", "commit"] as const);
-      return inMidRun(bed, `apply to ${nameOf(view)}`, phase, () =>
+      return inMidRun(bed, `apply to ${qualifiedName(view)}`, phase, () =>
         asCommand(bed, async (session) => {
           const { maintenance } = await compileView(session, view);
-          if (maintenance === undefined) throw new Error(`${nameOf(view)} cannot be maintained any more`);
+          if (maintenance === undefined)
+            throw new Error(`${qualifiedName(view)} cannot be maintained any more`);
           await apply(session, maintenance, PATIENCE);
         }),
       );

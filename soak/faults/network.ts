@@ -11,6 +11,7 @@ function onTheWire(what: string, begin: () => void, end: () => void): Planted {
 
 const connectionCut: FaultDraft = {
   name: "connection cut",
+  endsConnections: true,
   // The run has all its time left, connects again, and waits for what was its own session.
   refresh: "passes",
   plant: (bed, dice) => strikeAt(bed, "connection cut", drawMoment(dice), (connection) => connection.cut()),
@@ -18,6 +19,8 @@ const connectionCut: FaultDraft = {
 
 const connectionSilent: FaultDraft = {
   name: "connection silent",
+  endsConnections: true,
+  hidesEnd: true,
   refresh: "may pass",
   codes: ["ETIMEDOUT"],
   plant: (bed, dice) =>
@@ -32,6 +35,8 @@ const connectionSilent: FaultDraft = {
 
 const serverNotTold: FaultDraft = {
   name: "server not told that the function is gone",
+  endsConnections: true,
+  hidesEnd: true,
   ticks: [1, 3],
   refresh: "may pass",
   // The next try waits for a session that nobody has any more.
@@ -55,6 +60,7 @@ const serverNotTold: FaultDraft = {
 
 const networkSlow: FaultDraft = {
   name: "network slow",
+  endsConnections: true,
   ticks: [1, 3],
   refresh: "may pass",
   codes: ["ETIMEDOUT", "57014", "55P03"],
@@ -84,6 +90,8 @@ const refused: FaultDraft = {
 
 const silentAddress: FaultDraft = {
   name: "address silent",
+  endsConnections: true,
+  hidesEnd: true,
   ticks: [1, 2],
   refresh: "stops",
   codes: ["ETIMEDOUT"],

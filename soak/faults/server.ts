@@ -11,6 +11,7 @@ function restarted(name: string, how: "kill" | "immediate" | "fast"): FaultDraft
   return {
     name,
     refresh: "may pass",
+    endsConnections: true,
     codes: SERVER_GONE,
     plant(bed, dice) {
       let working: Promise<void> = Promise.resolve();
@@ -36,6 +37,7 @@ function restarted(name: string, how: "kill" | "immediate" | "fast"): FaultDraft
 
 const down: FaultDraft = {
   name: "server down",
+  endsConnections: true,
   ticks: [1, 3],
   refresh: "stops",
   codes: SERVER_GONE,
@@ -49,6 +51,7 @@ const down: FaultDraft = {
 
 const failedOver: FaultDraft = {
   name: "failed over",
+  endsConnections: true,
   refresh: "may pass",
   codes: [...SERVER_GONE, "25006"],
   plant(bed, dice) {
@@ -68,6 +71,7 @@ const failedOver: FaultDraft = {
 
 const standbyLost: FaultDraft = {
   name: "standby lost",
+  endsConnections: true,
   ticks: [1, 2],
   // COMMIT hangs, and with it what it has locked. Nobody sees the refresh until the standby is back.
   refresh: "stops",

@@ -36,6 +36,7 @@ function backendFault(
 
 const backendKilled = backendFault({
   name: "backend killed",
+  endsConnections: true,
   // The server ends all others too, and recovers as from a crash.
   refresh: "may pass",
   codes: SERVER_GONE,
@@ -44,6 +45,7 @@ const backendKilled = backendFault({
 
 const backendTerminated = backendFault({
   name: "backend terminated",
+  endsConnections: true,
   refresh: "passes",
   codes: ["57P01", "ECONNRESET"],
   says: /trying again/,

@@ -1,5 +1,5 @@
 /** Whether anything grows without end: what maintains views, the views, and history. */
-import type { ClientConfig } from "pg";
+import { escapeIdentifier, type ClientConfig } from "pg";
 import { qualifiedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
 import { withClient } from "../../local/postgres/database";
@@ -7,6 +7,7 @@ import { medianOf } from "../../local/tally";
 
 const HISTORY = "public.matview_refresh_history";
 const MAINTENANCE_SCHEMA = "matview_refresh";
+const LOG = /^matview_refresh\..*__log_\d+$/;
 
 /** Sizes at one moment, with indexes and everything, in bytes. */
 export interface SizeSample {
@@ -16,6 +17,8 @@ export interface SizeSample {
   /** Of the tables that the views read, together. */
   sourceBytes: number;
   historyRows: number;
+  /** In the logs of maintained views, together. */
+  rowsLogged: number;
 }
 
 const SIZES = `
@@ -61,11 +64,17 @@ export class SizeWatch {
         ...[names, this.sources],
       ]);
       const count = await client.query<{ rows: string }>(`SELECT count(*) AS rows FROM ${HISTORY}`);
+      const logs = rows
+        .filter(({ name }) => LOG.test(name))
+        .map(({ name }) => name.split(".").map(escapeIdentifier).join("."));
+      const counts = logs.map((log) => `(SELECT count(*) FROM ${log})`);
+      const logged = await client.query<{ rows: string }>(`SELECT ${["0", ...counts].join(" + ")} AS rows`);
       const others = rows.filter(({ isSource }) => !isSource);
       return {
         bytes: Object.fromEntries(others.map(({ name, bytes }) => [name, bytes])),
         sourceBytes: rows.reduce((sum, { isSource, bytes }) => sum + (isSource ? bytes : 0), 0),
         historyRows: Number(count.rows[0]?.rows),
+        rowsLogged: Number(logged.rows[0]?.rows),
       };
     });
   }

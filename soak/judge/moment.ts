@@ -75,6 +75,13 @@ export function both(one: Offset, other: Offset): Offset | undefined {
   return leastMs <= mostMs ? { leastMs, mostMs } : undefined;
 }
 
+const TOO_OLD = "history is too old";
+export const WITHOUT_ROW = "without a row of history";
+
+/** Whether a violation is no more than that history has no row of the last refresh. */
+export const isOfMissingRow = (violation: string): boolean =>
+  violation.includes(WITHOUT_ROW) || violation.includes(TOO_OLD);
+
 /** What had returned before as_of has to be shown, what began after the row was written cannot be. */
 export function falseTimes(newest: Refreshed, { began, returned }: Edges, offset: Offset): string[] {
   const violations: string[] = [];
@@ -90,7 +97,7 @@ export function falseTimes(newest: Refreshed, { began, returned }: Edges, offset
   const finishedAtMostMs = finishedMs - offset.leastMs;
   if (began !== undefined && began.ms > finishedAtMostMs) {
     violations.push(
-      `history is too old: ${named(began)} began ` +
+      `${TOO_OLD}: ${named(began)} began ` +
         `${Math.ceil(began.ms - finishedAtMostMs)} ms after finished_at and is shown`,
     );
   }

@@ -5,7 +5,16 @@ import { WRITERS } from "../books/books";
 import type { Claims } from "../books/claims";
 import type { Ledger } from "../books/ledger";
 import { WriterModel, type Row } from "../books/model";
-import { cutText, falseTimes, notOneMoment, tornSpans, type Cut, type Edge, type Offset } from "./moment";
+import {
+  cutText,
+  falseTimes,
+  notOneMoment,
+  tornSpans,
+  WITHOUT_ROW,
+  type Cut,
+  type Edge,
+  type Offset,
+} from "./moment";
 import type { Columns, Shown } from "./shown";
 
 /** What a view is, as the judge computes it. */
@@ -111,9 +120,7 @@ export class ViewTrial {
     this.recordedId = newest?.id;
     return [
       ...(back.length > 0 ? [`older than before, which was ${cutText(before)}`] : []),
-      ...(hasMoved && !isRecorded
-        ? [`other than before (${cutText(before)}), without a row of history`]
-        : []),
+      ...(hasMoved && !isRecorded ? [`other than before (${cutText(before)}), ${WITHOUT_ROW}`] : []),
     ];
   }
 

@@ -59,8 +59,8 @@ for (const mode of ["full", "incremental"] as const)
       it(`${fault.name}: shows as it says, and is over by its remedy, or when it is lifted`, async function () {
         if ((await fault.missing?.(bed)) !== undefined) return this.skip();
         const convicted: string[] = [];
-        const convict = (...broken: string[]): void => void convicted.push(broken.join(": "));
-        const plantings = new Plantings(bed, new Chronicle(), convict, new Dice(SEED));
+        const chronicle = new Chronicle(({ invariant, what }) => convicted.push(`${invariant}: ${what}`));
+        const plantings = new Plantings(bed, chronicle, new Dice(SEED));
         await write();
         const [plant] = await plantings.plant([{ fault, fromTick: tick + 1, toTick: tick + 1 }]);
         assert.ok(plant !== undefined, plantings.unplanted[0]?.why);

@@ -140,6 +140,7 @@ describe("the watch on sizes", () => {
       },
       sourceBytes: sourceAt(tick),
       historyRows: tick,
+      rowsLogged: 0,
     }));
 
   it("convicts what grows with every tick, and not what comes and goes", () => {
