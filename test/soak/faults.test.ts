@@ -94,6 +94,12 @@ for (const mode of ["full", "incremental"] as const)
           // As often as it is called.
           await plant.planted.lift();
         }
+        // What its remedy has ended can be lifted too.
+        if (plantings.remedies.length > 0) {
+          await (await fault.plant(bed, new Dice(SEED))).lift();
+          const runs = await deliver();
+          assert.ok(isRefreshed(runs), saidIn(runs));
+        }
         const left = await withClient(bed.cluster.connection(), (client) =>
           client.query(LEFT_BEHIND, [bed.fn.user]),
         );

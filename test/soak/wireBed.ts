@@ -5,7 +5,7 @@ import type { Client } from "pg";
 import { makePlan } from "../../components/plan/plan";
 import { parseSettings } from "../../components/settings/parseSettings";
 import { createFunctionLogin } from "../../local/postgres/database";
-import type { Bed, Run } from "../../soak/bed/bed";
+import type { Run } from "../../soak/bed/bed";
 import { startFunction, type SoakFunction } from "../../soak/bed/functionBed";
 import { startWire } from "../../soak/bed/wire";
 import type { TestDatabase } from "../database";
@@ -16,8 +16,6 @@ export interface SmallBed {
   fn: SoakFunction;
   /** As the superuser, past the wire. */
   client: Client;
-  /** What faults are handed; only what they use is there. */
-  bed: Bed;
   /** Delivers the next tick. */
   tick(): Promise<Run[]>;
   /** Sessions of the function, by state. */
@@ -54,7 +52,6 @@ export async function startSmallBed(
     wire,
     fn,
     client,
-    bed: { mode: "full", folder, wire, fn } as unknown as Bed,
     tick() {
       ticks += 1;
       return fn.deliver(ticks, Date.UTC(2026, 10, 23) + ticks * 60_000);
