@@ -139,6 +139,8 @@ const clockStepped: FaultDraft = {
 
 const bouncerBetween: FaultDraft = {
   name: "pgbouncer in between",
+  // Sessions are its own, and stay.
+  hidesEnd: true,
   touches: ["server", "wire"],
   ticks: [1, 3],
   refresh: "passes",

@@ -14,7 +14,7 @@ export const SERVER_GONE = ["57P01", "57P02", "57P03", "ECONNRESET", "ECONNREFUS
 
 /** Something that is done to the function's backends in mid-refresh: at the middle of it, or where nothing is under way. */
 function backendFault(
-  fault: Pick<Fault, "name" | "refresh" | "codes" | "says"> & {
+  fault: Pick<Fault, "name" | "refresh" | "codes" | "says" | "endsConnections"> & {
     /** Whether it does nothing to a backend that is idle in its transaction. */
     onlyDuring?: boolean;
     strike(bed: Bed, pids: number[]): Promise<void> | void;
