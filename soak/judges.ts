@@ -189,7 +189,12 @@ export class Judges {
         this.chronicle.convict("history says what happened", what);
       this.unjudged = [];
       this.recorder.rows(this.history.newRows);
-      if (this.history.newRows.some(({ drift }) => (drift ?? 0) > 0)) this.isDriftDue = false;
+      for (const { view, refreshType, drift } of this.history.newRows) {
+        if (refreshType !== "full") continue;
+        this.chronicle.add(`${view} in full, drift ${drift ?? "not counted"}`);
+        // It is not counted where so much was logged that a fold is given up.
+        if (drift === null || drift > 0) this.isDriftDue = false;
+      }
       const circumstances = {
         lastEndedEpochMs: this.lastEndedEpochMs,
         isWireSilent: met.some(({ hidesEnd }) => hidesEnd === true),
