@@ -23,8 +23,8 @@ const LOOK_EVERY_MS = 100;
 
 const ONE_MOMENT = "readers see the query at one moment";
 
-/** A fold takes what was logged: so many rows are what writers have added since, and not what folds have left. */
-const MOST_ROWS_LOGGED = 5_000;
+/** More than a day of changes and its tidying up, which writers may have done since the last fold: folds have left it. */
+const MOST_ROWS_LOGGED = 50_000;
 
 /** What each view reads, by `schema.name`. */
 const SOURCES = { [qualifiedName(SUMMARY)]: [qualifiedName(BALANCE)] };

@@ -19,7 +19,7 @@ const TICKS_A_LINE = 50;
 interface SoakArguments {
   ticks: number;
   seed: number;
-  faults: string[];
+  faults?: string[];
   mode: Mode | "both";
   json?: string;
   markdown?: string;
@@ -48,20 +48,19 @@ async function run(options: SoakArguments): Promise<number> {
   const results: SoakResult[] = [];
   for (const mode of modes) {
     if (signals.signal.aborted) break;
-    const { ticks, seed } = options;
-    const faults = chooseFaults(mode, options.faults);
+    const { ticks, seed, faults: asked = [] } = options;
     const observer = observe(terminal, mode, options);
-    try {
-      const soaked = await soak({ mode, ticks, seed, faults }, observer, signals.signal);
-      results.push(resultOf(soaked, { ...options, mode }));
-    } finally {
-      observer.end();
-    }
+    const faults = chooseFaults(mode, asked);
+    const soaked = await soak({ mode, ticks, seed, faults }, observer, signals.signal).finally(() =>
+      observer.end(),
+    );
+    results.push(resultOf(soaked, { mode, seed, faults: asked }));
+    // After each mode: the next may not come to its end.
+    terminal.line(`\n${renderReport(results.at(-1)!, terminal.interactive)}`);
+    if (options.json !== undefined) await writeFile(options.json, reportJson(results));
+    if (options.markdown !== undefined)
+      await writeFile(options.markdown, results.map(reportMarkdown).join("\n"));
   }
-  for (const result of results) terminal.line(`\n${renderReport(result, terminal.interactive)}`);
-  if (options.json !== undefined) await writeFile(options.json, reportJson(results));
-  if (options.markdown !== undefined)
-    await writeFile(options.markdown, results.map(reportMarkdown).join("\n"));
   return results.every(({ violations }) => violations.length === 0) ? EXIT.held : EXIT.broken;
 }
 
@@ -124,7 +123,7 @@ const program = new Command("soak")
   .description("runs what is deployed through ticks and faults drawn from a seed, and judges every promise")
   .option("--ticks <n>", "ticks of each mode", readCount, 100)
   .option("--seed <n>", "draws faults, writers and the lateness of metrics", readCount, 7)
-  .option("--faults <list>", "groups or names, with commas between; all unless given", readWords, [])
+  .option("--faults <list>", "groups or names, with commas between; all unless given", readWords)
   .addOption(
     new Option("--mode <mode>", "materialized views that are refreshed, maintained ones, or both in turn")
       .choices(["full", "incremental", "both"])
@@ -138,8 +137,8 @@ const program = new Command("soak")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT.badUsage))
   .action(async (options: SoakArguments & { list?: true }) => {
     if (options.list) {
-      for (const { group, name, modes } of FAULTS)
-        process.stdout.write(`${group}: ${name} (${modes.join(", ")})\n`);
+      const lines = FAULTS.map(({ group, name, modes }) => `${group}: ${name} (${modes.join(", ")})\n`);
+      process.stdout.write(lines.join(""));
       return;
     }
     process.exitCode = await run(options);
