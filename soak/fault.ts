@@ -45,8 +45,11 @@ export interface Planted {
   lift(): Promise<void>;
   /** Whether it has struck, where that is not certain. */
   hasStruck?(): boolean;
-  /** Set where maintained views may be wrong from now on until their next full run, which must find drift. */
-  driftsUntilFullRun?: boolean;
+  /**
+   * Set where maintained views may be wrong from now on until their next full run. `surely`: it has to find drift.
+   * `perhaps`: folds may have put it right before, where they read a group anew.
+   */
+  driftsUntilFullRun?: "surely" | "perhaps";
 }
 
 type Common = "group" | "touches" | "modes" | "ticks" | "codes";

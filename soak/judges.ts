@@ -87,15 +87,15 @@ export class Judges {
   /** Faults that have just been planted. */
   async planted(plants: Plant[]): Promise<void> {
     const faults = plants.map(({ planting }) => planting.fault);
-    const drifts = plants.some(({ planted }) => planted.driftsUntilFullRun);
+    const drifts = plants.flatMap(({ planted }) => planted.driftsUntilFullRun ?? []);
     if (touchesAny(faults, "clock")) this.views.clockWasMoved();
     await this.mayBeUnrecorded(faults);
-    if (!drifts) return;
+    if (drifts.length === 0) return;
     await this.views.excuseUntilFullRun();
     await this.looking;
     // Of what was planted, seen before it was excused.
     this.suspicions = [];
-    this.isDriftDue = true;
+    this.isDriftDue ||= drifts.includes("surely");
   }
 
   /** Refreshes may lack their row of history until the next one: from planting to lifting, and a last time then. */
@@ -126,7 +126,13 @@ export class Judges {
       this.suspicions = this.suspicions.filter((violation) => !isOfMissingRow(violation));
       await this.excuseUnrecorded();
     }
-    this.judgeCauses(runs, met);
+    const isLate = (run: Run): boolean => run.tick < tick;
+    this.judgeCauses(
+      runs.filter((run) => !isLate(run)),
+      met,
+    );
+    // Of a process that was paused, which may have met whatever came meanwhile.
+    this.judgeCauses(runs.filter(isLate), plantings.sinceAllWasWell);
     const { look, isFresh } = await this.look(plantings.quiet?.epochMs);
     for (const what of look.violations) this.suspicions.push(what);
     await this.settle();

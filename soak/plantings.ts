@@ -118,9 +118,14 @@ export class Plantings {
     if (lasting.length === 0 && ended.length > 0) this.quiet = { tick, epochMs: Date.now() };
   }
 
+  /** All since all was well for the last time. */
+  get sinceAllWasWell(): Fault[] {
+    return this.episode.map(({ planting }) => planting.fault);
+  }
+
   /** Of the faults since all was well for the last time. */
   get lastEpisode(): string {
-    return this.episode.map(({ planting }) => `"${planting.fault.name}"`).join(", ") || "no fault";
+    return this.sinceAllWasWell.map(({ name }) => `"${name}"`).join(", ") || "no fault";
   }
 
   /** All views are fresh again, so many ticks after the last fault was over. */
@@ -155,7 +160,7 @@ export class Plantings {
         return false;
       }
     }
-    if (plant.planted.driftsUntilFullRun === true) await this.letFullRunsFallDue();
+    if (plant.planted.driftsUntilFullRun !== undefined) await this.letFullRunsFallDue();
     plant.over = { tick, virtualMs: this.bed.clock.nowMs() };
     // What a remedy has ended had struck, whatever is left of it.
     plant.struck ||= byRemedy || (plant.planted.hasStruck?.() ?? true);

@@ -104,7 +104,7 @@ export const MAINTAINED_FAULTS = faultsOf({ group: "maintained", modes: ["increm
     async plant(bed) {
       const setUp = "SET LOCAL session_replication_role = replica";
       await bed.writers.transact("reload", setUp);
-      return { what: `${setUp}; a load`, lift: DONE, driftsUntilFullRun: true };
+      return { what: `${setUp}; a load`, lift: DONE, driftsUntilFullRun: "perhaps" };
     },
   },
   {
@@ -116,7 +116,7 @@ export const MAINTAINED_FAULTS = faultsOf({ group: "maintained", modes: ["increm
       const insert = `INSERT INTO soak.balance
         SELECT (jsonb_populate_record(b, '{"id": -1}')).* FROM soak.balance b LIMIT 1`;
       await change(bed, insert);
-      return { what: insert, lift: DONE, driftsUntilFullRun: true };
+      return { what: insert, lift: DONE, driftsUntilFullRun: "surely" };
     },
   },
   {
