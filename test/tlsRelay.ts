@@ -9,10 +9,11 @@ export interface Certificate {
   key: string;
 }
 
-/** Makes a certificate that no one else trusts. */
-export async function makeCertificate(): Promise<Certificate> {
+/** Makes a certificate that no one else trusts; one of a year unless told otherwise. */
+export async function makeCertificate(notAfterDate?: Date): Promise<Certificate> {
   const { cert, private: key } = await generate([{ name: "commonName", value: "matview-refresh test" }], {
     keyType: "ec",
+    ...(notAfterDate && { notBeforeDate: new Date(0), notAfterDate }),
     extensions: [
       { name: "basicConstraints", cA: true },
       { name: "subjectAltName", altNames: [{ type: 7, ip: "127.0.0.1" }] },

@@ -65,6 +65,19 @@ describe("TLS", () => {
     assert.doesNotMatch(failure.remedy, /ca\.pem/);
   });
 
+  it("refuses one that has expired, be it the server's or that of a bundle, and says what to do of either", async () => {
+    const expired = await makeCertificate(new Date(Date.now() - 86_400_000));
+    const expiredFile = path.join(directory, "expired.pem");
+    await writeFile(expiredFile, expired.cert);
+    const expiredRelay = await startTlsRelay(database.server.port, expired);
+    const way = { ...overTls, port: String(expiredRelay.port), caFile: expiredFile };
+    const failure = onlyFailure(await runViews(database, [view], { database: way }));
+    await expiredRelay.close();
+    assert.deepEqual([failure.code, failure.kind], ["CERT_HAS_EXPIRED", "permanent"]);
+    assert.match(failure.problem, /has expired$/);
+    assert.match(failure.remedy, /^curl -o ca\.pem .*modify-db-instance --ca-certificate-identifier/);
+  });
+
   it("is not given up when the server has none", async () => {
     const failure = onlyFailure(await runViews(database, [view], { database: { tls: "verify-full" } }));
     assert.deepEqual([failure.code, failure.kind], ["TLS_NOT_OFFERED", "permanent"]);

@@ -155,6 +155,11 @@ for (const majorVersion of [18, 15] as const) {
       const run = await runViews(database, [jobProgress]);
       onlyRefreshed(run);
       assert.ok(run.lines.some((line) => line.includes("freshness of job_progress is untracked")));
+      const failed = await runViews(database, [viewNamed("absent")]);
+      assert.equal(onlyFailure(failed).code, "42P01");
+      assert.ok(
+        failed.lines.some((line) => /history: absent failed is not recorded: .*npm run migrate$/.test(line)),
+      );
     });
   });
 }
