@@ -41,7 +41,8 @@ describe("the soak's servers", () => {
       const port = cluster.port();
       await write(1);
       await cluster.stopPrimary(how);
-      await assert.rejects(cluster.execute("SELECT"), { code: "ECONNREFUSED" });
+      // Backends that outlive their postmaster for a moment still have its socket.
+      await assert.rejects(cluster.execute("SELECT"), { code: /^ECONN(REFUSED|RESET)$/ });
       await cluster.startPrimary();
       assert.equal(cluster.port(), port);
       assert.equal(await isWritten(1), true);
