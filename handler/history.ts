@@ -93,8 +93,7 @@ export async function recordUnrefreshed(
     return await session.within(LONGEST_HISTORY_MS, async () => {
       const facts = run.facts ?? (await readFacts(session, view));
       if (!facts.history.mayInsert) {
-        // Of a skip the run says that it is untracked.
-        if (outcome.outcome === "failed") report.note(unwritable(view, facts.currentUser));
+        report.note(unwritable(outcome, facts.currentUser));
         return undefined;
       }
       return insertOutcome(session, facts, outcome, { ...run, startedAt: run.facts?.clock, reason });
@@ -107,8 +106,8 @@ export async function recordUnrefreshed(
   }
 }
 
-const unwritable = (view: QualifiedName, user: string): string =>
-  `history: ${displayName(view)} failed is not recorded: role ${user} has no INSERT on ${HISTORY_TABLE}, or it is not ` +
+const unwritable = ({ view, outcome }: SkippedView | FailedView, user: string): string =>
+  `history: ${displayName(view)} ${outcome} is not recorded: role ${user} has no INSERT on ${HISTORY_TABLE}, or it is not ` +
   "there; to fix it: npm run migrate";
 
 /** What to say of a statement about history that failed, outside of its transaction. */

@@ -70,7 +70,7 @@ export async function refreshView(db: RunSession, turn: Turn): Promise<ViewOutco
       () => share.leftMs(),
       (failure) => !(turn.mayPutOff && isLockWait(failure)),
     );
-    noteTracking(db, turn, last?.facts);
+    noteTracking(db, turn, outcome, last?.facts);
     return outcome.outcome === "skipped" ? await recorded(db, turn, outcome, last?.facts) : outcome;
   } catch (error) {
     const failure = classify(error, { ...db.failureContext, view: qualifiedName(view) });
@@ -101,11 +101,16 @@ export async function recorded<Outcome extends SkippedView | FailedView>(
   return { ...outcome, stalenessSeconds: await recordUnrefreshed(await db.get(), report, outcome, run) };
 }
 
-/** Remembers what may be done with the history table, and says where that leaves the view's age untracked. */
-function noteTracking(db: RunSession, { view, report }: Turn, facts: ViewFacts | undefined): void {
+/** Remembers what may be done with the history table, and says where that leaves the age of a view that was refreshed untracked. */
+function noteTracking(
+  db: RunSession,
+  { view, report }: Turn,
+  { outcome }: RefreshedView | SkippedView,
+  facts: ViewFacts | undefined,
+): void {
   if (facts === undefined) return;
   db.historyAccess = facts.history;
-  if (facts.history.mayInsert) return;
+  if (facts.history.mayInsert || outcome === "skipped") return;
   report.note(
     `freshness of ${displayName(view)} is untracked: role ${facts.currentUser} has no INSERT on public.matview_refresh_history, or it is not there`,
   );

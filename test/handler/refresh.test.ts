@@ -160,6 +160,19 @@ for (const majorVersion of [18, 15] as const) {
       assert.ok(
         failed.lines.some((line) => /history: absent failed is not recorded: .*npm run migrate$/.test(line)),
       );
+      await client.query(
+        "CREATE MATERIALIZED VIEW bare AS SELECT 1 AS id; CREATE MATERIALIZED VIEW above AS SELECT id FROM bare",
+      );
+      const views = [viewNamed("bare", { allowBlocking: false }), viewNamed("above")];
+      const { lines, outcomes } = await runViews(database, views);
+      assert.deepEqual(
+        outcomes.map(({ outcome }) => outcome),
+        ["failed", "skipped"],
+      );
+      assert.ok(
+        lines.some((line) => line.includes("history: above skipped is not recorded: ")),
+        lines.join("\n"),
+      );
     });
   });
 }
