@@ -3,6 +3,7 @@ import { userInfo } from "node:os";
 import { parse } from "pg-connection-string";
 import pgpass from "pgpass";
 import type { Connector } from "../handler/connect";
+import { shownWord } from "../handler/names";
 import { isLoopback } from "../handler/settings";
 import { connectorWith, SSL_MODES, type SslMode } from "./sslMode";
 
@@ -77,7 +78,7 @@ export function readTarget(environment: Environment): ConnectionTarget {
   }
   if (!/^\d+$/.test(server.port) || Number(server.port) < 1 || Number(server.port) > 65_535) {
     faults.push(
-      `the port ${shown(server.port)} is not a whole number from 1 to 65535: export ${server.portVariable}=5432`,
+      `the port ${shownWord(server.port)} is not a whole number from 1 to 65535: export ${server.portVariable}=5432`,
     );
   }
   const sslMode = readSslMode(server, faults);
@@ -167,11 +168,6 @@ function partsOfUrl(text: string): Partial<Record<keyof Server, string | null>> 
   return { host, port, database, user, password, sslMode, rootCertificateFile };
 }
 
-/** A word, quoted; anything longer may hold a password that was put into the wrong variable. */
-function shown(value: string): string {
-  return /^[\w.+-]{0,20}$/.test(value) ? `"${value}"` : "(not shown)";
-}
-
 function readSslMode(server: Server, faults: string[]): SslMode {
   const { sslMode, host, rootCertificateFile } = server;
   if (sslMode === undefined)
@@ -179,7 +175,7 @@ function readSslMode(server: Server, faults: string[]): SslMode {
   const known = SSL_MODES.find((mode) => mode === sslMode);
   if (known === undefined) {
     faults.push(
-      `sslmode ${shown(sslMode)} is not one of ${SSL_MODES.join(", ")}: export PGSSLMODE=verify-full`,
+      `sslmode ${shownWord(sslMode)} is not one of ${SSL_MODES.join(", ")}: export PGSSLMODE=verify-full`,
     );
   }
   if (known === "verify-ca" && (rootCertificateFile === undefined || rootCertificateFile === "system")) {

@@ -93,7 +93,10 @@ export async function recordUnrefreshed(
     return await session.within(LONGEST_HISTORY_MS, async () => {
       const facts = run.facts ?? (await readFacts(session, view));
       if (!facts.history.mayInsert) {
-        report.note(unwritable(outcome, facts.currentUser));
+        report.note(
+          `history: ${displayName(view)} ${outcome.outcome} is not recorded: ${missingInsert(facts.currentUser)}; ` +
+            "to fix it: npm run migrate",
+        );
         return undefined;
       }
       return insertOutcome(session, facts, outcome, { ...run, startedAt: run.facts?.clock, reason });
@@ -106,9 +109,9 @@ export async function recordUnrefreshed(
   }
 }
 
-const unwritable = ({ view, outcome }: SkippedView | FailedView, user: string): string =>
-  `history: ${displayName(view)} ${outcome} is not recorded: role ${user} has no INSERT on ${HISTORY_TABLE}, or it is not ` +
-  "there; to fix it: npm run migrate";
+/** Why nothing is written to the history. */
+export const missingInsert = (user: string): string =>
+  `role ${user} has no INSERT on ${HISTORY_TABLE}, or it is not there`;
 
 /** What to say of a statement about history that failed, outside of its transaction. */
 export async function whyUnwritten(session: Session, what: string, error: unknown): Promise<string> {

@@ -25,7 +25,7 @@ export const numberedName = (
 /** What a fold writes beside the view, as a regular expression over what follows `<base>__`. */
 export const WRITTEN_BESIDES = "^(status|(log|leaf|layer)_[0-9]+)$";
 
-/** Trigger function of a log. */
+/** What the trigger function of a log is called after its name. */
 export const LOG_WRITER = "_write";
 
 const LONGEST_BASE_BYTES = 48;

@@ -63,3 +63,8 @@ function inOneLine(text: string): string {
   const line = text.slice(0, LONGEST_SHOWN).replace(/[\p{Cc}\p{Cs}]/gu, "\ufffd");
   return text.length > LONGEST_SHOWN ? `${line}...` : line;
 }
+
+/** A word or number that somebody gave, quoted; anything longer may hold a secret that was put into the wrong variable. */
+export function shownWord(value: string): string {
+  return /^[\w.+-]{0,20}$/.test(value) ? `"${value}"` : "(not shown)";
+}

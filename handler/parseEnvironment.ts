@@ -1,5 +1,6 @@
 /** The environment of the function, read back into the settings that `toEnvironment` wrote. */
 import * as z from "zod/mini";
+import { shownWord } from "./names";
 import { isLoopback, readViewList, type HandlerSettings, type ViewSettings } from "./settings";
 
 /** The environment does not hold usable settings. `faults` has every one of them, `message` all together. */
@@ -101,11 +102,6 @@ export function parseEnvironment(environment: Record<string, string | undefined>
   return settings;
 }
 
-/** A word, quoted; anything longer may hold a secret, and is of no use for a word or a number. */
-function shown(value: string): string {
-  return /^[\w.+-]{0,20}$/.test(value) ? `"${value}"` : "(not shown)";
-}
-
 /** Readers that return a usable placeholder and note the fault, so that one bad variable does not hide the next. */
 function environmentReader(environment: Record<string, string | undefined>, faults: string[]) {
   const required = (variable: string): string => {
@@ -132,14 +128,14 @@ function environmentReader(environment: Record<string, string | undefined>, faul
       const value = environment[variable] ?? "";
       const chosen = choices.find((choice) => choice === value);
       if (chosen === undefined)
-        faults.push(`${variable} is ${shown(value)}; it must be one of ${choices.join(", ")}`);
+        faults.push(`${variable} is ${shownWord(value)}; it must be one of ${choices.join(", ")}`);
       return chosen ?? choices[0];
     },
     integer(variable: string, least: number, most: number): string {
       const value = environment[variable] ?? "";
       const fits = /^\d+$/.test(value) && Number(value) >= least && Number(value) <= most;
       if (!fits)
-        faults.push(`${variable} is ${shown(value)}; it must be a whole number from ${least} to ${most}`);
+        faults.push(`${variable} is ${shownWord(value)}; it must be a whole number from ${least} to ${most}`);
       return value;
     },
     /** A variable that one way of authenticating needs; kept only where it is set. */

@@ -2,7 +2,7 @@
 import type { Budget, Share } from "./budget";
 import type { ViewFacts } from "./catalog";
 import { classify, RefreshFailure } from "./failure";
-import { recordUnrefreshed } from "./history";
+import { missingInsert, recordUnrefreshed } from "./history";
 import { displayName, qualifiedName } from "./names";
 import type { FailedView, RefreshedView, SkippedView, ViewOutcome } from "./outcome";
 import type { RunSession } from "./session";
@@ -111,7 +111,5 @@ function noteTracking(
   if (facts === undefined) return;
   db.historyAccess = facts.history;
   if (facts.history.mayInsert || outcome === "skipped") return;
-  report.note(
-    `freshness of ${displayName(view)} is untracked: role ${facts.currentUser} has no INSERT on public.matview_refresh_history, or it is not there`,
-  );
+  report.note(`freshness of ${displayName(view)} is untracked: ${missingInsert(facts.currentUser)}`);
 }

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { METRIC, METRIC_NAMESPACE, groupDimensions, metricDimensions } from "../../handler/metricNames";
 import type { ViewSettings } from "../../handler/settings";
+import { wholeSigns } from "../settings/faults";
 import { shellWord, writeViewName } from "../settings/names";
 import type { ErrorsAlarmSetting } from "../settings/schema";
 import { LONGEST_WARM_UP_SECONDS, type Statistic } from "../time/alarmRule";
@@ -111,11 +112,6 @@ function alarmName(name: string): string {
   if (name.length <= LONGEST_NAME) return name;
   const digest = createHash("sha256").update(name).digest("hex").slice(0, 8);
   return `${wholeSigns(name.slice(0, LONGEST_NAME - digest.length - 1))}-${digest}`;
-}
-
-/** A text that was cut, without half a character at its end. */
-function wholeSigns(text: string): string {
-  return text.replace(/[\ud800-\udbff]$/, "");
 }
 
 function failingAlarm(source: AlarmSource, view: ViewSettings): AlarmPlan {

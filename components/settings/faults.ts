@@ -70,7 +70,12 @@ export function quoteValue(key: string, value: unknown): string {
 
 /** A text of at most so many signs, with dots where it was longer; no sign of two halves is cut apart. */
 export function cutText(text: string, most: number): string {
-  return text.length <= most ? text : `${text.slice(0, most - 3).replace(/[\ud800-\udbff]$/, "")}...`;
+  return text.length <= most ? text : `${wholeSigns(text.slice(0, most - 3))}...`;
+}
+
+/** A text that was cut, without half a character at its end. */
+export function wholeSigns(text: string): string {
+  return text.replace(/[\ud800-\udbff]$/, "");
 }
 
 /** Whether a key's value would be shown with something left out. */

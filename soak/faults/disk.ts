@@ -85,15 +85,20 @@ async function onFullVolume(
   return { what, lift };
 }
 
-const temporaryVolumeFull: FaultDraft = {
-  name: "volume of temporary files full",
-  // A failover would leave the volume behind.
-  touches: ["disk", "source", "server"],
+/** Of a volume that a refresh writes to. */
+const VOLUME_FULL: Pick<FaultDraft, "ticks" | "refresh" | "codes" | "says" | "missing"> = {
   ticks: [1, 2],
   refresh: "may pass",
   codes: ["53100"],
   says: /the server's disk is full/,
   missing: whyNoVolume,
+};
+
+const temporaryVolumeFull: FaultDraft = {
+  name: "volume of temporary files full",
+  // A failover would leave the volume behind.
+  touches: ["disk", "source", "server"],
+  ...VOLUME_FULL,
   async plant(bed) {
     const settings = (temp_tablespaces: string): Record<string, string> => ({
       ...NO_MEMORY_TO_SORT,
@@ -123,12 +128,8 @@ function relationOnFullVolume(bed: Bed, { schema, name }: QualifiedName): Promis
 const viewVolumeFull: FaultDraft = {
   name: "volume of a view full",
   touches: ["disk", "source", "view", "server"],
-  ticks: [1, 2],
-  // A row that is changed, and not new, may still find room in its page.
-  refresh: "may pass",
-  codes: ["53100"],
-  says: /the server's disk is full/,
-  missing: whyNoVolume,
+  // It may pass: a row that is changed, and not new, may still find room in its page.
+  ...VOLUME_FULL,
   async plant(bed) {
     // The first: it has a row for each account, and the other fits into a page.
     const [view] = bed.books.views;
