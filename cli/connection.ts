@@ -2,7 +2,9 @@
 import { userInfo } from "node:os";
 import { parse } from "pg-connection-string";
 import pgpass from "pgpass";
-import type { Connector } from "../handler/connect";
+import type { Budget } from "../handler/budget";
+import type { Connector, Session } from "../handler/connect";
+import { classify } from "../handler/failure";
 import { shownWord } from "../handler/names";
 import { isLoopback } from "../handler/settings";
 import { connectorWith, SSL_MODES, type SslMode } from "./sslMode";
@@ -55,6 +57,17 @@ export function connectionFromEnvironment(environment: Environment): Connector {
     sslMode,
     rootCertificateFile,
   );
+}
+
+/** @throws RefreshFailure that says what kept it from being opened, and what helps */
+export async function openSession(connector: Connector, budget: Budget): Promise<Session> {
+  const { address, auth, user } = connector;
+  return connector.open(budget).catch((error: unknown) => {
+    throw classify(error, {
+      ...{ address, auth, connected: false, connectionLost: false },
+      ...(user !== undefined && { user }),
+    });
+  });
 }
 
 /** One database and how it is reached, with every default filled in. */

@@ -4,8 +4,7 @@ import path from "node:path";
 import { confirm } from "@inquirer/prompts";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { Budget } from "../handler/budget";
-import type { Connector, Session } from "../handler/connect";
-import { classify } from "../handler/failure";
+import type { Session } from "../handler/connect";
 import { qualifiedName } from "../handler/names";
 import type { QualifiedName } from "../handler/settings";
 import { apply } from "../incremental/apply";
@@ -22,7 +21,7 @@ import type { Maintenance } from "../incremental/maintenance";
 import { endOfRevert, revert } from "../incremental/revert";
 import { verify } from "../incremental/verify";
 import { compileQuery, compileView } from "./compiler";
-import { ConnectionFaults, connectionFromEnvironment } from "./connection";
+import { ConnectionFaults, connectionFromEnvironment, openSession } from "./connection";
 import {
   filesText,
   listText,
@@ -157,7 +156,7 @@ async function runWith(options: Options, run: (work: Work) => Promise<number>): 
   const progress = progressOn(stream);
   let session: Session | undefined;
   try {
-    session = await open(connectionFromEnvironment(process.env));
+    session = await openSession(connectionFromEnvironment(process.env), new Budget(LONGEST_COMMAND_MS));
     const patience: Patience = {
       lockTimeoutMs: (options.lockTimeout ?? DEFAULTS.lockTimeoutSeconds) * 1_000,
       totalMs: (options.timeout ?? DEFAULTS.timeoutSeconds) * 1_000,
@@ -174,13 +173,6 @@ async function runWith(options: Options, run: (work: Work) => Promise<number>): 
   } finally {
     await session?.close();
   }
-}
-
-async function open(connector: Connector): Promise<Session> {
-  const { address, auth } = connector;
-  return connector.open(new Budget(LONGEST_COMMAND_MS)).catch((error: unknown) => {
-    throw classify(error, { address, auth, connected: false, connectionLost: false });
-  });
 }
 
 async function planView(session: Session, view: QualifiedName, ownersMakeTriggers = false): Promise<Planned> {

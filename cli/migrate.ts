@@ -3,9 +3,7 @@ import path from "node:path";
 import { Command, Option } from "commander";
 import { parseSettings } from "../components/settings/parseSettings";
 import { viewSettingsOf } from "../components/settings/rules";
-import type { Connector } from "../handler/connect";
 import { Budget } from "../handler/budget";
-import { classify } from "../handler/failure";
 import { readMigrations } from "../migrations/files";
 import {
   migrate,
@@ -17,7 +15,7 @@ import {
   type MigrationStatus,
 } from "../migrations/runner";
 import { ALL_MIGRATIONS, migrationsFor, PRODUCT_MIGRATIONS, SCANNER_MIGRATIONS } from "../migrations/sets";
-import { ConnectionFaults, connectionFromEnvironment } from "./connection";
+import { ConnectionFaults, connectionFromEnvironment, openSession } from "./connection";
 import { readStack } from "./stackConfig";
 import { renderTable } from "./table";
 
@@ -77,7 +75,8 @@ async function run(file: string | undefined, options: Options): Promise<number> 
   }
   try {
     const connector = connectionFromEnvironment(process.env);
-    const connect = (): Promise<MigrationSession> => openSession(connector);
+    const connect = (): Promise<MigrationSession> =>
+      openSession(connector, new Budget(longestRunMilliseconds));
     if (options.status) await showStatus(connect, directories, options.json === true);
     else await applyPending(connect, directories, file && path.basename(file), options.json === true);
     return EXIT.done;
@@ -93,13 +92,6 @@ function directoriesFor({ stack, product }: Options): string[] {
   if (product === true) return [PRODUCT_MIGRATIONS];
   if (stack === undefined) return ALL_MIGRATIONS;
   return migrationsFor(parseSettings(readStack(stack).settings, "local").views.map(viewSettingsOf));
-}
-
-async function openSession(connector: Connector): Promise<MigrationSession> {
-  const { address, auth } = connector;
-  return connector.open(new Budget(longestRunMilliseconds)).catch((error: unknown) => {
-    throw classify(error, { address, auth, connected: false, connectionLost: false });
-  });
 }
 
 async function applyPending(

@@ -1,16 +1,17 @@
 /** `status`: how old each view is and how its refreshes go, one line a view. */
 import { Command, InvalidArgumentError } from "commander";
+import { escapeIdentifier } from "pg";
 import { makePlan } from "../components/plan/plan";
 import { parseSettings } from "../components/settings/parseSettings";
 import { readOnly } from "../doctor/reader";
 import { readRuns, type Runs } from "../doctor/runs";
 import { findViews } from "../doctor/scope";
 import { Budget } from "../handler/budget";
+import { HISTORY_TABLE } from "../handler/catalog";
 import type { Session } from "../handler/connect";
-import { classify } from "../handler/failure";
 import { chooseView, qualifiedName } from "../handler/names";
 import type { QualifiedName } from "../handler/settings";
-import { ConnectionFaults, connectionFromEnvironment } from "./connection";
+import { ConnectionFaults, connectionFromEnvironment, openSession } from "./connection";
 import { readStack } from "./stackConfig";
 import { statusOf, statusTable, type ViewStatus } from "./statusText";
 import { parseViewName } from "./viewName";
@@ -72,11 +73,9 @@ async function status(options: Options): Promise<number> {
   let session: Session | undefined;
   try {
     const connector = connectionFromEnvironment(process.env);
-    const { address, auth } = connector;
-    session = await connector.open(new Budget(LONGEST_COMMAND_MS)).catch((error: unknown) => {
-      throw classify(error, { address, auth, connected: false, connectionLost: false });
-    });
-    const { views, note } = await readViews(session, asked);
+    const { address } = connector;
+    session = await openSession(connector, new Budget(LONGEST_COMMAND_MS));
+    const { views, note } = await readViews(session, asked, connector.user ?? "");
     const limitSeconds = options.maxAge;
     const statuses = views.map((runs) => statusOf(runs, { ...asked, ...(limitSeconds && { limitSeconds }) }));
     if (note !== undefined) process.stderr.write(`${note}\n`);
@@ -105,15 +104,18 @@ function read({ stack, view }: Options): Asked {
 }
 
 /** What history has of each view; where it cannot be read the views alone, with what is to be done. */
-async function readViews(session: Session, { views }: Asked): Promise<{ views: Runs[]; note?: string }> {
+async function readViews(
+  session: Session,
+  { views }: Asked,
+  user: string,
+): Promise<{ views: Runs[]; note?: string }> {
   const names = views ?? (await readOnly(session, LONGEST_LOOK_MS, findViews));
   try {
     return { views: await readOnly(session, LONGEST_LOOK_MS, (reader) => readRuns(reader, names)) };
   } catch (error) {
     const remedies: Record<string, string> = {
       "42P01": "there is no history of refreshes. To have one: npm run migrate -- --product",
-      "42501":
-        "the history of refreshes may not be read. To fix it: GRANT SELECT ON public.matview_refresh_history TO <this role>;",
+      "42501": `the history of refreshes may not be read. To fix it: GRANT SELECT ON ${HISTORY_TABLE} TO ${escapeIdentifier(user)};`,
     };
     const note = remedies[(error as { code?: string }).code ?? ""];
     if (note === undefined) throw error;

@@ -23,6 +23,20 @@ export interface Blocker {
   seconds: number | null;
 }
 
+/** The state of a session whose COMMIT waits for a synchronous standby. To end it frees its locks, until the next COMMIT. */
+const WAITS_FOR_STANDBY = "waiting for a synchronous standby";
+
+/** Whether a session `a` of pg_stat_activity does so, as SQL: a lock of the server's has the same name. */
+export const IS_WAITING_FOR_STANDBY = "a.wait_event_type = 'IPC' AND a.wait_event = 'SyncRep'";
+
+/** The state of such a session, as SQL. */
+export const STATE = `CASE WHEN ${IS_WAITING_FOR_STANDBY} THEN '${WAITS_FOR_STANDBY}' ELSE a.state END`;
+
+/** What lets a COMMIT go on that waits for a standby. */
+export const BRING_STANDBY_BACK =
+  "SELECT application_name, state, sync_state FROM pg_stat_replication;  " +
+  "-- bring back a standby that synchronous_standby_names asks for, or take it out of that setting";
+
 /** The modes that each mode of ours has to wait for. */
 const CONFLICTS = {
   RowExclusiveLock: ["ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock"],
@@ -49,7 +63,8 @@ const PREPARED_TRANSACTION = `
 const blockersWhere = (condition: string): string => `
 SELECT coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), '') AS "relation",
        pg_catalog.bool_or(l.granted) AS "isGranted", l.pid AS "pid", ${PREPARED_TRANSACTION} AS "preparedTransaction",
-       coalesce(a.usename, a.backend_type) AS "user", a.state AS "state",
+       coalesce(a.usename, a.backend_type) AS "user",
+       ${STATE} AS "state",
        extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change)::double precision AS "seconds"
   FROM pg_catalog.pg_locks l
   LEFT JOIN pg_catalog.pg_class c ON c.oid = CASE l.locktype WHEN 'advisory' THEN l.objid ELSE l.relation END
@@ -58,7 +73,7 @@ SELECT coalesce(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ide
  WHERE l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
    AND (${condition})
- GROUP BY n.nspname, c.relname, l.pid, l.virtualtransaction, a.usename, a.backend_type, a.state, a.state_change
+ GROUP BY n.nspname, c.relname, l.pid, l.virtualtransaction, a.usename, a.backend_type, a.state, a.wait_event_type, a.wait_event, a.state_change
  ORDER BY "isGranted" DESC, a.state_change`;
 
 /** What a view's query reads, through plain views and down to partitions: all of it is locked by a refresh. */
@@ -182,7 +197,8 @@ function nameOf({ pid, preparedTransaction, user, state, seconds, isGranted }: B
 /** SQL that ends the first of them; undefined where nobody was found. */
 export function endBlocker([first]: Blocker[]): string | undefined {
   if (first === undefined) return undefined;
+  if (first.state === WAITS_FOR_STANDBY) return BRING_STANDBY_BACK;
   return first.pid === null
-    ? `ROLLBACK PREPARED ${escapeLiteral(first.preparedTransaction ?? "")};  -- or COMMIT PREPARED`
+    ? `ROLLBACK PREPARED ${escapeLiteral(first.preparedTransaction ?? "")};  -- or COMMIT PREPARED; in psql, as its owner`
     : `SELECT pg_terminate_backend(${first.pid});  -- or wait until it ends`;
 }

@@ -140,7 +140,8 @@ function connectionRule(code: string, context: FailureContext): Rule {
   if (code === "CERT_HAS_EXPIRED") return CONNECTION_RULES.expired;
   if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/.test(code))
     return CONNECTION_RULES.certificate;
-  return context.connected ? CONNECTION_RULES.lost : CONNECTION_RULES.unreachable;
+  if (!context.connected) return CONNECTION_RULES.unreachable;
+  return code === "ETIMEDOUT" ? CONNECTION_RULES.silent : CONNECTION_RULES.lost;
 }
 
 function build(rule: Rule, code: string, context: FailureContext, server?: ServerWords): RefreshFailure {

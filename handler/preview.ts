@@ -15,6 +15,7 @@ import {
 import { qualifiedName, quotedName } from "./names";
 import { orderViews, readDependencies, sourcesByReader } from "./order";
 import type { FailedView } from "./outcome";
+import type { FailureContext } from "./remedies";
 import type { ViewSettings } from "./settings";
 
 /** The refresh one view would get. */
@@ -39,7 +40,8 @@ export async function previewRun(
   budget: Budget,
   forceFull = false,
 ): Promise<(Preview | FailedView)[]> {
-  const base = { address: connector.address, auth: connector.auth };
+  const { address, auth, user } = connector;
+  const base = { address, auth, ...(user !== undefined && { user }) };
   let session: Session | undefined;
   try {
     session = await connector.open(budget);
@@ -64,7 +66,7 @@ export async function previewRun(
 async function previewView(
   session: Session,
   view: ViewSettings,
-  base: { address: string; auth: string },
+  base: Pick<FailureContext, "address" | "auth" | "user">,
   forceFull: boolean,
 ): Promise<Preview | FailedView> {
   const facts = await readFacts(session, view);

@@ -223,6 +223,11 @@ export const CONNECTION_RULES = {
     checkTheWay,
   ),
   lost: transient(({ address }) => `the connection to ${address} was lost`, checkTheWay),
+  /** Cut by this side, its time being up. */
+  silent: transient(
+    ({ address }) => `${address} did not answer in time`,
+    (context) => `${checkTheWay(context)}; whether COMMIT waits for a standby: npm run doctor`,
+  ),
   unknownHost: permanent(
     ({ address }) => `no such host: ${address}`,
     "aws rds describe-db-proxies --query 'DBProxies[].Endpoint'  # or describe-db-instances; correct `database`",

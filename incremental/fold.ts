@@ -43,6 +43,9 @@ export function foldFunctions(input: FoldInput): string {
  */
 const STALE_STATES = "''";
 
+/** The reason of every full run until the view is applied again. */
+export const TABLES_CHANGED = "a table or a view under the query was changed";
+
 /** A full run is needed, and not allowed. */
 const FULL_RUN_REFUSED = "MRREF";
 
@@ -51,7 +54,7 @@ const RESULT =
 
 /** Looks whether there is something to do. */
 function entryFunction({ names, published, logs, timeZone }: FoldInput): string {
-  const stale = `a table or a view under the query was changed, which takes: npm run incremental -- apply --view ${qualifiedName(published.table)}`;
+  const stale = `${TABLES_CHANGED}, which takes: npm run incremental -- apply --view ${qualifiedName(published.table)}`;
   const body = `DECLARE
   seen record;
 BEGIN

@@ -1,8 +1,10 @@
 /** Refreshes that wait now, and whoever would keep the next one waiting. */
 import {
   blockersOfRefresh,
+  endBlocker,
   heldBy,
   LOCK_NAMESPACE,
+  STATE,
   type Blocker,
   type LockMode,
 } from "../../handler/blockers";
@@ -18,7 +20,7 @@ export interface Waiting {
   pid: number;
   user: string | null;
   waitedSeconds: number | null;
-  blocker: Blocker & { query?: null };
+  blocker: Blocker;
 }
 
 /*
@@ -47,7 +49,7 @@ SELECT DISTINCT ON (r.pid) r.oid::float8 AS "oid", r.pid AS "pid", mine.usename 
                  AND held.pid IS NULL AND held.relation = l.relation
                 JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = own.transactionid
                WHERE own.locktype = 'transactionid' AND own.pid IS NULL LIMIT 1), '?') END,
-         'user', coalesce(a.usename, a.backend_type), 'state', a.state,
+         'user', coalesce(a.usename, a.backend_type), 'state', ${STATE},
          'seconds', extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change)) AS "blocker"
   FROM refreshes r
   JOIN pg_catalog.pg_locks l ON l.pid = r.pid AND NOT l.granted
@@ -102,7 +104,7 @@ export function judgeWaiting(
     ...(view === undefined ? {} : { view }),
     what: `a refresh (pid ${pid}${user === null ? "" : `, ${user}`}) waits${since} for a lock${heldBy([blocker])}`,
     why: "It gives up when its time is over, and whoever asks for the view meanwhile may queue behind it.",
-    remedy: endIt(blocker),
+    remedy: endBlocker([blocker]) ?? "",
   };
 }
 
@@ -127,13 +129,7 @@ export function judgeHolders(
       view: name,
       what: `what a refresh needs is locked: ${stuck.relation}${heldBy([stuck])}`,
       why: `The next refresh waits ${facts.usableIndexes.length > 0 || facts.fold !== null ? 5 : 1} s for it and fails with SQLSTATE 55P03, again and again.${isKnown ? "" : " How long it has been held may not be seen."}`,
-      remedy: endIt(stuck),
+      remedy: endBlocker([stuck]) ?? "",
     },
   ];
-}
-
-function endIt({ pid, preparedTransaction }: Blocker): string {
-  return pid === null
-    ? `ROLLBACK PREPARED '${(preparedTransaction ?? "").replaceAll("'", "''")}';  -- or COMMIT PREPARED; in psql, as its owner`
-    : `SELECT pg_terminate_backend(${pid});  -- or wait until it ends`;
 }

@@ -5,6 +5,7 @@ import { HISTORY_TABLE, type FoldFacts } from "../../handler/catalog";
 import { maintainedNames, MAINTENANCE_SCHEMA } from "../../handler/maintained";
 import { shellName } from "../../handler/names";
 import { GENERATOR_VERSION } from "../../incremental/compile";
+import { TABLES_CHANGED } from "../../incremental/fold";
 import { check, look, lookQuietly } from "../check";
 import { type Reader } from "../reader";
 import type { Finding, Findings, NotSeen } from "../finding";
@@ -39,8 +40,8 @@ export interface MaintainedFacts {
   triggers: { table: string; name: string; isFiring: boolean; log: string }[];
   /** Logs whose function no trigger calls. */
   untriggered: string[];
-  /** Of the last day. */
-  runs: { full: number; all: number; reason: string | null } | undefined;
+  /** Of the last day, and what the last one said of itself, whether it refreshed or failed. */
+  runs: { full: number; all: number; reason: string | null; lastReason: string | null } | undefined;
   /** Roles that write without firing triggers; null for every role. */
   silentWriters: { role: string | null; isOfDatabase: boolean }[];
   subscribed: string[];
@@ -142,7 +143,9 @@ async function readMaintained(
     ? await lookQuietly(reader, () =>
         rows<NonNullable<MaintainedFacts["runs"]>>(
           `SELECT pg_catalog.count(*) FILTER (WHERE refresh_type = 'full')::int AS "full", pg_catalog.count(*)::int AS "all",
-                  pg_catalog.mode() WITHIN GROUP (ORDER BY reason) FILTER (WHERE refresh_type = 'full') AS "reason"
+                  pg_catalog.mode() WITHIN GROUP (ORDER BY reason) FILTER (WHERE refresh_type = 'full') AS "reason",
+                  (SELECT reason FROM ${HISTORY_TABLE} h WHERE h.view_schema = $1 AND h.view_name = $2
+                    ORDER BY h.view_schema DESC, h.view_name DESC, h.id DESC LIMIT 1) AS "lastReason"
              FROM (SELECT refresh_type, reason FROM ${HISTORY_TABLE} h
                     WHERE h.view_schema = $1 AND h.view_name = $2 AND h.outcome = 'refreshed'
                       AND h.finished_at > pg_catalog.now() - interval '1 day'
@@ -215,7 +218,12 @@ export function judgeMaintained(facts: MaintainedFacts, { longSeconds }: Scope):
       broken.remedy ?? apply,
     );
   }
-  if (fingerprint !== undefined && status?.shape != null && fingerprint.shape !== status.shape) {
+  // Who may not ask the fingerprint is told by what the last run said of it.
+  const isShapeChanged =
+    fingerprint !== undefined && status?.shape != null
+      ? fingerprint.shape !== status.shape
+      : runs?.lastReason?.includes(TABLES_CHANGED) === true;
+  if (isShapeChanged) {
     add("shape-changed", full, "the tables it reads are not as they were when it was made", fullWhy, apply);
   }
   if (status !== undefined && status.generatorVersion < GENERATOR_VERSION) {

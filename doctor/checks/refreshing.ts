@@ -33,8 +33,7 @@ export const refreshing = check(
       const grant = `GRANT SELECT ON ${sql} TO ${escapeIdentifier(scope.user)};`;
       examined.push({
         patient,
-        indexRemedy:
-          facts.fold === null ? await suggestIndex(reader.session, facts as RefreshableFacts) : undefined,
+        indexRemedy: await suggestIndex(reader.session, facts as RefreshableFacts),
         ownerGrants: await suggestGrants(reader.session, facts.fold?.queryOid ?? facts.oid, facts.owner),
         nullKeys: isConcurrent
           ? await look(reader, scope, notSeen, { what: "NULL in its unique key", view: name, grant }, () =>
@@ -85,6 +84,16 @@ export function judgeView(
     });
   }
   if (mode?.type === "regular") findings.push(notConcurrent(patient, mode));
+  if (facts.fold !== null && indexRemedy !== undefined) {
+    findings.push({
+      name: "no-unique-index",
+      grade: "will hurt",
+      view: name,
+      what: "the table that readers get has no unique index",
+      why: "Each fold looks through all of it for the rows of what changed.",
+      remedy: indexRemedy,
+    });
+  }
   if (nullKeys !== undefined && nullKeys.length > 0) {
     const [column] = nullKeys;
     findings.push({

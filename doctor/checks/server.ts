@@ -1,7 +1,9 @@
 /** The server as a whole: may it be written to, is its version kept, has it connections left, does it vacuum. */
+import { BRING_STANDBY_BACK, IS_WAITING_FOR_STANDBY } from "../../handler/blockers";
 import { SQLSTATE_RULES } from "../../handler/remedies";
 import { check } from "../check";
 import type { Finding } from "../finding";
+import type { Reader } from "../reader";
 import type { Scope } from "../scope";
 import { countText } from "../words";
 
@@ -12,6 +14,10 @@ export interface ServerFacts {
   /** What ordinary roles may have of them. */
   mostConnections: number;
   autovacuum: boolean;
+  /** COMMIT waits for a standby, by the settings, and none is connected. */
+  lacksStandby: boolean;
+  /** Sessions whose COMMIT waits for a standby, and goes on waiting, of those that may be seen. */
+  waitingForStandby: number;
 }
 
 /** Last day of each major version, by the policy of postgresql.org/support/versioning. */
@@ -37,11 +43,28 @@ export const server = check(
              pg_catalog.current_setting('max_connections')::int
                - pg_catalog.current_setting('superuser_reserved_connections')::int
                - coalesce(pg_catalog.current_setting('reserved_connections', true), '0')::int AS "mostConnections",
-             pg_catalog.current_setting('autovacuum')::bool AND pg_catalog.current_setting('track_counts')::bool AS "autovacuum"`);
-    return facts as ServerFacts;
+             pg_catalog.current_setting('autovacuum')::bool AND pg_catalog.current_setting('track_counts')::bool AS "autovacuum",
+             pg_catalog.current_setting('synchronous_standby_names') <> '' AND NOT pg_catalog.pg_is_in_recovery()
+               AND pg_catalog.current_setting('synchronous_commit') NOT IN ('off', 'local')
+               AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_replication
+                                WHERE coalesce(sync_state, 'unseen') IN ('sync', 'quorum', 'unseen')) AS "lacksStandby"`);
+    return { ...(facts as ServerFacts), waitingForStandby: await waitingForStandby(rows) };
   },
   judgeServer,
 );
+
+/** Sessions that wait for one and the same standby a second later: every COMMIT does so for a moment. */
+async function waitingForStandby(rows: Reader["rows"]): Promise<number> {
+  const look = (): Promise<{ transaction: string }[]> =>
+    rows(
+      `SELECT a.pid || ' ' || a.xact_start AS "transaction" FROM pg_catalog.pg_stat_activity a WHERE ${IS_WAITING_FOR_STANDBY}`,
+    );
+  const first = await look();
+  if (first.length === 0) return 0;
+  await rows("SELECT pg_catalog.pg_sleep(1), pg_catalog.pg_stat_clear_snapshot()");
+  const second = new Set((await look()).map(({ transaction }) => transaction));
+  return first.filter(({ transaction }) => second.has(transaction)).length;
+}
 
 export function judgeServer(facts: ServerFacts, scope: Scope): Finding[] {
   const findings: Finding[] = [];
@@ -55,6 +78,24 @@ export function judgeServer(facts: ServerFacts, scope: Scope): Finding[] {
       what: `${address} is a standby or a reader endpoint: it takes no writes`,
       why: "Every refresh ends with SQLSTATE 25006.",
       remedy: SQLSTATE_RULES["25006"]?.remedy(context) ?? "",
+    });
+  }
+  const { lacksStandby, waitingForStandby } = facts;
+  if (lacksStandby) {
+    findings.push({
+      name: "synchronous-standby",
+      grade: "will fail",
+      what: "COMMIT waits for a synchronous standby, and none is connected and in step",
+      why: "A refresh is done then, but nobody sees it and its locks stay: it runs into its timeout, and so does the next.",
+      remedy: BRING_STANDBY_BACK,
+    });
+  } else if (waitingForStandby > 0) {
+    findings.push({
+      name: "synchronous-standby",
+      grade: "will hurt",
+      what: `COMMIT of ${countText(waitingForStandby)} ${waitingForStandby === 1 ? "session" : "sessions"} has waited for a synchronous standby for more than a second`,
+      why: "A refresh keeps its locks for as long, and fails where that goes beyond its timeout.",
+      remedy: BRING_STANDBY_BACK,
     });
   }
   const endOfLife = END_OF_LIFE[major];

@@ -94,6 +94,14 @@ for (const majorVersion of [18, 15] as const) {
       assert.equal(await code("--view", "gone"), 1);
     });
 
+    it("exits with 1 and the remedy for the role that it is, when that may not log in", async () => {
+      const { host, port } = database.server;
+      const url = `postgres://${role.name}:wrong@${host}:${port}/${database.name}`;
+      const { exitCode, stderr } = await status({ DATABASE_URL: url }, []);
+      assert.equal(exitCode, 1);
+      assert.ok(stderr.includes(`To fix it: ALTER ROLE ${escapeIdentifier(role.name)} PASSWORD`), stderr);
+    });
+
     it("exits with 2 for options that are wrong, and for an environment that names no database", async () => {
       for (const args of [["--max-age", "soon"], ["--what"], ["--stack", "nowhere"], ["--view", "a.b.c"]]) {
         assert.equal((await status({ DATABASE_URL: database.url }, args)).exitCode, 2, args.join(" "));
@@ -126,9 +134,10 @@ for (const majorVersion of [18, 15] as const) {
       const { exitCode, stdout, stderr } = await status({ DATABASE_URL: url }, []);
       assert.equal(exitCode, 0);
       assert.match(stdout, /^sales +unknown/m);
-      assert.match(stderr, /GRANT SELECT ON public\.matview_refresh_history TO/);
+      const grant = `GRANT SELECT ON public.matview_refresh_history TO ${escapeIdentifier(role.name)};`;
+      assert.ok(stderr.includes(grant), stderr);
       const client = await database.connect();
-      await client.query(`GRANT SELECT ON public.matview_refresh_history TO ${escapeIdentifier(role.name)}`);
+      await client.query(grant);
       assert.match((await status({ DATABASE_URL: url }, [])).stdout, /^sales +ok/m);
     });
 

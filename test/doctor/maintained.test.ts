@@ -78,9 +78,21 @@ for (const majorVersion of [18, 15] as const) {
         .catch(() => undefined);
       await client.query(`UPDATE ${STATUS} SET shape = 'another'`);
       const { remedy } = found(await look(database), "shape-changed");
+      await fold();
+      await client.query(`GRANT SELECT ON matview_refresh_history TO ${reader.name}`);
+      assert.equal(found(await look(database, { as: reader }), "shape-changed").remedy, remedy);
       await apply(remedy, database, client, "--yes");
       await fold();
       assertGone(await look(database), "shape-changed");
+    });
+
+    it("no-unique-index: readers' table has lost its key", async () => {
+      const { rows } = await client.query<{ index: string }>(
+        "SELECT indexrelid::regclass::text AS index FROM pg_index WHERE indrelid = 'job_progress'::regclass AND indisunique",
+      );
+      for (const { index } of rows) await client.query(`DROP INDEX ${index}`);
+      await apply(found(await look(database), "no-unique-index").remedy, database, client);
+      assertGone(await look(database), "no-unique-index");
     });
 
     it("old-generator and drift", async () => {

@@ -112,7 +112,7 @@ describe("what the doctor reads", () => {
     );
   });
 
-  it("a standby, a version without fixes, and a server whose connections are taken", () => {
+  it("a standby, a COMMIT that waits for one, a version without fixes, and a server whose connections are taken", () => {
     const names = (facts: object, version: number): string[] =>
       judgeServer(
         {
@@ -121,12 +121,16 @@ describe("what the doctor reads", () => {
           connections: 5,
           mostConnections: 97,
           autovacuum: true,
+          lacksStandby: false,
+          waitingForStandby: 0,
           ...facts,
         },
         { version: "x", serverVersion: version, address: "db:5432/x" } as Scope,
       ).map(({ name, grade }) => `${name}: ${grade}`);
     assert.deepEqual(names({}, 180_004), []);
     assert.deepEqual(names({ isStandby: true }, 180_004), ["standby: will fail"]);
+    assert.deepEqual(names({ lacksStandby: true }, 180_004), ["synchronous-standby: will fail"]);
+    assert.deepEqual(names({ waitingForStandby: 1 }, 180_004), ["synchronous-standby: will hurt"]);
     assert.deepEqual(names({ connections: 95 }, 150_018), ["connections: will hurt"]);
     assert.deepEqual(names({ autovacuum: false }, 130_022), [
       "server-version: worth knowing",

@@ -8,7 +8,8 @@ import { Budget } from "../../handler/budget";
 import { previewRun } from "../../handler/preview";
 import type { DatabaseSettings } from "../../handler/settings";
 import { startPostgres, type LocalPostgres } from "../../local/postgres/postgres";
-import { onlyFailure, onlyRefreshed, runViews, viewNamed } from "./harness";
+import { runMain } from "../doctor/examined";
+import { onlyFailure, onlyRefreshed, runViews, until, viewNamed } from "./harness";
 
 /** A server of the describe's own, for what may not be done to the one that all tests share. */
 function useOwnServer() {
@@ -116,4 +117,36 @@ describe("a server that shuts down once its clients have left", () => {
     const retry = run.lines.find((line) => line.includes("trying again")) ?? "";
     assert.match(retry, /SQLSTATE 57P03\)\. To fix it: SELECT pg_postmaster_start_time\(\);/);
   }).timeout(30_000);
+});
+
+describe("a server whose COMMIT waits for a standby that is gone", () => {
+  const own = useOwnServer();
+
+  it("55P03: is told by who holds the lock, and by the doctor, with what brings the standby back", async () => {
+    const [client, committing] = [await own.connect(), await own.connect()];
+    await client.query("ALTER SYSTEM SET synchronous_standby_names = 'gone'");
+    await client.query("SELECT pg_reload_conf()");
+    await until(committing, "SELECT current_setting('synchronous_standby_names') = 'gone'");
+    const refreshed = committing.query("REFRESH MATERIALIZED VIEW v");
+    await until(client, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep')");
+
+    const failure = onlyFailure(await runViews(own, [viewNamed("v")], { timeoutMs: 4_500 }));
+    assert.equal(failure.code, "55P03");
+    assert.match(failure.problem, /held by pid \d+ \(\S+, waiting for a synchronous standby for \d+ s\)/);
+    assert.match(failure.remedy, /bring back a standby/);
+
+    const { host, port, user, password } = own.server();
+    const environment = { DATABASE_URL: `postgres://${user}:${password}@${host}:${port}/postgres` };
+    const run = await runMain("doctor", ["--json"], environment);
+    const { findings } = JSON.parse(run.stdout) as { findings: { name: string; remedy: string }[] };
+    assert.equal(run.exitCode, 1, run.stdout);
+    assert.equal(findings[0]?.name, "synchronous-standby", run.stdout);
+    assert.equal(findings[0]?.remedy, failure.remedy);
+
+    await client.query("ALTER SYSTEM RESET synchronous_standby_names");
+    await client.query("SELECT pg_reload_conf()");
+    await refreshed;
+    onlyRefreshed(await runViews(own, [viewNamed("v")]));
+    await Promise.all([client.end(), committing.end()]);
+  }).timeout(60_000);
 });
