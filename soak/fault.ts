@@ -6,6 +6,9 @@ import type { Dice } from "./dice";
 export type Touched =
   "server" | "wire" | "function" | "view" | "source" | "login" | "disk" | "clock" | "maintenance";
 
+/** How the names of transactions begin that a fault has prepared. */
+export const PREPARED_BY_FAULTS = "soak ";
+
 export interface Fault {
   /** Such as `postmaster killed`; unique. */
   name: string;
@@ -26,6 +29,8 @@ export interface Fault {
   codes: string[];
   /** What the log or the error must say in at least one run, where the fault struck. */
   says?: RegExp;
+  /** The doctor's name for it, which it must find while the fault stands. */
+  finding?: string;
   /** The failure's remedy is SQL, or a command of this repository, that ends the fault: carried out once instead of lifting it. */
   remedyHelps?: boolean;
   /** It ends connections in mid-run: one that is ended just after a failure keeps that from being recorded. */
@@ -43,6 +48,8 @@ export interface Planted {
   what: string;
   /** Ends it. Works as often as it is called, also where a remedy has ended it. */
   lift(): Promise<void>;
+  /** It strikes at one moment of one run. Whoever comes later does not meet it, or no more than what it has left. */
+  strikesOnce?: true;
   /** Whether it has struck, where that is not certain. */
   hasStruck?(): boolean;
   /**

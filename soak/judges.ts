@@ -8,6 +8,7 @@ import type { SoakBed } from "./bed/makeBed";
 import type { Chronicle } from "./chronicle";
 import type { Dice } from "./dice";
 import type { Fault, Touched } from "./fault";
+import { CommandJudge } from "./judge/commands";
 import { SizeWatch } from "./judge/growth";
 import { HistoryJudge } from "./judge/history";
 import { LeftoversJudge } from "./judge/leftovers";
@@ -41,6 +42,7 @@ export class Judges {
   private readonly leftovers: LeftoversJudge;
   private readonly sizes: SizeWatch;
   private readonly recorder: Recorder;
+  readonly commands: CommandJudge;
   /** Runs that history has not been held against, since the server was away. */
   private unjudged: Run[] = [];
   /** What readers saw in the middle of runs: judged when it is known what the runs said. */
@@ -66,6 +68,7 @@ export class Judges {
     this.leftovers = new LeftoversJudge(connection, views);
     this.sizes = new SizeWatch(connection, views, tables);
     this.recorder = new Recorder(plan, bed.clock, lateness);
+    this.commands = new CommandJudge(bed);
   }
 
   /** Begins to look on. */
@@ -114,6 +117,15 @@ export class Judges {
     }
     if (throttled) this.recorder.throttled(Date.now());
     this.unjudged.push(...runs);
+  }
+
+  /** Whether commands name the one fault that is planted, before it is lifted. */
+  async judgeCommands(plant: Plant): Promise<void> {
+    const wrong = await this.commands.check(plant);
+    if (wrong === undefined) return;
+    this.lastEndedEpochMs = Date.now();
+    this.chronicle.add(`refresh, doctor and status asked about "${plant.planting.fault.name}"`);
+    for (const what of wrong) this.chronicle.convict("commands name what was planted", what);
   }
 
   /**

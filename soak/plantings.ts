@@ -31,7 +31,7 @@ export interface Plant {
 }
 
 /** What came of the one time that a fault's remedy was carried out. */
-export interface RemedyTried {
+interface RemedyTried {
   fault: string;
   remedy: string;
   how: string;
@@ -39,13 +39,15 @@ export interface RemedyTried {
 }
 
 /** A fault of the story that could not be planted. */
-export interface Unplanted {
+interface Unplanted {
   tick: number;
-  fault: string;
+  fault: Fault;
   why: string;
 }
 
 const MOST_FAILED_LIFTS = 12;
+/** A kind that came so often and never struck does not owe that to the faults beside it. */
+const OFTEN = 4;
 /** Longer than any fault takes by itself: the function's time, and a server that starts. */
 const LONGEST_LIFT_MS = 20_000;
 
@@ -73,6 +75,11 @@ export class Plantings {
 
   get now(): Fault[] {
     return this.active.map(({ planting }) => planting.fault);
+  }
+
+  /** The only one that a run of the tick may have met; undefined where there are several. */
+  get onlyOne(): Plant | undefined {
+    return this.active.length + this.lately.length === 1 ? this.active[0] : undefined;
   }
 
   /** Those that a run of the tick may have met, until {@link endTick}. */
@@ -106,7 +113,7 @@ export class Plantings {
         this.quiet = undefined;
         this.chronicle.add(`planted "${fault.name}": ${planted.what}`);
       } catch (error) {
-        this.unplanted.push({ tick: planting.fromTick, fault: fault.name, why: String(error) });
+        this.unplanted.push({ tick: planting.fromTick, fault, why: String(error) });
         this.chronicle.add(`could not plant "${fault.name}": ${String(error)}`);
       }
     }
@@ -119,7 +126,7 @@ export class Plantings {
     const ended: Plant[] = [];
     const lasting: Plant[] = [];
     for (const plant of this.active) {
-      const isOver = plant.planting.toTick <= tick && (await this.end(plant, tick, runs));
+      const isOver = lastTickOf(plant) <= tick && (await this.end(plant, tick, runs));
       (isOver ? ended : lasting).push(plant);
     }
     this.lately = ended;
@@ -147,6 +154,23 @@ export class Plantings {
   /** The time for that is over. */
   async notRecovered(): Promise<void> {
     await this.liftRemedied(false);
+  }
+
+  /** At the end: of a kind that never struck, or whose remedy was never carried out, nothing was shown. */
+  judgeKinds(): void {
+    const came = [
+      ...this.all.map(({ planting }) => planting.fault),
+      ...this.unplanted.map(({ fault }) => fault),
+    ];
+    for (const fault of new Set(came)) {
+      const times = came.filter((each) => each === fault).length;
+      if (times < OFTEN) continue;
+      const never = `"${fault.name}" came ${times} times, and never`;
+      if (!this.all.some(({ planting, struck }) => planting.fault === fault && struck))
+        this.chronicle.convict("every kind of fault strikes", `${never} struck`);
+      if (fault.remedyHelps === true && !this.remedies.some((each) => each.fault === fault.name))
+        this.chronicle.convict("every remedy is carried out", `${never} to its remedy`);
+    }
   }
 
   /** Lifts whatever is left at the end of a soak. */
@@ -217,7 +241,10 @@ export class Plantings {
   /** Once for each fault whose remedy should help. */
   private async tryRemedy({ planting: { fault } }: Plant, runs: Run[]): Promise<boolean> {
     if (fault.remedyHelps !== true || this.remedies.some((each) => each.fault === fault.name)) return false;
-    const others = new Set(this.met.filter((each) => each !== fault).flatMap(({ codes }) => codes));
+    const beside = this.met.filter((each) => each !== fault);
+    // Nobody puts anything right on a server that is away.
+    if (beside.some(({ touches }) => touches.includes("server"))) return false;
+    const others = new Set(beside.flatMap(({ codes }) => codes));
     const isItsOwn = (outcome: string): boolean => fault.codes.includes(outcome) && !others.has(outcome);
     const failed = runs.find((run) => outcomesOf(run).every(isItsOwn));
     const remedy = failed && remedyOf(failed);
@@ -241,6 +268,15 @@ export class Plantings {
       await planted.lift().catch(() => undefined);
     }
   }
+}
+
+/** What no run has met stays for one more: its moment did not come, or another fault kept every run from it. */
+function lastTickOf({ planting: { fault, toTick }, planted, seen }: Plant): number {
+  const isUnmet =
+    planted.strikesOnce === true
+      ? planted.hasStruck?.() === false
+      : fault.refresh === "stops" && fault.codes.length > 0 && seen.size === 0;
+  return isUnmet ? toTick + 1 : toTick;
 }
 
 function note(plant: Plant, runs: Run[]): void {

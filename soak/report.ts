@@ -5,6 +5,7 @@ import { medianOf } from "../local/tally";
 import { count } from "../local/terminal";
 import type { Mode } from "./bed/bed";
 import type { Conviction } from "./chronicle";
+import type { ExitCodes } from "./judge/commands";
 
 /** What came of one kind of fault. */
 export interface FaultResult {
@@ -22,6 +23,8 @@ export interface FaultResult {
   /** Refreshes and writes that were lost through it. */
   lost: number;
   remedies: { executed: number; helped: number };
+  /** Of commands that were run while it stood; undefined where none was. */
+  exitCodes?: ExitCodes;
   /** Why it could not be planted on this machine. */
   skipped?: string;
 }
@@ -66,8 +69,8 @@ export function reproduceCommand({
   return `npm run soak -- --ticks ${ticks} --seed ${seed} --mode ${mode}${faults}`;
 }
 
-const HEAD = ["Fault", "Planted", "Seen as", "Alarm after", "Fresh after", "Remedy", "Lost"];
-const FIGURES = [1, 6];
+const HEAD = ["Fault", "Planted", "Seen as", "Alarm after", "Fresh after", "Remedy", "Exits", "Lost"];
+const FIGURES = [1, 7];
 const LONGEST_LINE = 120;
 
 /** The report for a person: decorated for a terminal, plain for a pipe or a file. No line is over 120 characters. */
@@ -144,9 +147,13 @@ function faultRow(fault: FaultResult): string[] {
     alarms.map(([kind, seconds]) => `${kind} ${Math.round(medianOf(seconds))} s`).join(", ") || "none",
     recovered(fault),
     remedies.executed === 0 ? "" : `${remedies.helped} of ${remedies.executed} helped`,
+    fault.exitCodes === undefined ? "" : codesOf(fault.exitCodes),
     String(lost),
   ];
 }
+
+/** Of refresh, doctor and status, in this order. */
+const codesOf = ({ refresh, doctor, status }: ExitCodes): string => `${refresh} ${doctor ?? "-"} ${status}`;
 
 /** The median, and the most where it is more. */
 function recovered({ recoveredAfterTicks }: FaultResult): string {

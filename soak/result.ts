@@ -30,7 +30,7 @@ export function resultOf(soaked: Soaked, { mode, seed, faults }: Asked): SoakRes
       ...names.map((name) => faultResult(name, soaked)),
       ...skipped.map(({ fault: { name, group }, why }) => ({ ...nothing(name, group), skipped: why })),
     ],
-    unplanted: plantings.unplanted,
+    unplanted: plantings.unplanted.map(({ fault, ...where }) => ({ ...where, fault: fault.name })),
     violations: convictions,
     judge: soaked.counts,
     alarms: counted(
@@ -56,6 +56,7 @@ function faultResult(name: string, soaked: Soaked): FaultResult {
     recoveredAfterTicks: plants.flatMap(({ recoveredAfterTicks }) => recoveredAfterTicks ?? []),
     lost: soaked.convictions.filter((each) => LOSSES.has(each.invariant) && plants.some(isAbout(each)))
       .length,
+    ...(soaked.exitCodes.has(name) && { exitCodes: soaked.exitCodes.get(name) }),
     remedies: { executed: tried.length, helped: tried.filter(({ helped }) => helped === true).length },
   };
 }

@@ -11,12 +11,13 @@ import { VirtualClock } from "./clock";
 import { Dice } from "./dice";
 import type { Fault } from "./fault";
 import type { Judgement } from "./judge/alarms/promise";
+import type { CommandJudge } from "./judge/commands";
 import { Judges } from "./judges";
 import { Plantings } from "./plantings";
 import { tellStory, type Planting } from "./story";
 
 /** What a soak is asked to do. */
-export interface SoakOptions {
+interface SoakOptions {
   mode: Mode;
   ticks: number;
   seed: number;
@@ -33,7 +34,7 @@ export interface Observer {
 }
 
 /** A fault that cannot be planted on this machine. */
-export interface SkippedFault {
+interface SkippedFault {
   fault: Fault;
   why: string;
 }
@@ -51,6 +52,8 @@ export interface Soaked {
   /** What was judged. */
   counts: Judges["counts"] & { transactions: number };
   judgement: Judgement;
+  /** Of commands, by the name of the fault that stood. */
+  exitCodes: CommandJudge["exitCodes"];
 }
 
 /** Real time after each tick, for the writers. */
@@ -103,10 +106,12 @@ export async function soak(options: SoakOptions, observer: Observer, stop: Abort
     const soaking = new Soaking(bed, story, chronicle, judges, plantings);
     const done = await soaking.run(ticks, plan.schedule.intervalSeconds * 1_000, observer, stop);
     await plantings.liftAll();
+    plantings.judgeKinds();
     await bed.writers.stop();
     const judgement = await judges.conclude(startSeconds);
     return {
       ...{ ticks: done, runs: soaking.runs, skipped, plantings, judgement },
+      exitCodes: judges.commands.exitCodes,
       realSeconds: (performance.now() - startedMs) / 1_000,
       virtualSeconds: clock.nowMs() / 1_000 - startSeconds,
       convictions: chronicle.convictions,
@@ -175,7 +180,8 @@ class Soaking {
     const throttledBefore = bed.fn.throttledTicks.length;
     const runs = await bed.fn.deliver(tick, bed.clock.nowMs());
     judges.note(runs, bed.fn.throttledTicks.length > throttledBefore);
-    const { met } = plantings;
+    const { met, onlyOne } = plantings;
+    if (onlyOne !== undefined) await judges.judgeCommands(onlyOne);
     await plantings.endTick(tick, runs);
     await judges.mayBeUnrecorded(met);
     // Of processes that were paused until now.

@@ -112,6 +112,8 @@ export interface FunctionBed {
   password(password: string): Promise<void>;
   /** The role that it logs in as. */
   readonly user: string;
+  /** Has its password, and nothing else. */
+  readonly passwordFile: string;
 }
 
 /** The views of a soak and the tables that they read. */

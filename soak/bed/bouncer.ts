@@ -12,7 +12,7 @@ import { chooseServerUser, commandAs } from "../../local/postgres/serverUser";
 
 const PROGRAM = "/usr/sbin/pgbouncer";
 
-export interface Bouncer {
+interface Bouncer {
   readonly port: number;
   /** Resolves when it and its connections are gone. */
   stop(): Promise<void>;

@@ -10,7 +10,7 @@ import type { Cluster } from "./bed";
 import { startStandby, STANDBY_NAME } from "./standby";
 import { SteppedClock } from "./steppedClock";
 
-export const SOAK_DATABASE = "soak";
+const SOAK_DATABASE = "soak";
 
 /** What a server is started with. No fault may want another value of these: the command line has the last word. */
 const STARTED_WITH = {
@@ -23,6 +23,8 @@ const STARTED_WITH = {
   max_prepared_transactions: "4",
   wal_level: "replica",
   max_wal_senders: "4",
+  // The plan's time goes by so much faster than the server's.
+  autovacuum_naptime: "10s",
 };
 
 /** What {@link Cluster.setting} goes back to. */

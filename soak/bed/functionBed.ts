@@ -15,7 +15,7 @@ import type { Delivery, FunctionBed, Run, Wire } from "./bed";
 const region = "us-east-1";
 
 /** What the function is deployed with. */
-export interface FunctionOptions {
+interface FunctionOptions {
   plan: Plan;
   wire: Pick<Wire, "port" | "caFile">;
   /** Name of the database. */
@@ -57,7 +57,8 @@ export async function startFunction(options: FunctionOptions): Promise<SoakFunct
       bundleFile: bundle.file,
       environment: { ...settings.environment, ...environment },
     },
-    { plan, user: login.user, passwordFile: secret.file },
+    plan,
+    { user: login.user, passwordFile: secret.file },
   );
 }
 
@@ -66,6 +67,7 @@ export class SoakFunction implements FunctionBed {
   /** Ticks of the soak that were throttled, for the metric that Lambda would have. */
   readonly throttledTicks: number[] = [];
   readonly user: string;
+  readonly passwordFile: string;
   private readonly fn: LambdaFunction;
   /** Lines of runs under way, by request id. */
   private readonly lines = new Map<string, string[]>();
@@ -78,9 +80,11 @@ export class SoakFunction implements FunctionBed {
   /** Used by {@link startFunction}. */
   constructor(
     configuration: FunctionConfiguration,
-    private readonly deployed: { plan: Plan; user: string; passwordFile: string },
+    private readonly plan: Plan,
+    login: Pick<FunctionBed, "user" | "passwordFile">,
   ) {
-    this.user = deployed.user;
+    this.user = login.user;
+    this.passwordFile = login.passwordFile;
     this.fn = new LambdaFunction(configuration, (line, requestId) => this.keep(line, requestId));
   }
 
@@ -92,7 +96,7 @@ export class SoakFunction implements FunctionBed {
    * @returns every run that has ended since the last call, once none is under way but in processes that are paused
    */
   async deliver(tick: number, tickEpochMs: number): Promise<Run[]> {
-    const { plan } = this.deployed;
+    const { plan } = this;
     const event = tickEvent(plan.schedule, tickEpochMs, { region, functionName: plan.names.function });
     const { delivery, heldBack } = this;
     this.delivery = "once";
@@ -152,7 +156,7 @@ export class SoakFunction implements FunctionBed {
 
   /** Replaced as a whole: a run that reads it meanwhile gets the one or the other. */
   async password(password: string): Promise<void> {
-    const { passwordFile } = this.deployed;
+    const { passwordFile } = this;
     const draft = `${passwordFile}.new`;
     await writeFile(draft, password, { mode: 0o600 });
     await rename(draft, passwordFile);

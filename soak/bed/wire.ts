@@ -12,7 +12,7 @@ import { makeCertificates, type CertificateKind } from "./certificates";
 import { CarriedConnection } from "./wireConnection";
 
 /** What a wire is started with. */
-export interface WireOptions {
+interface WireOptions {
   /** Where the CA's certificate is written to. */
   folder: string;
   /** Port on 127.0.0.1 of the server that takes writes now; asked for each connection. */

@@ -19,7 +19,7 @@ import {
 } from "./messages";
 
 /** What a connection asks of the wire, each when it comes to it. */
-export interface WireState {
+interface WireState {
   targetPort(): number;
   certificate(): Certificate;
   /** What a password is refused with. */

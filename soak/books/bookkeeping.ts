@@ -9,7 +9,7 @@ import { carryOut } from "./operations";
 /** Draws what a transaction does to the books of each writer; called with the books as they are, all of them locked. */
 export type Draw = (models: WriterModel[]) => Map<number, Operation[]>;
 
-export interface TransactionOptions {
+interface TransactionOptions {
   /** SQL that goes first. */
   setUp?: string | undefined;
   /** Takes everything back instead of the COMMIT. */

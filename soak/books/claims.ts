@@ -1,7 +1,7 @@
 /** What writers know of their own transactions, outside of the database: when each began, and when it had returned. */
 
 /** Epoch milliseconds of this machine. */
-export interface Claim {
+interface Claim {
   /** Before BEGIN was sent. */
   beganMs: number;
   /** When the answer to COMMIT had come; undefined while none has: nobody knows whether it committed. */

@@ -4,7 +4,7 @@ import { WRITERS } from "./books";
 import type { Operation } from "./model";
 
 /** What one transaction did to the books of one writer. */
-export interface LedgerRow {
+interface LedgerRow {
   writer: number;
   number: number;
   operations: Operation[];

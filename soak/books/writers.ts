@@ -10,7 +10,7 @@ import { Bookkeeping, BooksError, type Draw } from "./bookkeeping";
 import type { Claims } from "./claims";
 import { drawFill, drawReload, drawTransaction, drawTransfer } from "./draw";
 
-export interface WritersOptions {
+interface WritersOptions {
   /** To the server that takes writes now: asked for each connection. */
   connection: () => ClientConfig;
   dice: Dice;

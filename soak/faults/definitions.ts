@@ -48,21 +48,26 @@ const makeAnew = (bed: Bed): Promise<void> => change(bed, DROP, bed.books.viewsS
 
 const ofView = { touches: ["view"], modes: ["full"] } satisfies Partial<FaultDraft>;
 
+/** A run that is held must not be held by a lock on what the views' queries read. */
+const whileRunIsHeld = { ...ofView, touches: ["view", "source"] } satisfies Partial<FaultDraft>;
+
 /** Where it says `as the refresh begins`: between what the run has read of the view and what it does to it. */
 export const DEFINITION_FAULTS: FaultDraft[] = [
   {
     ...ofView,
     name: "index dropped of a view that may not block",
+    finding: "no-unique-index",
     ticks: [1, 3],
     refresh: "stops",
     codes: ["55000"],
-    says: /a concurrent refresh is impossible \(it has no unique index/,
+    says: /(a concurrent refresh is impossible \(|falling back to regular refresh: )it has no unique index/,
     remedyHelps: true,
     plant: (bed) => dropIndexes(bed, "balance"),
   },
   {
     ...ofView,
     name: "index dropped of a view that may block",
+    finding: "no-unique-index",
     ticks: [1, 3],
     refresh: "passes",
     says: /falling back to regular refresh: it has no unique index/,
@@ -72,6 +77,7 @@ export const DEFINITION_FAULTS: FaultDraft[] = [
     ...ofView,
     modes: ["incremental"],
     name: "index dropped of a published table",
+    finding: "no-unique-index",
     ticks: [1, 3],
     refresh: "passes",
     plant: (bed, dice) => dropIndexes(bed, dice.oneOf(["balance", "summary"])),
@@ -87,6 +93,7 @@ export const DEFINITION_FAULTS: FaultDraft[] = [
   {
     ...ofView,
     name: "views dropped and made anew later",
+    finding: "view-missing",
     ticks: [1, 3],
     refresh: "stops",
     codes: ["42P01"],
@@ -94,7 +101,7 @@ export const DEFINITION_FAULTS: FaultDraft[] = [
     plant: dropViews,
   },
   {
-    ...ofView,
+    ...whileRunIsHeld,
     name: "views dropped as a refresh begins",
     refresh: "stops",
     codes: ["42P01"],
@@ -111,7 +118,7 @@ export const DEFINITION_FAULTS: FaultDraft[] = [
     },
   },
   {
-    ...ofView,
+    ...whileRunIsHeld,
     name: "views made anew as a refresh begins",
     // It is tried again where there is time for that.
     refresh: "may pass",

@@ -151,6 +151,7 @@ const historyVolumeFull: FaultDraft = {
 
 const walVolumeFull: FaultDraft = {
   name: "volume of WAL full",
+  finding: "connection",
   endsConnections: true,
   touches: ["disk", "server"],
   ticks: [1, 2],

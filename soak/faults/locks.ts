@@ -1,6 +1,6 @@
 /** Locks that somebody has taken and not given back. */
 import { escapeLiteral } from "pg";
-import type { FaultDraft } from "../fault";
+import { PREPARED_BY_FAULTS, type FaultDraft } from "../fault";
 import { ask, change, leaveOpen } from "./administrator";
 import { before, whileHeld } from "./moment";
 
@@ -16,6 +16,7 @@ export const LOCK_FAULTS: FaultDraft[] = [
   {
     ...WAITED,
     name: "index build on a view left open",
+    finding: "locked",
     touches: ["view"],
     modes: ["full"],
     ticks: [1, 2],
@@ -25,6 +26,7 @@ export const LOCK_FAULTS: FaultDraft[] = [
   {
     ...{ codes: WAITED.codes, remedyHelps: true },
     name: "index build on a published table left open",
+    finding: "locked",
     touches: ["view"],
     modes: ["incremental"],
     ticks: [1, 2],
@@ -35,6 +37,7 @@ export const LOCK_FAULTS: FaultDraft[] = [
   {
     ...WAITED,
     name: "view analyzed in a transaction left open",
+    finding: "locked",
     touches: ["view"],
     modes: ["full"],
     ticks: [1, 3],
@@ -52,6 +55,7 @@ export const LOCK_FAULTS: FaultDraft[] = [
   {
     ...WAITED,
     name: "reader that stays on a view without its index",
+    finding: "locked",
     touches: ["view"],
     modes: ["full"],
     ticks: [1, 2],
@@ -79,6 +83,7 @@ export const LOCK_FAULTS: FaultDraft[] = [
   {
     ...WAITED,
     name: "table locked by a session idle in transaction",
+    finding: "locked",
     touches: ["source"],
     // Writers wait too.
     ticks: [1, 1],
@@ -90,11 +95,12 @@ export const LOCK_FAULTS: FaultDraft[] = [
     ...WAITED,
     says: /held by prepared transaction "/,
     name: "table locked by a prepared transaction",
+    finding: "locked",
     touches: ["source"],
     refresh: "stops",
     async plant(bed, dice) {
       const lock = `LOCK TABLE ${dice.oneOf(bed.books.tables)} IN ACCESS EXCLUSIVE MODE`;
-      const name = `soak ${process.pid} ${++preparedCount}`;
+      const name = `${PREPARED_BY_FAULTS}${process.pid} ${++preparedCount}`;
       const prepare = `PREPARE TRANSACTION ${escapeLiteral(name)}`;
       await (await leaveOpen(bed, lock, prepare)).lift();
       return {

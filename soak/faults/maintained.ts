@@ -54,6 +54,7 @@ const DONE = (): Promise<void> => Promise.resolve();
 export const MAINTAINED_FAULTS = faultsOf({ group: "maintained", modes: ["incremental"] }, [
   {
     name: "trigger disabled",
+    finding: "triggers-broken",
     touches: ["maintenance"],
     ticks: [1, 4],
     refresh: "passes",
@@ -66,6 +67,7 @@ export const MAINTAINED_FAULTS = faultsOf({ group: "maintained", modes: ["increm
   },
   {
     name: "trigger dropped",
+    finding: "triggers-broken",
     touches: ["maintenance"],
     ticks: [1, 4],
     refresh: "passes",
@@ -130,6 +132,7 @@ export const MAINTAINED_FAULTS = faultsOf({ group: "maintained", modes: ["increm
   },
   {
     name: "log locked",
+    finding: "locked",
     touches: ["maintenance", "source"],
     refresh: "stops",
     codes: ["55P03"],
@@ -139,6 +142,7 @@ export const MAINTAINED_FAULTS = faultsOf({ group: "maintained", modes: ["increm
   },
   {
     name: "paused and resumed later",
+    finding: "paused",
     touches: ["maintenance"],
     ticks: [1, 3],
     refresh: "stops",
@@ -152,6 +156,7 @@ export const MAINTAINED_FAULTS = faultsOf({ group: "maintained", modes: ["increm
   },
   {
     name: "rights of a fold taken away",
+    finding: "may-not-refresh",
     touches: ["maintenance"],
     ticks: [1, 3],
     refresh: "stops",
@@ -171,6 +176,7 @@ export const MAINTAINED_FAULTS = faultsOf({ group: "maintained", modes: ["increm
   },
   {
     name: "table altered under a maintained view",
+    finding: "shape-changed",
     touches: ["source", "maintenance"],
     ticks: [1, 3],
     refresh: "passes",

@@ -4,7 +4,7 @@ import type { Dice } from "../dice";
 import type { Planted } from "../fault";
 
 /** Before or after something that a run says to the server, the first time that it does so or a later one. */
-export interface Moment {
+interface Moment {
   phase: Phase;
   moment: Ambush["moment"];
   /** From 1; a run refreshes several views. */
@@ -47,7 +47,7 @@ export function drawMomentInside(dice: Dice): Moment {
 const drawSide = (dice: Dice): Ambush["moment"] => dice.oneOf(["before", "after"] as const);
 
 /** Such as `after COMMIT of the second view`. */
-export function describeMoment({ phase, moment, time }: Moment): string {
+function describeMoment({ phase, moment, time }: Moment): string {
   const name = phase === "other" ? "a query" : NAMES[phase];
   return `${moment} ${name}${time === 1 ? "" : `, the ${time}nd time`}`;
 }
@@ -76,6 +76,7 @@ export function strikeAt(
   });
   return {
     what: `${what} ${describeMoment({ phase, moment, time })}`,
+    strikesOnce: true,
     hasStruck: () => struck,
     async lift() {
       laid.disarm();

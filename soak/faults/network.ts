@@ -76,6 +76,7 @@ const networkSlow: FaultDraft = {
 
 const refused: FaultDraft = {
   name: "connections refused",
+  finding: "connection",
   ticks: [1, 3],
   refresh: "stops",
   codes: ["ECONNREFUSED"],
@@ -90,6 +91,7 @@ const refused: FaultDraft = {
 
 const silentAddress: FaultDraft = {
   name: "address silent",
+  finding: "connection",
   endsConnections: true,
   hidesEnd: true,
   ticks: [1, 2],
@@ -109,6 +111,7 @@ const silentAddress: FaultDraft = {
 
 const certificateWrong: FaultDraft = {
   name: "certificate not to be trusted",
+  finding: "connection",
   ticks: [1, 3],
   refresh: "stops",
   codes: ["CERT_HAS_EXPIRED", "ERR_TLS_CERT_ALTNAME_INVALID"],
@@ -125,6 +128,7 @@ const certificateWrong: FaultDraft = {
 
 const tokenRefused: FaultDraft = {
   name: "token refused",
+  finding: "connection",
   ticks: [1, 3],
   refresh: "stops",
   codes: ["28000", "28P01"],

@@ -22,6 +22,7 @@ export const RIGHTS_FAULTS: FaultDraft[] = [
   {
     modes: ["full"],
     name: "right to refresh taken away",
+    finding: "may-not-refresh",
     touches: ["view"],
     ticks: [1, 3],
     refresh: "stops",
@@ -32,6 +33,7 @@ export const RIGHTS_FAULTS: FaultDraft[] = [
   },
   {
     name: "schema of the views closed",
+    finding: "may-not-refresh",
     touches: ["view"],
     ticks: [1, 3],
     refresh: "stops",
@@ -43,6 +45,7 @@ export const RIGHTS_FAULTS: FaultDraft[] = [
   {
     modes: ["full"],
     name: "view's owner may not read a table",
+    finding: "owner-may-not-read",
     touches: ["view", "source"],
     ticks: [1, 3],
     refresh: "stops",
@@ -79,6 +82,7 @@ export const RIGHTS_FAULTS: FaultDraft[] = [
   },
   {
     name: "history not writable",
+    finding: "history-not-writable",
     touches: ["maintenance"],
     ticks: [1, 3],
     refresh: "passes",
@@ -87,6 +91,7 @@ export const RIGHTS_FAULTS: FaultDraft[] = [
   },
   {
     name: "password changed on the server",
+    finding: "connection",
     touches: ["login"],
     ticks: [1, 3],
     refresh: "stops",
@@ -101,6 +106,7 @@ export const RIGHTS_FAULTS: FaultDraft[] = [
   },
   {
     name: "role locked out",
+    finding: "connection",
     touches: ["login"],
     ticks: [1, 3],
     refresh: "stops",
@@ -114,6 +120,7 @@ export const RIGHTS_FAULTS: FaultDraft[] = [
   },
   {
     name: "odd defaults given to the role",
+    finding: "timeouts-by-hand",
     touches: ["login"],
     ticks: [1, 4],
     refresh: "passes",

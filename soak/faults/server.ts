@@ -37,6 +37,7 @@ function restarted(name: string, how: "kill" | "immediate" | "fast"): FaultDraft
 
 const down: FaultDraft = {
   name: "server down",
+  finding: "connection",
   endsConnections: true,
   ticks: [1, 3],
   refresh: "stops",
@@ -71,11 +72,13 @@ const failedOver: FaultDraft = {
 
 const standbyLost: FaultDraft = {
   name: "standby lost",
+  finding: "synchronous-standby",
   endsConnections: true,
   ticks: [1, 2],
   // COMMIT hangs, and with it what it has locked. Nobody sees the refresh until the standby is back.
   refresh: "stops",
   codes: ["ETIMEDOUT", "timedOut", "55P03"],
+  says: /did not answer in time|waiting for a synchronous standby/,
   async plant({ cluster }) {
     await cluster.loseStandby();
     return { what: "standby lost", lift: () => cluster.bringStandbyBack() };
@@ -84,6 +87,7 @@ const standbyLost: FaultDraft = {
 
 const readOnlyByDefault: FaultDraft = {
   name: "transactions read-only by default",
+  finding: "read-only-by-hand",
   ticks: [1, 2],
   // A default is not a fence: a transaction that says that it writes does so.
   refresh: "passes",
@@ -98,6 +102,7 @@ const readOnlyByDefault: FaultDraft = {
 
 const readerEndpoint: FaultDraft = {
   name: "address leads to a reader",
+  finding: "standby",
   touches: ["server", "wire"],
   ticks: [1, 3],
   refresh: "stops",
@@ -127,7 +132,11 @@ const clockStepped: FaultDraft = {
     const { cluster } = bed;
     const ahead = dice.oneOf([5, 600, HOUR_SECONDS, 12 * HOUR_SECONDS]);
     const step = async (seconds: number): Promise<void> => cluster.stepClock?.(seconds);
-    const lift = (): Promise<void> => step(0);
+    const lift = async (): Promise<void> => {
+      await step(0);
+      // Or autovacuum waits until the time at which it was due by the clock that was ahead.
+      await cluster.execute("SELECT pg_reload_conf()").catch(() => undefined);
+    };
     if (dice.percent(40))
       return strikeAt(bed, `clock ${ahead} s ahead`, drawMomentInside(dice), () => step(ahead), lift);
     // Never back in the middle of a run: no timeout of the server's would end anything until its time comes again.

@@ -10,7 +10,7 @@ import { describe, HistoryReader, type HistoryRow } from "./historyRows";
 import { isBroken, isSqlstate, readAnswer, readRunLog, type ViewAnswer, type ViewStory } from "./runLog";
 
 /** What is known of a tick from elsewhere. */
-export interface HistoryCircumstances {
+interface HistoryCircumstances {
   /** The server's clock was not this machine's in this tick, or was moved in it, there or back. */
   clockMoved: boolean;
   /** Runs are under way in processes that are paused: their rows may be there before they are. */
@@ -119,12 +119,21 @@ export class HistoryJudge {
     const isLast = before === undefined || id > before.id;
     if (oid !== null && isLast) this.newest.set(oid, row);
     if (clockMoved) return faults;
-    if (!isOfSource && (asOfUs < startedUs || asOfUs > finishedUs))
+    if (!isOfSource && !this.isOfUnrecorded(row) && (asOfUs < startedUs || asOfUs > finishedUs))
       faults.push(`${describe(row)}: its as_of is no time of its run, nor of what the view reads`);
     const backUs = isLast ? (before?.asOfUs ?? 0) - asOfUs : 0;
     if (backUs > 0)
       faults.push(`${describe(row)}: as_of goes ${backUs / 1_000_000} s back behind row ${before?.id}`);
     return faults;
+  }
+
+  /** What reads a view that its own run has refreshed, and not recorded, is of a time of that run that no row has. */
+  private isOfUnrecorded({ view, runId, asOfUs }: HistoryRow): boolean {
+    const known = this.runs.get(runId ?? "");
+    const beganUs = (known?.run.invocation.startedEpochMs ?? 0) * 1_000 - SLACK_US;
+    const isUnrecorded = (source: string): boolean =>
+      known?.stories.get(source)?.saysUnrecorded ?? runId === BY_COMMANDS;
+    return (asOfUs ?? 0) > beganUs && (this.sources[view] ?? []).some(isUnrecorded);
   }
 }
 

@@ -4,6 +4,7 @@ import type { Client, ClientConfig } from "pg";
 import { qualifiedName } from "../../handler/names";
 import type { QualifiedName } from "../../handler/settings";
 import { withClient } from "../../local/postgres/database";
+import { PREPARED_BY_FAULTS } from "../fault";
 
 /** The server looks after a client every second while a statement of ours runs; then the session ends. */
 const LONGEST_SESSION_SECONDS = 3;
@@ -65,7 +66,10 @@ const TEMPORARY_FILES = `
   SELECT f.name, f.size FROM pg_ls_tmpdir() f
    WHERE (regexp_match(f.name, '^pgsql_tmp(\\d+)'))[1]::int NOT IN (SELECT pid FROM pg_stat_activity) ORDER BY 1`;
 
-const PREPARED = `SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY 1`;
+/** But for those that are planted. */
+const PREPARED = `
+  SELECT gid FROM pg_prepared_xacts
+   WHERE database = current_database() AND NOT starts_with(gid, '${PREPARED_BY_FAULTS}') ORDER BY 1`;
 
 interface Session {
   pid: number;

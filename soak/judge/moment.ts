@@ -35,7 +35,7 @@ export interface Edge {
 }
 
 /** The transaction of those inside that began last, and of those outside that returned first. */
-export interface Edges {
+interface Edges {
   began: Edge | undefined;
   returned: Edge | undefined;
 }

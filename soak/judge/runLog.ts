@@ -23,7 +23,7 @@ export const isBroken = ({ invocation: { outcome } }: Run): boolean =>
   outcome === "timedOut" || outcome === "crashed";
 
 /** Failures with these codes end the session, if there was one. */
-function endsSession(code: string): boolean {
+export function endsSession(code: string): boolean {
   if (!isSqlstate(code)) return true;
   return /^(08|28|3D)/.test(code) || SESSION_ENDS.has(code);
 }

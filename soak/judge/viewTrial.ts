@@ -26,7 +26,7 @@ export interface ViewKind {
 }
 
 /** What everything is held against. */
-export interface Evidence {
+interface Evidence {
   client: Client;
   ledger: Ledger;
   claims: Claims;

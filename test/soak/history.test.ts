@@ -117,6 +117,26 @@ describe("the judge of history", () => {
     assert.deepEqual(await judge.check([run], QUIET), []);
   });
 
+  it("takes a view for as old as the one that its run refreshed and did not record", async () => {
+    const judgeAgain = new HistoryJudge(() => database.options(), [BALANCE, SUMMARY], {
+      "soak.summary": ["soak.balance"],
+    });
+    await judgeAgain.begin();
+    const run = await realRun(database, [BALANCE, SUMMARY]);
+    await client.query(
+      "DELETE FROM public.matview_refresh_history WHERE run_id = $1 AND view_name = 'balance'",
+      [run.invocation.requestId],
+    );
+    const lines = [...run.lines];
+    assert.match((await judge.check([run], QUIET)).join("\n"), /its as_of is no time of its run/);
+    lines.splice(
+      -1,
+      0,
+      "[now] history: the refresh of soak.balance is done and not recorded: refused (55P03)",
+    );
+    assert.deepEqual(await judgeAgain.check([{ ...run, lines }], QUIET), []);
+  });
+
   it("convicts rows that vanish later", async () => {
     const run = await realRun(database, [BALANCE]);
     assert.deepEqual(await judge.check([run], QUIET), []);

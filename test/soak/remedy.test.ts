@@ -29,7 +29,7 @@ describe("a remedy", () => {
     const messages = outcomes.map((each) => (each.outcome === "failed" ? each.failure.message : ""));
     const remedies = outcomes.map((each) => (each.outcome === "failed" ? each.failure.remedy : ""));
     const run = failedWith(`2 of 2 views failed. ${messages.join(" | ")}`);
-    assert.deepEqual(remediesOf(run), remedies);
+    assert.deepEqual(remediesOf(run.invocation.error?.errorMessage ?? ""), remedies);
     assert.equal(remedyOf(run), remedies[0]);
   });
 

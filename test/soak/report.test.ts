@@ -19,7 +19,7 @@ const result: SoakResult = {
   ...{ seed: 7, mode: "full", ticks: 1_000, realSeconds: 1_230, virtualSeconds: 60_000 },
   runs: { refreshed: 900, failed: 80, timedOut: 3, crashed: 0 },
   faults: [
-    fault("postmaster killed"),
+    fault("postmaster killed", { exitCodes: { refresh: 1, doctor: 1, status: 0 } }),
     fault("a lock on the view is held by a long transaction of somebody else", {
       ...{ struck: 3, remedies: { executed: 1, helped: 1 } },
       seen: Object.fromEntries(
@@ -51,8 +51,8 @@ describe("the report of a soak", () => {
         .split("\n");
       for (const line of lines) assert.ok(line.length <= 120, line);
       const text = lines.join("\n");
-      const row = lines.find((line) => line.includes("postmaster killed")) ?? "";
-      assert.match(row, /postmaster killed\W+4\W+ECONNREFUSED×12.*failing 305\W+s\b/);
+      const row = lines.find((line) => line.includes("postmaster")) ?? "";
+      assert.match(row, /postmaster\W.*4\W+ECONNREFUSED×12.*failing 305\W.*1 1 0\W+0\W*$/);
       assert.match(text, /1 to 2 ticks/);
       assert.match(text, /1,000, 16 h 40 min of the plan in 20 min 30 s/);
       assert.match(text, /983: refreshed×900, failed×80, timedOut×3/);
@@ -83,8 +83,8 @@ describe("the report of a soak", () => {
     const row = lines.find((line) => line.startsWith("| a ")) ?? "";
     assert.match(
       row,
-      /^\| a \\\| b \| 4 \| ECONNREFUSED×12, 57P01×1 \| failing 305 s \| 1 to 2 ticks \| {2}\| 0 \|$/,
+      /^\| a \\\| b \| 4 \| ECONNREFUSED×12, 57P01×1 \| failing 305 s \| 1 to 2 ticks \| {2}\| {2}\| 0 \|$/,
     );
-    assert.equal(row.replaceAll("\\|", "").split("|").length, 9);
+    assert.equal(row.replaceAll("\\|", "").split("|").length, 10);
   });
 });

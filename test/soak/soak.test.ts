@@ -39,6 +39,7 @@ describe("a short soak", function () {
         looks > 60 && cuts > 20 && transactions > 300 && historyRows > 20,
         JSON.stringify(result.judge),
       );
+      assert.ok(result.faults.filter(({ exitCodes }) => exitCodes !== undefined).length >= 1, output);
       assert.match(output, /^Promises broken +0$/m);
     });
   }

@@ -21,7 +21,7 @@ export interface ToldPoint {
 }
 
 /** A run that Lambda started. */
-export interface RunFact {
+interface RunFact {
   startSeconds: number;
   endSeconds: number;
   isFailure: boolean;
@@ -49,8 +49,10 @@ export interface Facts {
   throttledSeconds: number[];
 }
 
-/** A row's times are believed where they are about those of its run. */
-const MOST_OFF_SECONDS = 60;
+/** A row's times are believed where they are those of its run, or of a moment later: the server may end what a killed run began. */
+const MOST_OFF_MS = 3_000;
+/** From the first command of a tick to when its row is seen. */
+const LONGEST_COMMAND_MS = 60_000;
 
 const isFailure = ({ invocation }: Run): boolean => invocation.outcome !== "succeeded";
 
@@ -117,12 +119,18 @@ export class Recorder {
   ): Pick<RefreshFact, "finishedSeconds" | "asOfSeconds"> {
     const finishedMs = row.finishedUs / 1_000;
     const asOfMs = (row.asOfUs ?? row.startedUs) / 1_000;
-    if (run === undefined)
-      return { finishedSeconds: this.seconds(finishedMs), asOfSeconds: this.seconds(asOfMs) };
-    const isBelieved = Math.abs(finishedMs - run.endedEpochMs) < MOST_OFF_SECONDS * 1_000;
+    const nowMs = Date.now();
+    // Of a command it is known that it has ended just now.
+    const [startMs, endMs] =
+      run === undefined
+        ? [nowMs - LONGEST_COMMAND_MS, nowMs]
+        : [run.invocation.startedEpochMs, run.endedEpochMs];
+    const isBelieved = finishedMs > startMs - MOST_OFF_MS && finishedMs < endMs + MOST_OFF_MS;
     return {
-      finishedSeconds: this.seconds(isBelieved ? finishedMs : run.endedEpochMs),
-      asOfSeconds: this.seconds(isBelieved ? asOfMs : run.invocation.startedEpochMs),
+      finishedSeconds: this.seconds(isBelieved ? finishedMs : endMs),
+      asOfSeconds: this.seconds(
+        isBelieved ? asOfMs : run === undefined ? endMs - (finishedMs - asOfMs) : startMs,
+      ),
     };
   }
 

@@ -11,7 +11,7 @@ import type { RefreshFact, ToldPoint } from "./record";
 import { gaps, Timeline } from "./timeline";
 
 /** What readers got of a view, and what CloudWatch was told of it. */
-export interface ViewFacts {
+interface ViewFacts {
   told: Timeline<ToldPoint>;
   /** Moments of success, told or not. */
   successSeconds: number[];
