@@ -63,10 +63,7 @@ export function connectionFromEnvironment(environment: Environment): Connector {
 export async function openSession(connector: Connector, budget: Budget): Promise<Session> {
   const { address, auth, user } = connector;
   return connector.open(budget).catch((error: unknown) => {
-    throw classify(error, {
-      ...{ address, auth, connected: false, connectionLost: false },
-      ...(user !== undefined && { user }),
-    });
+    throw classify(error, { address, auth, user, connected: false, connectionLost: false });
   });
 }
 

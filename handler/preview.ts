@@ -41,7 +41,7 @@ export async function previewRun(
   forceFull = false,
 ): Promise<(Preview | FailedView)[]> {
   const { address, auth, user } = connector;
-  const base = { address, auth, ...(user !== undefined && { user }) };
+  const base = { address, auth, user };
   let session: Session | undefined;
   try {
     session = await connector.open(budget);

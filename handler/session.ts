@@ -46,7 +46,7 @@ export class RunSession {
     return {
       address: connector.address,
       auth: connector.auth,
-      ...(connector.user === undefined ? {} : { user: connector.user }),
+      user: connector.user,
       connected: this.session !== undefined,
       connectionLost: this.session?.lost ?? false,
       attended,

@@ -38,11 +38,13 @@ export async function runCommand(command: string, login: Login, folder: string):
   // https://www.postgresql.org/docs/current/libpq-pgpass.html
   const line = `*:*:*:*:${password.replaceAll(/[\\:]/g, String.raw`\$&`)}\n`;
   await writeFile(passwordFile, line, { mode: 0o600, flag: "wx" });
+  let limit: NodeJS.Timeout | undefined;
   try {
+    // A group of its own, so that what npm runs can be ended with it.
     const child = spawn("sh", ["-c", command], {
       cwd: REPOSITORY,
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: LONGEST_COMMAND_MS,
+      detached: true,
       env: {
         PATH: process.env.PATH,
         HOME: process.env.HOME,
@@ -51,6 +53,7 @@ export async function runCommand(command: string, login: Login, folder: string):
         ...(caFile !== undefined && { PGSSLMODE: "verify-full", PGSSLROOTCERT: caFile }),
       },
     });
+    limit = setTimeout(() => process.kill(-(child.pid as number), "SIGKILL"), LONGEST_COMMAND_MS);
     const [[exitCode], stdout, stderr] = await Promise.all([
       once(child, "close") as Promise<[number | null]>,
       text(child.stdout),
@@ -58,6 +61,7 @@ export async function runCommand(command: string, login: Login, folder: string):
     ]);
     return { exitCode, stdout, stderr };
   } finally {
+    clearTimeout(limit);
     await rm(passwordFile, { force: true });
   }
 }

@@ -14,9 +14,9 @@ export interface ServerFacts {
   /** What ordinary roles may have of them. */
   mostConnections: number;
   autovacuum: boolean;
-  /** COMMIT waits for a standby, by the settings, and none is connected. */
+  /** COMMIT waits for a standby, by the settings, and none is connected and in step. */
   lacksStandby: boolean;
-  /** Sessions whose COMMIT waits for a standby, and goes on waiting, of those that may be seen. */
+  /** Sessions whose COMMIT waits for a standby, and goes on waiting, of those that may be seen; not asked where it is lacking. */
   waitingForStandby: number;
 }
 
@@ -36,7 +36,7 @@ const FULL_SHARE = 0.9;
 export const server = check(
   "the server",
   async ({ rows }): Promise<ServerFacts> => {
-    const [facts] = await rows<ServerFacts>(`
+    const [facts] = await rows<Omit<ServerFacts, "waitingForStandby">>(`
       SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000)::float8 AS "nowMs",
              pg_catalog.pg_is_in_recovery() AS "isStandby",
              (SELECT coalesce(pg_catalog.sum(numbackends), 0)::int FROM pg_catalog.pg_stat_database) AS "connections",
@@ -48,12 +48,13 @@ export const server = check(
                AND pg_catalog.current_setting('synchronous_commit') NOT IN ('off', 'local')
                AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_replication
                                 WHERE coalesce(sync_state, 'unseen') IN ('sync', 'quorum', 'unseen')) AS "lacksStandby"`);
-    return { ...(facts as ServerFacts), waitingForStandby: await waitingForStandby(rows) };
+    const found = facts as Omit<ServerFacts, "waitingForStandby">;
+    return { ...found, waitingForStandby: found.lacksStandby ? 0 : await waitingForStandby(rows) };
   },
   judgeServer,
 );
 
-/** Sessions that wait for one and the same standby a second later: every COMMIT does so for a moment. */
+/** Sessions whose COMMIT still waits a second later: every COMMIT does so for a moment. */
 async function waitingForStandby(rows: Reader["rows"]): Promise<number> {
   const look = (): Promise<{ transaction: string }[]> =>
     rows(

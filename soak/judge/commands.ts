@@ -120,7 +120,7 @@ export function judgeRefresh(fault: FaultFacts, ran: Ran): string[] {
   return wrong;
 }
 
-/** A doctor sees a lock that others may see the age of as one that stays, when it is half a minute old. */
+/** Of a lock that has been held for less than half a minute the doctor does not say that refreshes will fail. */
 const isOfLocks = (codes: string[]): boolean => codes.length > 0 && codes.every((code) => code === "55P03");
 
 export function judgeDoctor(fault: FaultFacts, refresh: Ran, ran: Ran): string[] {

@@ -36,7 +36,7 @@ describe("a short soak", function () {
       assert.ok(result.faults.filter(({ struck }) => struck > 0).length >= 4, output);
       const { looks, cuts, transactions, historyRows } = result.judge;
       assert.ok(
-        looks > 60 && cuts > 20 && transactions > 300 && historyRows > 20,
+        looks > 60 && cuts > 30 && transactions > 300 && historyRows > 30,
         JSON.stringify(result.judge),
       );
       assert.ok(result.faults.filter(({ exitCodes }) => exitCodes !== undefined).length >= 1, output);
